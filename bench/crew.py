@@ -1,0 +1,150 @@
+"""A worker for each peer, and the measuring of one workload by all of them in turn.
+
+Each peer has a process of its own for the whole run, because libraries are not good neighbours: PyTorch eager took 208 us
+a step on 64-64-10 alone, 222 once torch.compile had run in its process, and 230 beside TensorFlow. All workers inherit
+the same CPU; only the one whose turn it is works, the others wait on a pipe.
+"""
+
+import gc
+import multiprocessing
+import traceback
+
+from bench.measure import Measurement, Settings, alternate
+from bench.peers import PEERS, Unsupported
+
+SLOW_KINDS = ("digits", "tutorial", "estimator", "import", "first-fit", "first-fit-empty", "memory")
+
+
+class LocalWorker:
+    """Does a peer's work in this process."""
+
+    def __init__(self, peer: str, settings: Settings):
+        self.peer, self.settings = peer, settings
+        self.action, self.extra = None, {}
+
+    def prepare(self, workload) -> None:
+        from bench.suites import SUITES
+
+        self.action, self.extra = SUITES[workload.kind](workload, self.peer, self.settings)
+
+    def sample(self) -> float:
+        return self.action()
+
+    def finish(self) -> dict:
+        """What was noted beside the times; the workload's memory is given back."""
+        extra, self.action = self.extra, None
+        gc.collect()
+        return extra
+
+    def close(self) -> None:
+        self.action = None
+
+
+class Worker:
+    """The same in a process of its own."""
+
+    def __init__(self, peer: str, settings: Settings):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, peer, settings), daemon=False)
+        self.process.start()
+        other.close()
+
+    def _ask(self, method, *arguments):
+        self.pipe.send((method, arguments))
+        kind, answer = self.pipe.recv()
+        if kind == "unsupported":
+            raise Unsupported(answer)
+        if kind == "error":
+            raise RuntimeError(f"in the worker process:\n{answer}")
+        return answer
+
+    def prepare(self, workload) -> None:
+        self._ask("prepare", workload)
+
+    def sample(self) -> float:
+        return self._ask("sample")
+
+    def finish(self) -> dict:
+        return self._ask("finish")
+
+    def close(self) -> None:
+        self.pipe.close()  # the worker sees the end of the pipe and returns
+        self.process.join(timeout=20)
+        if self.process.is_alive():
+            self.process.kill()
+
+
+def _serve(pipe, peer, settings):
+    worker = LocalWorker(peer, settings)
+    gc.disable()
+    while True:
+        try:
+            method, arguments = pipe.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        try:
+            pipe.send(("done", getattr(worker, method)(*arguments)))
+        except Unsupported as reason:
+            pipe.send(("unsupported", str(reason)))
+        except KeyboardInterrupt:
+            return
+        except Exception:
+            pipe.send(("error", traceback.format_exc()))
+
+
+class Crew:
+    """The workers of a run; a context manager that ends them."""
+
+    def __init__(self, settings: Settings, worker=Worker):
+        self.settings, self.make_worker, self.workers = settings, worker, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for worker in self.workers.values():
+            worker.close()
+        self.workers.clear()
+
+    def measure(self, workload, peers=None) -> Measurement:
+        """Measure one workload in those of ``peers`` (default: all it names) that are installed and can do it."""
+        ready, skipped = [], {}
+        for peer in peers or workload.peers:
+            if missing := PEERS[peer].missing():
+                skipped[peer] = f"{', '.join(missing)} not installed"
+                continue
+            if peer not in self.workers:
+                self.workers[peer] = self.make_worker(peer, self.settings)
+            try:
+                self.workers[peer].prepare(workload)
+                ready.append(peer)
+            except Unsupported as reason:
+                skipped[peer] = str(reason)
+        rounds = self.settings.slow_rounds if workload.kind in SLOW_KINDS else self.settings.rounds
+        samples = alternate({peer: self.workers[peer].sample for peer in ready}, rounds)
+        extra = {peer: self.workers[peer].finish() for peer in ready}
+        result = Measurement(workload, self.settings.threads, samples, skipped, extra)
+        for peer in ready:
+            extra[peer] |= _describe(result, peer)
+        return result
+
+
+def _describe(result: Measurement, peer: str) -> dict:
+    """What stands beside a time: which workload, and where the step has matrix products, the distance to the limit."""
+    workload, median = result.workload, result.median(peer)
+    info = {
+        "workload": workload.name,
+        "peer": peer,
+        "kind": workload.kind,
+        "section": workload.section,
+        "threads": result.threads,
+        "seconds": median,
+    }
+    if "gemm" in result.samples:
+        info["gemm_seconds"] = result.median("gemm")
+        info["over_gemm"] = median / info["gemm_seconds"]
+        info["gflops"] = workload.gemm_flops / median * 1e-9
+        info["peak_gflops"] = result.extra["gemm"]["peak_gflops"]
+        info["share_of_peak"] = info["gflops"] / info["peak_gflops"]
+    return info

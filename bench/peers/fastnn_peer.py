@@ -1,0 +1,83 @@
+"""fastnn through its public interface: Network, Trainer.fit, predict, loss_and_gradient.
+
+``fit`` is called once for all epochs of a sample, as a program would; its checks of X and y are in the time.
+"""
+
+import fastnn
+from bench.peers import Unsupported
+
+OPTIMIZERS = {
+    "sgd": ("SGD", {"learning_rate": 0.01}),
+    "momentum": ("SGD", {"learning_rate": 0.01, "momentum": 0.9}),
+    "nesterov": ("SGD", {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True}),
+    "adam": ("Adam", {"learning_rate": 1e-3}),
+    "amsgrad": ("Adam", {"learning_rate": 1e-3, "amsgrad": True}),
+    "adamw": ("AdamW", {"learning_rate": 1e-3, "weight_decay": 0.01}),
+    "rmsprop": ("RMSprop", {"learning_rate": 1e-3}),
+    "adagrad": ("Adagrad", {"learning_rate": 1e-2}),
+    "adadelta": ("Adadelta", {"learning_rate": 1.0}),
+    "nadam": ("Nadam", {"learning_rate": 1e-3}),
+    "adamax": ("Adamax", {"learning_rate": 1e-3}),
+    "lion": ("Lion", {"learning_rate": 1e-4, "beta_1": 0.9, "beta_2": 0.99}),
+}
+
+
+def _optimizer(name):
+    cls, parameters = OPTIMIZERS[name]
+    if not hasattr(fastnn.optimizers, cls):
+        raise Unsupported(f"fastnn has no optimizer {cls} yet")
+    return getattr(fastnn.optimizers, cls)(**parameters)
+
+
+def _layers(workload):
+    """Input, then Dense and the workload's extra layer for every hidden layer, then the output layer."""
+    if workload.layer and not hasattr(fastnn, workload.layer):
+        raise Unsupported(f"fastnn has no layer {workload.layer} yet")
+    layers = [fastnn.Input(workload.sizes[0])]
+    for units in workload.sizes[1:-1]:
+        layers.append(fastnn.Dense(units, activation=workload.hidden))
+        if workload.layer:
+            cls = getattr(fastnn, workload.layer)
+            layers.append(cls(0.2) if workload.layer == "Dropout" else cls())
+    layers.append(fastnn.Dense(workload.sizes[-1], activation="linear" if workload.loss == "mse" else "softmax"))
+    return layers
+
+
+class Model:
+    def __init__(self, workload, data, threads):
+        self.X, self.y = data
+        self.workload, self.threads = workload, threads
+        self.network = fastnn.Network(_layers(workload), dtype=workload.dtype, seed=0)
+        self._new_trainer()
+
+    def _new_trainer(self):
+        self.trainer = fastnn.Trainer(
+            self.network, loss=self.workload.loss, optimizer=_optimizer(self.workload.optimizer)
+        )
+
+    def reset(self, weights):
+        if not self.workload.layer:  # normalisation layers have weights of their own
+            self.network.set_weights(weights)
+        self._new_trainer()
+
+    def train(self, n_epochs):
+        history = self.trainer.fit(
+            self.X,
+            self.y,
+            epochs=n_epochs,
+            batch_size=self.workload.batch,
+            shuffle=self.workload.batch is not None,
+            n_threads=self.threads,
+            seed=0,
+        )
+        return history.history["loss"][-1]
+
+    def gradient(self):
+        return self.network.loss_and_gradient(self.X, self.y, loss=self.workload.loss)[0]
+
+    def predict(self, X):
+        return self.network.predict(X)
+
+
+def build(workload, data, threads):
+    return Model(workload, data, threads)

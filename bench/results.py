@@ -1,0 +1,129 @@
+"""Measurements as JSON in pytest-benchmark's layout, and back: the report reads both our file and pytest-benchmark's."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+from pathlib import Path
+
+from bench.measure import Measurement, quartile_range
+
+PACKAGES = (
+    "fastnn", "numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "jaxlib", "optax", "keras",
+    "tensorflow", "tensorflow-cpu", "onnxruntime",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        pairs = (line.split(":", 1) for line in lines[: lines.index("")] if ":" in line)
+        fields = {key.strip(): value.strip() for key, value in pairs}
+        family = "/".join(fields[key] for key in ("cpu family", "model", "stepping"))
+        return f"{fields['model name']} (family/model/stepping {family})"
+    except (OSError, KeyError, ValueError):
+        return platform.processor() or platform.machine()
+
+
+def machine(threads: int) -> dict:
+    """What a reader needs to judge the figures; nothing that names the host."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpu_model": _cpu_model(),
+        "system": platform.system(),
+        "release": platform.release(),
+        "cpus_used": cpus,
+        "cpus_present": os.cpu_count(),
+        "threads": threads,
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "versions": versions(),
+    }
+
+
+def blas_pools() -> list[str]:
+    """Which BLAS and OpenMP libraries are loaded, with how many threads: call it after the measuring."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return []
+    return sorted(
+        f"{lib['internal_api']} {lib.get('version')} {lib.get('architecture', '')} x{lib['num_threads']}".replace("  ", " ")
+        for lib in threadpool_info()
+    )
+
+
+def _statistics(samples: list[float]) -> dict:
+    return {
+        "min": min(samples),
+        "max": max(samples),
+        "mean": statistics.fmean(samples),
+        "stddev": statistics.stdev(samples) if len(samples) > 1 else 0.0,
+        "median": statistics.median(samples),
+        "iqr": quartile_range(samples),
+        "rounds": len(samples),
+        "data": samples,
+    }
+
+
+def entries(result: Measurement) -> list[dict]:
+    """pytest-benchmark's record of each peer."""
+    name = result.workload.name
+    return [
+        {
+            "group": name,
+            "name": f"{result.workload.kind}[{name}-{peer}]",
+            "params": {"workload": name, "peer": peer},
+            "extra_info": result.extra[peer],
+            "stats": _statistics(samples),
+        }
+        for peer, samples in result.samples.items()
+    ]
+
+
+def write(path: Path, results: list[Measurement], threads: int) -> None:
+    document = {
+        "machine_info": machine(threads) | {"blas_pools": blas_pools()},
+        "datetime": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "benchmarks": [entry for result in results for entry in entries(result)],
+        "skipped": {result.workload.name: result.skipped for result in results if result.skipped},
+    }
+    path.write_text(json.dumps(document, indent=1, allow_nan=False, default=float) + "\n")
+
+
+class Table:
+    """A results file, looked up by workload and peer."""
+
+    def __init__(self, document: dict):
+        self.machine = document["machine_info"]
+        self.datetime = document["datetime"]
+        self.skipped = document.get("skipped", {})
+        self.entries = {}
+        for entry in document["benchmarks"]:
+            extra = entry["extra_info"]
+            self.entries[extra["workload"], extra["peer"]] = entry
+
+    @classmethod
+    def read(cls, path: Path) -> "Table":
+        return cls(json.loads(path.read_text()))
+
+    def median(self, workload: str, peer: str = "fastnn") -> float | None:
+        entry = self.entries.get((workload, peer))
+        return None if entry is None else entry["stats"]["median"]
+
+    def workloads(self, section: str) -> list[str]:
+        return list(dict.fromkeys(w for (w, _), e in self.entries.items() if e["extra_info"]["section"] == section))
+
+    def peers(self, workloads: list[str]) -> list[str]:
+        return list(dict.fromkeys(p for (w, p) in self.entries if w in workloads))

@@ -1,0 +1,118 @@
+"""The figures that issues ask for, each with the way it is read off a results table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.results import Table
+
+
+@dataclass(frozen=True)
+class Target:
+    text: str
+    value: Callable[[Table], float | None]
+    must: float
+    aim: float
+    unit: str = ""
+    more: bool = False  # is more better?
+
+    def verdict(self, table: Table) -> tuple[float | None, str]:
+        value = self.value(table)
+        if value is None:
+            return None, "not measured"
+        reached = [value >= limit if self.more else value <= limit for limit in (self.must, self.aim)]
+        return value, "aim" if reached[1] else "must" if reached[0] else "MISSED"
+
+
+def _ratio(above: tuple[str, str], below: tuple[str, str], scale: float = 1.0):
+    """Median of one (workload, peer) over that of another."""
+
+    def value(table):
+        a, b = table.median(*above), table.median(*below)
+        return None if a is None or b is None else scale * a / b
+
+    return value
+
+
+def _faster(workload, peer, must, aim):
+    """How many times fastnn is faster than the peer."""
+    return Target(f"{workload} against {peer}", _ratio((workload, peer), (workload, "fastnn")), must, aim, "x", more=True)
+
+
+def _over_gemm(workload, must=1.35, aim=1.15):
+    return Target(f"{workload} over its bare GEMM time", _ratio((workload, "fastnn"), (workload, "gemm")), must, aim, "x")
+
+
+def _against(text, workload, base, must, aim):
+    """fastnn's time on one workload over fastnn's on another."""
+    return Target(text, _ratio((workload, "fastnn"), (base, "fastnn")), must, aim, "x")
+
+
+def _absolute(workload, must, aim, unit="us", scale=1e6):
+    def value(table):
+        median = table.median(workload)
+        return None if median is None else scale * median
+
+    return Target(workload, value, must, aim, unit)
+
+
+def _import_beyond_numba(table):
+    own, numba = table.median("import"), table.median("import", "numba")
+    return None if own is None or numba is None else own - numba
+
+
+def _memory_beyond(table):
+    """MB beyond 4 x parameters + workspace; the workspace is counted as activations and deltas of one batch."""
+    entry = table.entries.get(("memory of a fit", "fastnn"))
+    if entry is None:
+        return None
+    workspace = 2 * 4 * 128 * (784 + 512 + 512 + 10)
+    return 1e-6 * (entry["stats"]["median"] - 4 * entry["extra_info"]["parameter_bytes"] - workspace)
+
+
+SMOOTH = ("tanh", "sigmoid", "elu", "gelu", "silu", "mish")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "amsgrad", "adamw", "rmsprop", "adagrad", "adadelta", "nadam", "adamax", "lion")
+BASE = "64-64-10/32"
+
+ISSUE_4 = [
+    *(_over_gemm(w) for w in (BASE, "64-64-10/256", "64-256-10/32", "784-256-10/128", "784-512-512-10/128")),
+    _over_gemm("784-32-32-10/16", 1.5, 1.3),
+    *(_against(f"{a} against relu, {BASE}", f"{BASE} {a}", f"{BASE} relu", 1.4, 1.2) for a in SMOOTH),
+    *(
+        _faster(workload, "jax", must, aim)
+        for workload, must, aim in (
+            (BASE, 2.8, 3.5), ("64-64-10/256", 2.4, 3), ("64-256-10/32", 2.0, 2.5), ("784-32-32-10/16", 2.2, 3),
+            ("784-256-10/128", 1.1, 1.25), ("784-512-512-10/128", 1.05, 1.15),
+        )
+    ),
+    _faster(BASE, "torch", 25, 35),
+    _faster(BASE, "keras-fit", 200, 300),
+    _faster(BASE, "sklearn", 15, 20),
+    _faster(BASE, "numpy", 6, 7.5),
+    _faster("64-64-10/256", "numpy", 2, 2.6),
+    _faster("64-256-10/32", "numpy", 3, 3.7),
+    _faster("tutorial, 1000 epochs", "numpy", 6, 9),
+    _absolute("24-8-2 loss and gradient", 6, 3.5),
+    _absolute("predict 64-64-10, 1 row", 5, 2.5),
+    Target("import fastnn beyond numba's own import", _import_beyond_numba, 0.15, 0.05, "s"),
+    _absolute("first fit, warm cache", 0.6, 0.3, "s", 1),
+    _absolute("first fit, empty cache", 20, 8, "s", 1),
+    Target("memory of a fit beyond 4 x parameters + workspace", _memory_beyond, 10, 10, "MB"),
+]  # fmt: skip
+
+ISSUE_5 = [
+    *(_against(f"{o} against adam, {BASE}", f"{BASE} {o}", f"{BASE} adam", 1.3, 1.3) for o in OPTIMIZERS),
+    _against(f"Dropout against none, {BASE}", f"{BASE} Dropout", BASE, 1.3, 1.3),
+    *(_against(f"{n} against none, {BASE}", f"{BASE} {n}", BASE, 1.6, 1.6) for n in ("LayerNormalization", "BatchNormalization")),
+]  # fmt: skip
+
+ISSUE_6 = [
+    *(
+        _faster(f"MLPClassifier {data}/{kind}", "sklearn", must, aim)
+        for data in ("digits", "20000x16x26")
+        for kind, must, aim in (("200 float32", 4, 6), ("200 float64", 3, 3), ("32 float32", 12, 18))
+    ),
+    _faster("MLPClassifier.predict, 1 row", "sklearn", 8, 20),
+    _faster("MLPClassifier.predict, 100000 rows", "sklearn", 1.5, 1.5),
+]
+
+TARGETS = {4: ISSUE_4, 5: ISSUE_5, 6: ISSUE_6}

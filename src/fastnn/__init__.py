@@ -1,0 +1,17 @@
+"""fastnn: neural networks at the speed of your CPU."""
+
+from fastnn import activations, callbacks, losses, optimizers
+from fastnn.callbacks import Callback
+from fastnn.history import History
+from fastnn.layers import Activation, Dense, Dropout, Input
+from fastnn.network import Network
+from fastnn.optimizers import SGD, Adam
+from fastnn.trainer import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD", "Activation", "Adam", "Callback", "Dense", "Dropout", "History", "Input", "Network", "Trainer",
+    "activations",
+    "callbacks", "losses", "optimizers",
+]  # fmt: skip

@@ -1,0 +1,169 @@
+"""Python's side of a kernel call: memory that is sized once, data as addresses, jobs filled in.
+
+Nothing here computes, and nothing here knows what a user passed in: `network` and `trainer` check first.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnn.kernels import tables
+from fastnn.kernels.data import has_only_finite
+from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.train import predict, run
+from fastnn.plan import Plan
+
+CACHE_LINE = 64  # bytes
+
+# A micro-batch of 128 samples is long enough for the weight gradient's products to run at full rate and short enough
+# for the activations of usual networks to stay in cache (measured: bench/NOTES.md).
+MICRO_BATCH_PANELS = 4
+
+_NO_ROWS = np.empty(0, np.int64)
+_SOURCES = {
+    np.dtype(np.float32): tables.Source.FLOAT32,
+    np.dtype(np.float64): tables.Source.FLOAT64,
+    np.dtype(np.uint8): tables.Source.UINT8,
+    np.dtype(np.int64): tables.Source.LABELS,
+}
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    """Return zeros that start on a cache line."""
+    spare = CACHE_LINE // dtype.itemsize
+    raw = np.zeros(size + spare, dtype)
+    start = (-raw.ctypes.data % CACHE_LINE) // dtype.itemsize
+    return raw[start : start + size]
+
+
+def whole_lines(size: int, dtype: np.dtype) -> int:
+    """Round a number of elements up to whole cache lines."""
+    per_line = CACHE_LINE // dtype.itemsize
+    return -(-size // per_line) * per_line
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features or targets where they lie in the user's memory. Holding the array keeps the address valid."""
+
+    array: np.ndarray
+    address: int
+    row_stride: int
+    column_stride: int
+    source: int
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> "Rows":
+        """Wrap a 2-D array of float32, float64 or uint8, or a 1-D array of int64 class numbers."""
+        source = _SOURCES[array.dtype]
+        strides = array.strides if array.ndim == 2 else (array.strides[0], 0)
+        return cls(array, array.ctypes.data, strides[0], strides[1], int(source))
+
+    @property
+    def n_rows(self) -> int:
+        return self.array.shape[0]
+
+    def is_finite(self) -> bool:
+        """Whether there is neither NaN nor infinity."""
+        if self.source not in (tables.Source.FLOAT32, tables.Source.FLOAT64):
+            return True
+        n, width = self.array.shape
+        return has_only_finite(self.address, self.row_stride, self.column_stride, self.source, n, width)
+
+
+class Workspace:
+    """Job records and buffers for a network: everything a kernel call needs beside parameters and data.
+
+    Parameters
+    ----------
+    plan : Plan
+        The network's tables.
+    dtype : numpy.dtype
+        float32 or float64.
+    n_threads : int, default 1
+        Threads of the team.
+    n_rows : int
+        Most rows that one batch will have; fewer panels are held for small batches.
+    with_gradient : bool, default True
+        Whether gradient vectors are wanted.
+    """
+
+    def __init__(self, plan: Plan, dtype: np.dtype, *, n_rows: int, n_threads: int = 1, with_gradient: bool = True):
+        panels_a_thread = -(-(-(-n_rows // PANEL)) // n_threads)
+        self.plan = plan
+        self.dtype = dtype
+        self.n_threads = n_threads
+        self.capacity = max(1, min(MICRO_BATCH_PANELS, panels_a_thread))
+        self.stride = whole_lines(plan.n_parameters, dtype)
+        size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
+        self.buffers = aligned_zeros(n_threads * size, dtype)
+        self.gradients = aligned_zeros(n_threads * self.stride if with_gradient else 0, dtype)
+        self.sums = aligned_zeros(n_threads * tables.N_SUMS, np.dtype(np.float64)).reshape(n_threads, -1)
+        self.shared = aligned_zeros(16, np.dtype(np.int64))
+        self.jobs = np.zeros(n_threads, tables.JOB)
+        self.set(
+            n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
+            parameter_stride=self.stride, capacity=self.capacity, **plan.regions,
+        )  # fmt: skip
+
+    def set(self, **fields: object) -> None:
+        """Set fields of every thread's job."""
+        for name, value in fields.items():
+            self.jobs[name] = value
+
+    def set_data(self, x: Rows, y: Rows) -> None:
+        """Point the jobs to features and targets."""
+        self.set(
+            x_address=x.address, x_row_stride=x.row_stride, x_column_stride=x.column_stride, x_source=x.source,
+            y_address=y.address, y_row_stride=y.row_stride, y_column_stride=y.column_stride, y_source=y.source,
+            n_rows=x.n_rows,
+        )  # fmt: skip
+
+    def run(
+        self,
+        n_steps: int,
+        parameters: np.ndarray,
+        moments: np.ndarray,
+        order: np.ndarray = _NO_ROWS,
+        sample_weight: np.ndarray | None = None,
+    ) -> None:
+        """Call the kernel for up to `n_steps` batches."""
+        weights = _NO_WEIGHTS if sample_weight is None else sample_weight
+        run(
+            self.jobs, 0, n_steps, self.plan.ops, self.plan.variable_table, order, parameters, moments,
+            self.gradients, self.buffers, weights, self.sums, self.shared,
+        )  # fmt: skip
+
+    def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
+        """Write the outputs for the rows of x into `out`."""
+        x_strides, out_strides = x.strides, out.strides
+        predict(
+            self.jobs, self.plan.ops, parameters, self.buffers, _NO_ROWS, x.ctypes.data, x_strides[0], x_strides[1],
+            x_source, x.shape[0], out.ctypes.data, out_strides[0], out_strides[1], out.itemsize == 8,
+        )  # fmt: skip
+
+    def totals(self) -> np.ndarray:
+        """Return the sums over all threads, indexed by `tables.Sum`."""
+        return self.sums.sum(axis=0)
+
+
+_NO_WEIGHTS = np.empty(0)
+
+
+def source_of(dtype: np.dtype) -> int:
+    """Return how kernels read a dtype."""
+    return int(_SOURCES[dtype])
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+__all__: Sequence[str] = (
+    "MICRO_BATCH_PANELS", "Rows", "Workspace", "aligned_zeros", "available_cpus", "source_of", "whole_lines",
+)  # fmt: skip

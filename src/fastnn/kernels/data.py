@@ -1,0 +1,158 @@
+"""From rows in the user's memory to panels, and back.
+
+Rows are converted while they are gathered: the whole of X is never copied, whatever its dtype or strides.
+
+Jobs
+----
+- `gather`: rows (shuffled or in order) of float32, float64 or uint8, or class numbers, into (units, samples) panels
+- `gather_weights`: sample weights; samples that only fill up a panel weigh 0, so they touch neither loss nor gradient
+- `scatter`: panels of outputs to rows
+- `has_only_finite`: the check that fit and predict make before they start
+"""
+
+import numpy as np
+
+from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.jit import inner, kernel
+from fastnn.kernels.simd import element_at, filled, lanes, load_at, put_at, store, total, transpose_block
+from fastnn.kernels.tables import Source
+
+FLOAT32 = int(Source.FLOAT32)
+FLOAT64 = int(Source.FLOAT64)
+UINT8 = int(Source.UINT8)
+LABELS = int(Source.LABELS)
+
+
+@inner
+def _row_of(order, first, i, n):
+    """Row number of sample i of a batch; samples past the n-th repeat the last, so that padding is ordinary data."""
+    i = first + min(i, n - 1)
+    return order[i] if order.size > 0 else i
+
+
+@inner
+def _gather_values(source, item_size, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
+                   width):  # fmt: skip
+    step = lanes(buffer)
+    for panel in range((n + PANEL - 1) // PANEL):
+        panel_target = target + panel * width * PANEL
+        for sample in range(0, PANEL, step):
+            if column_stride == item_size:
+                for column in range(0, width, step):
+                    used = min(step, width - column)
+                    for lane in range(step):
+                        row = _row_of(order, first, panel * PANEL + sample + lane, n)
+                        at = address + row * row_stride + column * item_size
+                        store(buffer, scratch + lane * step, load_at(at, source, buffer, used))
+                    if used == step:
+                        transpose_block(buffer, scratch, step, buffer, panel_target + column * PANEL + sample, PANEL)
+                    else:
+                        for j in range(used):
+                            for lane in range(step):
+                                at = panel_target + (column + j) * PANEL + sample + lane
+                                buffer[at] = buffer[scratch + lane * step + j]
+            else:
+                for lane in range(step):
+                    row = _row_of(order, first, panel * PANEL + sample + lane, n)
+                    at = address + row * row_stride
+                    for j in range(width):
+                        buffer[panel_target + j * PANEL + sample + lane] = element_at(
+                            at + j * column_stride, source, buffer
+                        )
+
+
+@inner
+def _gather_labels(buffer, target, address, stride, order, first, n, n_classes, on, off):
+    """One-hot rows: `on` at the class of each sample, `off` elsewhere."""
+    n_panels = (n + PANEL - 1) // PANEL
+    rest = filled(buffer, off)
+    for i in range(0, n_panels * n_classes * PANEL, lanes(buffer)):
+        store(buffer, target + i, rest)
+    for i in range(n_panels * PANEL):
+        row = _row_of(order, first, i, n)
+        label = np.int64(element_at(address + row * stride, np.int64, _FLOAT64_EXAMPLE))
+        buffer[target + (i // PANEL) * n_classes * PANEL + label * PANEL + i % PANEL] = on
+
+
+_FLOAT64_EXAMPLE = np.zeros(1)
+
+
+@inner
+def gather(buffer, target, scratch, address, row_stride, column_stride, source, order, first, n, width, smoothing,
+           smoothed_to):  # fmt: skip
+    """Bring n rows, from position `first` of `order` (or of the data, if `order` is empty), into panels.
+
+    With smoothing s every value y becomes y (1 - s) + s * smoothed_to, as label smoothing has it.
+    """
+    if source == LABELS:
+        off = smoothing * smoothed_to
+        _gather_labels(buffer, target, address, row_stride, order, first, n, width, 1.0 - smoothing + off, off)
+        return
+    if source == FLOAT32:
+        _gather_values(np.float32, 4, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
+                       width)  # fmt: skip
+    elif source == FLOAT64:
+        _gather_values(np.float64, 8, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
+                       width)  # fmt: skip
+    else:
+        _gather_values(np.uint8, 1, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
+                       width)  # fmt: skip
+    if smoothing > 0.0:
+        for i in range(target, target + (n + PANEL - 1) // PANEL * width * PANEL):
+            buffer[i] = buffer[i] * (1.0 - smoothing) + smoothing * smoothed_to
+
+
+@inner
+def gather_weights(buffer, target, sample_weight, order, first, n):
+    """Weights of n samples into one-unit panels; without sample weights every sample weighs 1, padding 0."""
+    for i in range((n + PANEL - 1) // PANEL * PANEL):
+        if i >= n:
+            buffer[target + i] = 0.0
+        elif sample_weight.size > 0:
+            buffer[target + i] = sample_weight[_row_of(order, first, i, n)]
+        else:
+            buffer[target + i] = 1.0
+
+
+@inner
+def scatter(buffer, source, n, n_outputs, address, row_stride, column_stride, is_double):
+    """Write panels of outputs to n rows of float32 or float64 memory."""
+    for i in range(n):
+        at = source + (i // PANEL) * n_outputs * PANEL + i % PANEL
+        to = address + i * row_stride
+        for j in range(n_outputs):
+            if is_double:
+                put_at(to + j * column_stride, buffer[at + j * PANEL], np.float64)
+            else:
+                put_at(to + j * column_stride, buffer[at + j * PANEL], np.float32)
+
+
+@inner
+def _finite_rows(source, item_size, example, address, row_stride, column_stride, n, width):
+    """x - x is 0 for finite x and NaN otherwise; the sum of such differences is 0 only if all are."""
+    for row in range(n):
+        at = address + row * row_stride
+        if column_stride == item_size:
+            differences = filled(example, 0.0)
+            for column in range(0, width, lanes(example)):
+                x = load_at(at + column * item_size, source, example, min(lanes(example), width - column))
+                differences = differences + (x - x)
+            if total(differences) != 0.0:
+                return False
+        else:
+            for column in range(width):
+                x = element_at(at + column * column_stride, source, example)
+                if x - x != 0.0:
+                    return False
+    return True
+
+
+_FLOAT32_EXAMPLE = np.zeros(1, np.float32)
+
+
+@kernel
+def has_only_finite(address, row_stride, column_stride, source, n, width):
+    """Whether n rows of float32 or float64 memory hold neither NaN nor infinity."""
+    if source == FLOAT32:
+        return _finite_rows(np.float32, 4, _FLOAT32_EXAMPLE, address, row_stride, column_stride, n, width)
+    return _finite_rows(np.float64, 8, _FLOAT64_EXAMPLE, address, row_stride, column_stride, n, width)

@@ -1,0 +1,146 @@
+"""The one place for compiler flags, and for where compiled code is kept.
+
+Jobs
+----
+- `kernel`: an entry point that Python calls. Compiled once, kept on disk.
+- `inner`: a function that only kernels call. It is compiled into its callers.
+- The disk cache: numba knows only the file of the entry point itself, so an edited callee could be loaded stale.
+  Here the cache is stamped with the content of every file in this folder.
+"""
+
+import hashlib
+import os
+import pathlib
+import warnings
+
+import numba
+from numba.core import caching
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+
+# "nnan" and "ninf" stay out: a NaN or an infinity has to be seen by the checks that stop a diverged training.
+FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
+FLAGS = {"error_model": "numpy", "nogil": True, "boundscheck": False, "fastmath": set(FASTMATH)}
+
+_FOLDER = pathlib.Path(__file__).parent
+
+
+def content_stamp() -> str:
+    """Return a hash of all kernel sources: equal stamps mean equal compiled code."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(_FOLDER.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+STAMP = content_stamp()
+
+
+def _candidate_folders():
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen:
+        yield pathlib.Path(chosen) / "fastnn"
+    yield _FOLDER / "__pycache__"
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or pathlib.Path.home() / ".cache"
+    yield pathlib.Path(base) / "fastnn"
+
+
+def _is_writable(folder: pathlib.Path) -> bool:
+    probe = folder / f".fastnn-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _find_cache_folder() -> pathlib.Path | None:
+    for folder in _candidate_folders():
+        if _is_writable(folder):
+            return folder
+    warnings.warn(
+        "fastnn found no writable folder for its compiled kernels, so every process compiles them anew "
+        "(some seconds). Set the environment variable NUMBA_CACHE_DIR to a writable folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+CACHE_FOLDER = _find_cache_folder()
+
+
+class _StampedLocator(caching._CacheLocator):
+    """Numba's cache, keyed by `STAMP` instead of one file's modification time."""
+
+    def __init__(self, py_func, py_file):
+        self._lineno = py_func.__code__.co_firstlineno
+
+    def get_cache_path(self):
+        return str(CACHE_FOLDER)
+
+    def get_source_stamp(self):
+        return STAMP
+
+    def get_disambiguator(self):
+        return f"{self._lineno}-{STAMP}"
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(py_func, py_file)
+
+
+class _StampedCacheImpl(caching.CompileResultCacheImpl):
+    _locator_classes = [_StampedLocator]
+
+
+class _StampedCache(caching.FunctionCache):
+    _impl_class = _StampedCacheImpl
+
+
+def kernel(function):
+    """Compile an entry point, with its machine code kept on disk."""
+    dispatcher = numba.njit(**FLAGS)(function)
+    if CACHE_FOLDER is not None:
+        dispatcher._cache = _StampedCache(function)
+    return dispatcher
+
+
+class _PartOfAKernel(JITCodeLibrary):
+    """The code of an inner function: left unoptimised, since the kernel that it is linked into is optimised whole.
+
+    Numba would optimise and assemble every function for itself, with all that it calls, over again at each level:
+    four times the compile time.
+    """
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_specific(self):
+        pass
+
+
+class _InnerCompiler(Compiler):
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+        if library is None:
+            self.state.library = _PartOfAKernel(self.state.targetctx.codegen(), "inner")
+
+
+_INNER_FLAGS = {**FLAGS, "pipeline_class": _InnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def inner(function):
+    """Compile a function that only kernels call; the optimiser inlines it where it is small."""
+    return numba.njit(**_INNER_FLAGS)(function)
+
+
+def inlined(function):
+    """Compile a function that is always inlined: arithmetic on vector registers."""
+    return numba.njit(forceinline=True, **_INNER_FLAGS)(function)

@@ -1,0 +1,91 @@
+"""The forward and backward pass: one walk over the table of ops, in order and in reverse.
+
+To add a layer: write its forward and backward kernel (a file of its own if they are long), give it a number in
+`tables.Layer`, call both in the two walks below, and declare it in `fastnn/layers.py`.
+
+Jobs
+----
+- `forward`: activations of every op for a run of panels
+- `backward`: gradients of all parameters, added to (or put into) one flat gradient
+
+References
+----------
+.. [1] D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors",
+       Nature 323, 1986.
+.. [2] N. Srivastava et al., "Dropout", JMLR 15, 2014 (in its inverted form: scaled while training).
+"""
+
+from fastnn.kernels.activations import activate, activate_backward
+from fastnn.kernels.gemm import (
+    PANEL,
+    multiply_forward,
+    multiply_input_gradient,
+    multiply_weight_gradient,
+    transpose_deltas,
+)
+from fastnn.kernels.jit import inner
+from fastnn.kernels.random import keep_scale, mix
+from fastnn.kernels.simd import lanes, load, store
+from fastnn.kernels.tables import Layer
+
+DENSE = int(Layer.DENSE)
+ACTIVATION = int(Layer.ACTIVATION)
+DROPOUT = int(Layer.DROPOUT)
+
+
+@inner
+def _dropout(job, op, buffer, source, target, n_panels, first_sample):
+    """target = source * mask, the mask a pure function of (seed, step, layer, unit, position in the batch)."""
+    key = mix(mix(job.seed, job.step), op.layer)
+    for unit in range(op.units):
+        unit_key = mix(key, unit)
+        for panel in range(n_panels):
+            at = (panel * op.units + unit) * PANEL
+            for column in range(0, PANEL, lanes(buffer)):
+                scale = keep_scale(buffer, unit_key, first_sample + panel * PANEL + column, op.value)
+                store(buffer, target + at + column, load(buffer, source + at + column) * scale)
+
+
+@inner
+def forward(job, ops, n_ops, parameters, buffer, n_samples, first_sample, is_training):
+    """Run the first `n_ops` ops on the panels that hold `n_samples` samples.
+
+    `first_sample` is the position in the batch of the first of them, the counter of their random numbers.
+    """
+    scale = job.capacity * PANEL
+    n_panels = (n_samples + PANEL - 1) // PANEL
+    for o in range(n_ops):
+        op = ops[o]
+        source, target = op.source * scale, op.target * scale
+        if op.kind == DENSE:
+            multiply_forward(parameters, op.weights, op.bias, op.fan_in, op.units, buffer, source, target, n_samples)
+        elif op.kind == ACTIVATION:
+            activate(op.code, op.value, buffer, source, target, op.extra * scale, op.units, n_panels, is_training)
+        elif op.kind == DROPOUT:
+            if is_training:
+                _dropout(job, op, buffer, source, target, n_panels, first_sample)
+            else:
+                activate(-1, 0.0, buffer, source, target, 0, op.units, n_panels, False)
+
+
+@inner
+def backward(job, ops, n_ops, parameters, gradient, buffer, n_samples, first_sample, is_training, start):
+    """Walk the ops in reverse from the delta of the last one's output; `start` is gemm.ZERO or gemm.ADD."""
+    scale = job.capacity * PANEL
+    n_panels = (n_samples + PANEL - 1) // PANEL
+    delta, other = job.delta * scale, job.other_delta * scale
+    for o in range(n_ops - 1, -1, -1):
+        op = ops[o]
+        source, target = op.source * scale, op.target * scale
+        if op.kind == DENSE:
+            transpose_deltas(buffer, delta, op.units, n_panels, job.strips * scale)
+            multiply_weight_gradient(gradient, op.weights, op.bias, op.fan_in, op.units, buffer, source,
+                                     job.strips * scale, n_panels, start)  # fmt: skip
+            if not op.has_gradient_below:
+                return
+            multiply_input_gradient(parameters, op.weights, op.fan_in, op.units, buffer, delta, other, n_samples)
+            delta, other = other, delta
+        elif op.kind == ACTIVATION:
+            activate_backward(op.code, op.value, buffer, target, op.extra * scale, delta, op.units, n_panels)
+        elif op.kind == DROPOUT and is_training:
+            _dropout(job, op, buffer, delta, delta, n_panels, first_sample)

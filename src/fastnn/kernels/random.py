@@ -1,0 +1,66 @@
+"""Random numbers as pure functions of a key and a counter: no state, so no order of evaluation to depend on.
+
+Jobs
+----
+- `mix`: one 64-bit key from several integers (SplitMix64's finaliser)
+- `uniform`: a vector of uniforms in [0, 1) for consecutive counters under a key
+- `shuffle`: a permutation of row numbers for (seed, epoch)
+
+Dropout draws for (seed, step, layer, unit, position in the batch), so its mask is the same however the batch is cut
+over panels and threads. The idea is that of J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011; the 32-bit mixer is C. Wellons' `lowbias32` (hash-prospector, 2018), the 64-bit one G. L. Steele, D. Lea and
+C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+"""
+
+import numpy as np
+
+from fastnn.kernels.jit import inner, kernel
+from fastnn.kernels.simd import counters, filled, select, unit_interval
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+@inner
+def mix(key, value):
+    """Fold one more integer into a 64-bit key."""
+    z = np.uint64(key) ^ (np.uint64(value) + _GOLDEN)
+    z = (z ^ (z >> np.uint64(30))) * _MIX_1
+    z = (z ^ (z >> np.uint64(27))) * _MIX_2
+    return z ^ (z >> np.uint64(31))
+
+
+@inner
+def uniform(array, key, counter):
+    """Uniforms in [0, 1), as many as a vector of the array's dtype has lanes, for counter, counter + 1, ..."""
+    low = np.int64(key & np.uint64(0x7FFFFFFF))
+    x = counters(array, np.int64(counter)) * 0x9E3779B1 + low
+    x = x ^ (x >> 16)
+    x = x * 0x21F0AAAD
+    x = x ^ (x >> 15)
+    x = x ^ np.int64((key >> np.uint64(32)) & np.uint64(0x7FFFFFFF))
+    x = x * 0xD35A2D97
+    x = x ^ (x >> 15)
+    return unit_interval(array, x)
+
+
+@inner
+def keep_scale(array, key, counter, rate):
+    """Inverted dropout's factor for consecutive samples: 0 with probability `rate`, else 1 / (1 - rate)."""
+    kept = filled(array, 1.0 / (1.0 - rate))
+    return select(uniform(array, key, counter) >= rate, kept, 0.0)
+
+
+@kernel
+def shuffle(order, seed, epoch):
+    """Fill `order` with a permutation of 0 .. n-1: Fisher and Yates' shuffle, a pure function of (seed, epoch)."""
+    n = order.size
+    for i in range(n):
+        order[i] = i
+    key = mix(seed, epoch)
+    for i in range(n - 1, 0, -1):
+        draw = mix(key, i) >> np.uint64(32)
+        # Lemire's multiply-shift instead of a modulo; its bias is below n / 2^32.
+        j = np.int64((draw * np.uint64(i + 1)) >> np.uint64(32))
+        order[i], order[j] = order[j], order[i]

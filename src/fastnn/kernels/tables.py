@@ -1,0 +1,170 @@
+"""What kernels read: the opcodes, and the layout of the tables that `fastnn.plan` and `fastnn.job` fill in.
+
+A network reaches the kernels as two arrays of records, so one compiled kernel serves every architecture:
+
+- `OP`: one record a step of the forward pass, in order; the backward pass walks it in reverse.
+- `VARIABLE`: one record a parameter tensor (a kernel, a bias, a gamma), for what treats tensors apart.
+
+What a call is to do is a third record, `JOB`, one a thread. Records keep names: a kernel says ``op.fan_in``, not
+``table[i, 3]``.
+"""
+
+import enum
+
+import numpy as np
+
+
+class Layer(enum.IntEnum):
+    """What an op does."""
+
+    DENSE = 0
+    ACTIVATION = 1
+    DROPOUT = 2
+
+
+class Activation(enum.IntEnum):
+    LINEAR = 0
+    SIGMOID = 1
+    TANH = 2
+    RELU = 3
+    LEAKY_RELU = 4
+    ELU = 5
+    SELU = 6
+    SOFTPLUS = 7
+    GELU = 8
+    SILU = 9
+    MISH = 10
+    SOFTMAX = 11
+
+
+class Loss(enum.IntEnum):
+    MSE = 0
+    MAE = 1
+    HUBER = 2
+    LOG_LOSS = 3
+    CATEGORICAL_CROSSENTROPY = 4
+    POISSON = 5
+    # An output activation and its loss in one formula, from logits: no overflow, no log(0).
+    SIGMOID_LOG_LOSS = 6
+    SOFTMAX_CROSSENTROPY = 7
+
+
+class Optimizer(enum.IntEnum):
+    SGD = 0
+    ADAM = 1
+
+
+class Schedule(enum.IntEnum):
+    CONSTANT = 0
+
+
+class Mode(enum.IntEnum):
+    """What a call does with each batch."""
+
+    TRAIN = 0  # gradient in training mode, then an update
+    GRADIENT = 1  # loss and gradient in inference mode
+    EVALUATE = 2  # loss and metrics in inference mode
+
+
+class Source(enum.IntEnum):
+    """How features or targets lie in the user's memory."""
+
+    FLOAT32 = 0
+    FLOAT64 = 1
+    UINT8 = 2
+    LABELS = 3  # int64 class numbers, expanded to one-hot rows
+
+
+class Sum(enum.IntEnum):
+    """Running sums over samples, each weighted."""
+
+    WEIGHT = 0
+    LOSS = 1
+    CORRECT = 2
+    SQUARED_ERROR = 3
+    ABSOLUTE_ERROR = 4
+    BATCH_LOSS = 5  # this thread's part of the current batch's loss, not a running sum
+
+
+N_SUMS = 16  # columns for them: two cache lines a thread, so that threads do not share one
+N_HYPERPARAMETERS = 8
+
+# Buffer offsets count units: a region of u units is u * PANEL * capacity elements (capacity: panels in the workspace).
+SCRATCH_UNITS = 8  # the first region, where gathered rows are transposed: lanes * lanes elements
+OP = np.dtype(
+    [
+        ("kind", np.int64),  # Layer
+        ("fan_in", np.int64),
+        ("units", np.int64),
+        ("source", np.int64),  # buffer offset of the input
+        ("target", np.int64),  # buffer offset of the output; equal to source where the op works in place
+        ("extra", np.int64),  # buffer offset of what the backward pass needs beside input and output
+        ("weights", np.int64),  # offset in the parameter vector (kernel, gamma)
+        ("bias", np.int64),  # offset in the parameter vector (bias, beta), -1: none
+        ("code", np.int64),  # Activation
+        ("layer", np.int64),  # which layer this is, the key of its random numbers
+        ("has_gradient_below", np.int64),  # whether anything before this op has parameters
+        ("value", np.float64),  # the layer's parameter: slope, alpha, rate
+    ],
+    align=True,
+)
+
+VARIABLE = np.dtype(
+    [
+        ("offset", np.int64),
+        ("size", np.int64),
+        ("units", np.int64),  # columns of a kernel; size of a vector
+        ("is_kernel", np.int64),
+    ],
+    align=True,
+)
+
+JOB = np.dtype(
+    [
+        ("mode", np.int64),
+        ("thread", np.int64),
+        ("n_threads", np.int64),
+        # The data.
+        ("x_address", np.int64),
+        ("x_row_stride", np.int64),  # bytes
+        ("x_column_stride", np.int64),  # bytes
+        ("x_source", np.int64),  # Source
+        ("y_address", np.int64),
+        ("y_row_stride", np.int64),
+        ("y_column_stride", np.int64),
+        ("y_source", np.int64),
+        ("n_rows", np.int64),
+        ("has_sample_weight", np.int64),
+        # The network.
+        ("n_inputs", np.int64),
+        ("n_outputs", np.int64),
+        ("n_parameters", np.int64),
+        ("parameter_stride", np.int64),  # n_parameters rounded up to whole cache lines
+        ("input", np.int64),  # buffer offsets, in units as in OP
+        ("output", np.int64),
+        ("targets", np.int64),
+        ("delta", np.int64),
+        ("other_delta", np.int64),
+        ("strips", np.int64),
+        ("weights", np.int64),
+        ("capacity", np.int64),  # panels the workspace holds
+        # The loss.
+        ("loss", np.int64),  # Loss
+        ("loss_value", np.float64),  # delta of huber
+        ("label_smoothing", np.float64),
+        ("wants_metrics", np.int64),
+        # The optimizer.
+        ("optimizer", np.int64),
+        ("hyperparameters", np.float64, (N_HYPERPARAMETERS,)),
+        ("schedule", np.int64),
+        ("schedule_values", np.float64, (N_HYPERPARAMETERS,)),
+        ("learning_rate", np.float64),
+        # Where training is; read and written by the kernel.
+        ("seed", np.uint64),
+        ("step", np.int64),  # updates done since the trainer was made
+        ("batch_size", np.int64),
+        ("position", np.int64),  # rows of this epoch done
+        ("failed", np.int64),  # 1 after a batch whose loss was not finite
+    ],
+    align=True,
+)

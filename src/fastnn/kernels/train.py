@@ -1,0 +1,160 @@
+"""The training kernel: many steps in one call, from gathering a batch to updating the parameters.
+
+A batch is cut over the threads of the team by whole panels; each thread runs its share through the network in
+micro-batches of at most `capacity` panels, which stay in cache through all layers, and adds their gradients up in a
+vector of its own. The vectors are added in the order of the threads, each thread taking one range of them, and the
+same range of the parameters is updated.
+
+Jobs
+----
+- `run`: steps of training, or one pass for loss, gradient and metrics, as `job.mode` says
+- `predict`: outputs of consecutive rows
+"""
+
+import numpy as np
+
+from fastnn.kernels.data import gather, gather_weights, scatter
+from fastnn.kernels.gemm import ADD, PANEL, ZERO
+from fastnn.kernels.jit import inner, kernel
+from fastnn.kernels.layers import backward, forward
+from fastnn.kernels.losses import panel_loss
+from fastnn.kernels.optimizers import update
+from fastnn.kernels.schedules import rate_at
+from fastnn.kernels.simd import filled, lanes, load, store
+from fastnn.kernels.tables import Loss, Mode, Sum
+from fastnn.kernels.team import wait_for_all
+
+TRAIN = int(Mode.TRAIN)
+EVALUATE = int(Mode.EVALUATE)
+LOSS = int(Sum.LOSS)
+BATCH_LOSS = int(Sum.BATCH_LOSS)
+FIRST_LOGIT_LOSS = int(Loss.SIGMOID_LOG_LOSS)
+LOG_LOSS = int(Loss.LOG_LOSS)
+
+
+@inner
+def _batch_weight(job, sample_weight, order, first, n):
+    if sample_weight.size == 0:
+        return float(n)
+    weight = 0.0
+    for i in range(first, first + n):
+        weight += sample_weight[order[i] if order.size > 0 else i]
+    return weight
+
+
+@inner
+def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, first, sample, n, weight, start, sums):
+    """Add the loss and (unless evaluating) the gradient of n samples from position `sample` of the batch."""
+    scale = job.capacity * PANEL
+    is_training = job.mode == TRAIN
+    smoothing = job.label_smoothing if is_training else 0.0
+    smoothed_to = 0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
+    gather(buffer, job.input * scale, 0, job.x_address, job.x_row_stride, job.x_column_stride, job.x_source, order,
+           first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
+    gather(buffer, job.targets * scale, 0, job.y_address, job.y_row_stride, job.y_column_stride, job.y_source, order,
+           first + sample, n, job.n_outputs, smoothing, smoothed_to)  # fmt: skip
+    gather_weights(buffer, job.weights * scale, sample_weight, order, first + sample, n)
+    # A loss that takes logits computes the last activation itself.
+    n_ops = ops.size - 1 if job.loss >= FIRST_LOGIT_LOSS else ops.size
+    forward(job, ops, n_ops, parameters, buffer, n, sample, is_training)
+    factor = 1.0 / weight if weight > 0.0 else 0.0
+    for panel in range((n + PANEL - 1) // PANEL):
+        at = panel * job.n_outputs * PANEL
+        panel_loss(job, buffer, job.output * scale + at, job.targets * scale + at,
+                   job.weights * scale + panel * PANEL, job.delta * scale + at, factor, sums)  # fmt: skip
+    if job.mode != EVALUATE:
+        backward(job, ops, n_ops, parameters, gradient, buffer, n, sample, is_training, start)
+
+
+@inner
+def _add_gradients(gradients, stride, n_threads, first, last):
+    """gradients[0] += gradients[1] + ... on the range [first, last), in the order of the threads."""
+    for thread in range(1, n_threads):
+        for i in range(first, last, lanes(gradients)):
+            store(gradients, i, load(gradients, i) + load(gradients, thread * stride + i))
+
+
+@inner
+def _clear(vector, first, last):
+    for i in range(first, last, lanes(vector)):
+        store(vector, i, filled(vector, 0.0))
+
+
+@kernel
+def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces, sample_weight, sums,
+        shared):  # fmt: skip
+    """Do up to `n_steps` batches of this epoch as thread number `thread` of the team; all threads call this alike.
+
+    Parameters
+    ----------
+    jobs : JOB records, one a thread
+    ops, variables : the network's tables
+    order : (n_rows,) int64, the permutation of this epoch; empty for rows in order
+    parameters, moments : flat vectors of the network and the optimizer
+    gradients : (n_threads * parameter_stride,), one vector a thread
+    workspaces : (n_threads * size,), one buffer a thread
+    sample_weight : (n_rows,) float64 or empty
+    sums : (n_threads, N_SUMS) float64, the running sums of each thread
+    shared : int64, the team's barrier and, from element 16 on, nothing
+    """
+    job = jobs[thread]
+    n_threads = job.n_threads
+    stride = job.parameter_stride
+    size = workspaces.size // n_threads
+    buffer = workspaces[thread * size : (thread + 1) * size]
+    gradient = gradients[thread * stride : (thread + 1) * stride]
+    own_sums = sums[thread]
+    # Each thread reduces and updates one range of whole cache lines.
+    n_lines = stride // lanes(parameters)
+    first_element = thread * n_lines // n_threads * lanes(parameters)
+    last_element = (thread + 1) * n_lines // n_threads * lanes(parameters)
+    for _ in range(n_steps):
+        if job.position >= job.n_rows or job.failed:
+            return
+        n = min(job.batch_size, job.n_rows - job.position)
+        weight = _batch_weight(job, sample_weight, order, job.position, n)
+        n_panels = (n + PANEL - 1) // PANEL
+        panel = thread * n_panels // n_threads
+        last_panel = (thread + 1) * n_panels // n_threads
+        loss_before = own_sums[LOSS]
+        start = ZERO
+        while panel < last_panel:
+            n_micro = min(job.capacity, last_panel - panel)
+            n_samples = min(n_micro * PANEL, n - panel * PANEL)
+            _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, job.position, panel * PANEL,
+                         n_samples, weight, start, own_sums)  # fmt: skip
+            start = ADD
+            panel += n_micro
+        if job.mode != EVALUATE:
+            if start == ZERO:
+                _clear(gradient, 0, stride)
+            own_sums[BATCH_LOSS] = own_sums[LOSS] - loss_before
+            wait_for_all(shared, n_threads)
+            batch_loss = 0.0
+            for t in range(n_threads):
+                batch_loss += sums[t, BATCH_LOSS]
+            _add_gradients(gradients, stride, n_threads, first_element, last_element)
+            if job.mode == TRAIN:
+                if not np.isfinite(batch_loss):
+                    job.failed = 1
+                    return
+                update(job, rate_at(job, job.step), parameters, gradients, moments, first_element, last_element)
+                job.step += 1
+            wait_for_all(shared, n_threads)
+        job.position += n
+
+
+@kernel
+def predict(job_array, ops, parameters, buffer, order, x_address, x_row_stride, x_column_stride, x_source, n,
+            out_address, out_row_stride, out_column_stride, is_double):  # fmt: skip
+    """Write the network's outputs for n consecutive rows; `order` is empty."""
+    job = job_array[0]
+    scale = job.capacity * PANEL
+    step = job.capacity * PANEL
+    for first in range(0, n, step):
+        count = min(step, n - first)
+        gather(buffer, job.input * scale, 0, x_address, x_row_stride, x_column_stride, x_source, order, first, count,
+               job.n_inputs, 0.0, 0.0)  # fmt: skip
+        forward(job, ops, ops.size, parameters, buffer, count, 0, False)
+        scatter(buffer, job.output * scale, count, job.n_outputs, out_address + first * out_row_stride, out_row_stride,
+                out_column_stride, is_double)  # fmt: skip

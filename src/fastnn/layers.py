@@ -1,0 +1,210 @@
+"""Declarative layers: what a user writes down. Each knows how to write itself into a plan, and computes nothing."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fastnn import activations, initializers
+from fastnn.activations import ActivationFunction
+from fastnn.kernels import tables
+from fastnn.plan import PlanBuilder
+from fastnn.validation import check_bool, check_choice, check_integer, check_real
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Base of all layers: immutable, comparable, printable, and built into a plan by `build`."""
+
+    def build(self, plan: PlanBuilder) -> None:
+        """Write this layer's ops and variables into the plan."""
+        raise NotImplementedError
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The layer as JSON types: its class name and arguments."""
+        arguments = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in arguments.items():
+            if isinstance(value, ActivationFunction):
+                arguments[name] = value.config
+        return {"layer": type(self).__name__, **arguments}
+
+
+@dataclass(frozen=True)
+class Input(Layer):
+    """The features that enter the network; always its first layer.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns of X, >= 1.
+
+    Raises
+    ------
+    ValueError
+        If n_features < 1.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.Input(64)
+    Input(n_features=64)
+    """
+
+    n_features: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "n_features", check_integer("n_features", self.n_features, 1))
+
+    def build(self, plan: PlanBuilder) -> None:
+        plan.set_input(self.n_features)
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A fully connected layer: activation(x W + b), with W of shape (fan_in, units).
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, >= 1.
+    activation : str or ActivationFunction, default "linear"
+        Applied to x W + b; a name from `fastnn.activations.NAMES` or an object with a parameter.
+    use_bias : bool, default True
+        Whether b exists.
+    kernel_initializer : str, default "auto"
+        One of `fastnn.initializers.NAMES`; "auto" takes He for rectifiers, LeCun for selu, Glorot otherwise.
+        Biases start at zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, unknown or of the wrong type.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> layer = fastnn.Dense(64, activation="relu")
+    >>> layer.units
+    64
+    """
+
+    units: int
+    activation: Any = "linear"
+    use_bias: bool = True
+    kernel_initializer: str = "auto"
+
+    def __post_init__(self):
+        object.__setattr__(self, "units", check_integer("units", self.units, 1))
+        object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "use_bias", check_bool("use_bias", self.use_bias))
+        check_choice("kernel_initializer", self.kernel_initializer, initializers.NAMES)
+
+    def build(self, plan: PlanBuilder) -> None:
+        fan_in = plan.units
+        name = self.kernel_initializer
+        if name == "auto":
+            name = initializers.suited_to(self.activation.name)
+        weights = plan.add_variable("kernel", (fan_in, self.units), name)
+        bias = plan.add_variable("bias", (self.units,), "zeros") if self.use_bias else -1
+        plan.add_op(tables.Layer.DENSE, self.units, weights=weights, bias=bias, needs_input=True)
+        _build_activation(plan, self.activation)
+
+
+def _build_activation(plan: PlanBuilder, function: ActivationFunction) -> None:
+    code = function.code
+    if code == tables.Activation.LINEAR:
+        return
+    # gelu, silu and mish keep their derivative; the others find it from their output.
+    keeps_slope = code in (tables.Activation.GELU, tables.Activation.SILU, tables.Activation.MISH)
+    plan.add_op(
+        tables.Layer.ACTIVATION, plan.units, code=code, value=function.value, in_place=True,
+        needs_output=not keeps_slope, extra_units=plan.units if keeps_slope else 0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An activation as a layer of its own.
+
+    Parameters
+    ----------
+    function : str or ActivationFunction
+        A name from `fastnn.activations.NAMES`, or an object with a parameter.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.Activation("tanh").function.name
+    'tanh'
+    """
+
+    function: Any
+
+    def __post_init__(self):
+        object.__setattr__(self, "function", activations.get(self.function))
+
+    def build(self, plan: PlanBuilder) -> None:
+        _build_activation(plan, self.function)
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Sets each input to 0 with probability `rate` while training, and scales the rest by 1 / (1 - rate) [1]_.
+
+    The mask is a pure function of (seed, step, layer, unit, position in the batch): it does not depend on the number
+    of threads or on how a batch is cut.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of a zero, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If rate is outside [0, 1).
+
+    References
+    ----------
+    .. [1] N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.Dropout(0.5)
+    Dropout(rate=0.5)
+    """
+
+    rate: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "rate", check_real("rate", self.rate, 0.0, 1.0, closed="left"))
+
+    def build(self, plan: PlanBuilder) -> None:
+        plan.add_op(tables.Layer.DROPOUT, plan.units, value=self.rate, in_place=True)
+
+
+def from_config(config: dict[str, Any]) -> Layer:
+    """Return the layer that a config describes.
+
+    Raises
+    ------
+    ValueError
+        If the class is unknown.
+
+    Examples
+    --------
+    >>> from_config({"layer": "Dropout", "rate": 0.5})
+    Dropout(rate=0.5)
+    """
+    arguments = dict(config)
+    known = {cls.__name__: cls for cls in Layer.__subclasses__()}
+    name = check_choice("layer", arguments.pop("layer", None), known)
+    return known[name](**arguments)
+
+
+__all__ = ["Activation", "Dense", "Dropout", "Input", "Layer", "from_config"]

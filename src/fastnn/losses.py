@@ -1,0 +1,130 @@
+"""Losses by name, and as objects where one has a parameter."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fastnn.kernels import tables
+from fastnn.validation import check_choice, check_real
+
+_ALIASES = {"binary_crossentropy": "log_loss"}
+NAMES = ("mse", "mae", "huber", "log_loss", "categorical_crossentropy", "poisson")
+
+_FROM_LOGITS = {
+    ("categorical_crossentropy", tables.Activation.SOFTMAX): tables.Loss.SOFTMAX_CROSSENTROPY,
+    ("log_loss", tables.Activation.SIGMOID): tables.Loss.SIGMOID_LOG_LOSS,
+}
+
+
+@dataclass(frozen=True)
+class LossFunction:
+    """A loss known by its name: the weighted mean over samples of what each one costs.
+
+    mse, mae, huber, log_loss and poisson also average over outputs; categorical_crossentropy sums over classes.
+
+    Parameters
+    ----------
+    name : str
+        One of `fastnn.losses.NAMES`, or "binary_crossentropy" for log_loss.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message suggests the nearest.
+
+    Examples
+    --------
+    >>> from fastnn.losses import LossFunction
+    >>> LossFunction("mse").name
+    'mse'
+    """
+
+    name: str
+
+    def __post_init__(self):
+        check_choice("loss", self.name, NAMES)
+
+    @property
+    def value(self) -> float:
+        """The loss's parameter, with which kernels compute."""
+        return 1.0 if self.name == "huber" else 0.0
+
+    @property
+    def label_smoothing(self) -> float:
+        """How far targets are moved towards uniform while training."""
+        return 0.0
+
+    def code_with(self, output_activation: tables.Activation) -> tables.Loss:
+        """The number kernels know it by; sigmoid and softmax outputs have losses from logits."""
+        fused = _FROM_LOGITS.get((self.name, output_activation))
+        return tables.Loss[self.name.upper()] if fused is None else fused
+
+    @property
+    def config(self) -> str | dict[str, Any]:
+        """The form in which files keep the loss."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Huber(LossFunction):
+    """error^2 / 2 for |error| <= delta, delta * (|error| - delta / 2) beyond, averaged over outputs [1]_.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Where it turns linear, in the unit of the targets; > 0.
+
+    Raises
+    ------
+    ValueError
+        If delta is not positive and finite.
+
+    References
+    ----------
+    .. [1] P. J. Huber, "Robust Estimation of a Location Parameter", Ann. Math. Statist. 35(1), 1964.
+
+    Examples
+    --------
+    >>> from fastnn.losses import Huber
+    >>> Huber(delta=2.0).value
+    2.0
+    """
+
+    delta: float = 1.0
+    name: ClassVar[str] = "huber"  # type: ignore[misc]
+
+    def __init__(self, delta: float = 1.0):
+        object.__setattr__(self, "delta", check_real("delta", delta, 0.0, closed="neither"))
+
+    @property
+    def value(self) -> float:
+        return self.delta
+
+    @property
+    def config(self) -> str | dict[str, Any]:
+        return {"name": self.name, "delta": self.delta}
+
+
+def get(loss: "str | LossFunction | dict") -> LossFunction:
+    """Return the loss for a name, an object, or the dict that a file holds.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> from fastnn import losses
+    >>> losses.get("binary_crossentropy").name
+    'log_loss'
+    """
+    if isinstance(loss, LossFunction):
+        return loss
+    if isinstance(loss, dict):
+        arguments = dict(loss)
+        name = check_choice("loss", arguments.pop("name", None), NAMES)
+        return Huber(**arguments) if name == "huber" else LossFunction(name, **arguments)
+    if isinstance(loss, str):
+        loss = _ALIASES.get(loss, loss)
+    name = check_choice("loss", loss, [*NAMES, *_ALIASES])
+    return Huber() if name == "huber" else LossFunction(name)

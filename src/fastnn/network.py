@@ -1,0 +1,415 @@
+"""The network: layers, a plan, one flat vector of parameters."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import initializers, losses
+from fastnn.engine import Workspace, aligned_zeros, source_of, whole_lines
+from fastnn.explain import Explanation, explain
+from fastnn.kernels import tables
+from fastnn.layers import Dense, Dropout, Input, Layer
+from fastnn.losses import LossFunction
+from fastnn.plan import make_plan
+from fastnn.targets import as_targets, finite_rows
+from fastnn.validation import (
+    as_array,
+    as_features,
+    as_sample_weight,
+    check_dtype,
+    check_integer,
+    check_not_empty,
+)
+
+# Rows for which predict keeps one workspace: enough for the kernel's micro-batch.
+_PREDICT_ROWS = 128
+
+
+class Network:
+    """A feed-forward network.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Starts with `Input`; any layers after it.
+    dtype : "float32" or "float64", default "float32"
+        Of parameters, activations and outputs.
+    seed : int or None, default None
+        For the initial parameters; None draws fresh ones each time.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        The parameters themselves, writable: kernels of shape (fan_in, units) and biases in the order of the layers.
+    layers : tuple of Layer
+    n_parameters, n_inputs, n_outputs : int
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the first layer is not an `Input`, another one is, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> network = fastnn.Network([fastnn.Input(2), fastnn.Dense(3, "relu"), fastnn.Dense(1)], seed=0)
+    >>> network.n_parameters
+    13
+    >>> network.predict(np.zeros((5, 2))).shape
+    (5, 1)
+    """
+
+    def __init__(self, layers: Iterable[Layer], *, dtype: Any = "float32", seed: int | None = None):
+        self.layers = tuple(layers)
+        _check_layers(self.layers)
+        self.dtype = check_dtype(dtype)
+        self.seed = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
+        self.plan = make_plan(self.layers)
+        self._make_buffers()
+        self._initialize()
+
+    def _make_buffers(self) -> None:
+        self.parameter_buffer = aligned_zeros(whole_lines(self.plan.n_parameters, self.dtype), self.dtype)
+        self.parameters = self.parameter_buffer[: self.plan.n_parameters]
+        self._idle_workspaces: list[Workspace] = []
+
+    def _initialize(self) -> None:
+        generator = np.random.default_rng(self.seed)
+        for variable, view in zip(self.plan.variables, self.unflatten(self.parameters), strict=True):
+            if len(variable.shape) == 2:
+                view[...] = initializers.draw(variable.initializer, *variable.shape, generator)
+            else:
+                view[...] = {"zeros": 0.0, "ones": 1.0}[variable.initializer]
+
+    @classmethod
+    def mlp(
+        cls,
+        n_inputs: int,
+        hidden: Sequence[int],
+        n_outputs: int,
+        *,
+        activation: Any = "relu",
+        output: Any = "linear",
+        dropout: float = 0.0,
+        dtype: Any = "float32",
+        seed: int | None = None,
+    ) -> "Network":
+        """Return a multilayer perceptron: dense hidden layers and a dense output.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of features.
+        hidden : sequence of int
+            Units of each hidden layer; may be empty.
+        n_outputs : int
+            Number of outputs.
+        activation : str or ActivationFunction, default "relu"
+            Of the hidden layers.
+        output : str or ActivationFunction, default "linear"
+            Of the output layer.
+        dropout : float, default 0.0
+            Rate of a `Dropout` after each hidden layer; 0 adds none.
+        dtype, seed
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.Network.mlp(64, [64], 10, output="softmax", seed=0).n_parameters
+        4810
+        """
+        layers: list[Layer] = [Input(n_inputs)]
+        for units in hidden:
+            layers.append(Dense(units, activation))
+            if dropout:
+                layers.append(Dropout(dropout))
+        layers.append(Dense(n_outputs, output))
+        return cls(layers, dtype=dtype, seed=seed)
+
+    @property
+    def n_parameters(self) -> int:
+        return self.plan.n_parameters
+
+    @property
+    def n_inputs(self) -> int:
+        return self.plan.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        return self.plan.n_outputs
+
+    def unflatten(self, vector: np.ndarray) -> list[np.ndarray]:
+        """Return views into a flat vector, shaped as `get_weights`.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_parameters,)
+            Parameters, a gradient, or one moment of an optimizer.
+
+        Returns
+        -------
+        list of ndarray
+            [W1, b1, W2, b2, ...] with W of shape (fan_in, units).
+
+        Raises
+        ------
+        ValueError
+            If the vector has another length.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> network = fastnn.Network.mlp(4, [3], 2)
+        >>> [w.shape for w in network.unflatten(network.parameters)]
+        [(4, 3), (3,), (3, 2), (2,)]
+        """
+        if vector.shape != (self.n_parameters,):
+            raise ValueError(f"vector must have shape ({self.n_parameters},), got {vector.shape}")
+        return [vector[v.offset : v.offset + v.size].reshape(v.shape) for v in self.plan.variables]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return [W1, b1, W2, b2, ...]: views, so that writing to them changes the network.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> W, b = fastnn.Network.mlp(4, [], 2).get_weights()
+        >>> W.shape, b.shape
+        ((4, 2), (2,))
+        """
+        return self.unflatten(self.parameters)
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Copy arrays in the form of `get_weights` into the network.
+
+        Parameters
+        ----------
+        weights : sequence of array-like
+            As many arrays, of the same shapes, as `get_weights` returns.
+
+        Raises
+        ------
+        ValueError
+            If number, shape or finiteness is wrong; nothing is changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(2, [], 1)
+        >>> network.set_weights([np.ones((2, 1)), np.zeros(1)])
+        >>> float(network.predict(np.array([[1.0, 2.0]]))[0, 0])
+        3.0
+        """
+        views = self.get_weights()
+        if len(weights) != len(views):
+            raise ValueError(f"weights must be a list of {len(views)} arrays, got {len(weights)}")
+        arrays = [as_array(f"weights[{i}]", w) for i, w in enumerate(weights)]
+        for i, (view, array) in enumerate(zip(views, arrays, strict=True)):
+            if array.shape != view.shape:
+                raise ValueError(f"weights[{i}] must have shape {view.shape}, got {array.shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"weights[{i}] must be finite, got NaN or infinity")
+        for view, array in zip(views, arrays, strict=True):
+            view[...] = array
+
+    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the outputs for rows of features, after the output activation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_inputs)
+            Any real dtype and memory order; float32, float64 and uint8 are read in place.
+        out : ndarray of shape (n, n_outputs) or None, default None
+            Where to write; of the network's dtype.
+
+        Returns
+        -------
+        ndarray of shape (n, n_outputs)
+            `out` if given. Rows with NaN or infinity give NaN rather than an error.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or out has a wrong shape or dtype.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(3, [8], 2, output="softmax", seed=1)
+        >>> probabilities = network.predict(np.zeros((4, 3)))
+        >>> probabilities.shape
+        (4, 2)
+        """
+        plan = self.plan
+        if type(X) is not np.ndarray or X.dtype != self.dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs:
+            X = as_features("X", X, plan.n_inputs, self.dtype)
+        if out is None:
+            out = np.empty((X.shape[0], plan.n_outputs), self.dtype)
+        elif out.shape != (X.shape[0], plan.n_outputs) or out.dtype != self.dtype or not out.flags.writeable:
+            raise ValueError(
+                f"out must be a writable {self.dtype} array of shape {(X.shape[0], plan.n_outputs)}, "
+                f"got {out.dtype} {out.shape}"
+            )
+        # Each call takes a workspace of its own, so that threads may predict at once; list.pop is atomic.
+        try:
+            workspace = self._idle_workspaces.pop()
+        except IndexError:
+            workspace = Workspace(plan, self.dtype, n_rows=_PREDICT_ROWS, with_gradient=False)
+        workspace.predict(self.parameter_buffer, X, source_of(X.dtype), out)
+        self._idle_workspaces.append(workspace)
+        return out
+
+    def loss_and_gradient(
+        self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss over all rows and its gradient with respect to `parameters`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_inputs)
+            Features.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Targets, as the loss takes them.
+        loss : str or LossFunction
+            Name from `fastnn.losses.NAMES` or an object.
+        sample_weight : array-like of shape (n,) or None, default None
+            Weights of the mean over samples.
+
+        Returns
+        -------
+        loss : float
+            Weighted mean over samples.
+        gradient : ndarray of shape (n_parameters,)
+            In the network's dtype; dropout is off.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape, dtype, name or value is wrong.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(2, [], 1, dtype="float64", seed=0)
+        >>> loss, gradient = network.loss_and_gradient(np.eye(2), np.zeros(2), loss="mse")
+        >>> gradient.shape
+        (3,)
+        """
+        loss_function = losses.get(loss)
+        X = as_features("X", X, self.n_inputs, self.dtype)
+        check_not_empty("X", X)
+        y_rows = as_targets("y", y, X.shape[0], self.n_outputs, loss_function, self.dtype)
+        x_rows = finite_rows("X", X)
+        weights = as_sample_weight(sample_weight, X.shape[0])
+        workspace = Workspace(self.plan, self.dtype, n_rows=X.shape[0])
+        workspace.set_data(x_rows, y_rows)
+        workspace.set(
+            mode=tables.Mode.GRADIENT, batch_size=X.shape[0], loss=loss_function.code_with(self.plan.output_activation),
+            loss_value=loss_function.value,
+        )  # fmt: skip
+        workspace.run(1, self.parameter_buffer, _NO_MOMENTS[self.dtype], sample_weight=weights)
+        sums = workspace.totals()
+        value = sums[tables.Sum.LOSS] / sums[tables.Sum.WEIGHT]
+        return float(value), workspace.gradients[: self.n_parameters]
+
+    def explain(self, x: Any, y: Any, *, loss: "str | LossFunction") -> Explanation:
+        """Return every intermediate value of one sample's forward and backward pass.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_inputs,)
+            One sample.
+        y : scalar or array-like of shape (n_outputs,)
+            Its target.
+        loss : str or LossFunction
+            What is differentiated.
+
+        Returns
+        -------
+        Explanation
+            Prints as a step-by-step account; its attributes hold the numbers, in float64.
+
+        Raises
+        ------
+        ValueError
+            If a shape or name is wrong.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> network = fastnn.Network.mlp(2, [2], 1, output="sigmoid", seed=0)
+        >>> explanation = network.explain([1.0, 0.5], 1.0, loss="mse")
+        >>> len(explanation.steps)
+        4
+        """
+        return explain(self, x, y, loss)
+
+    def summary(self) -> str:
+        """Return a table of the layers, their output sizes and parameters.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> print(fastnn.Network.mlp(2, [3], 1, seed=0).summary())
+        layer            output  parameters
+        Input                 2           0
+        Dense relu            3           9
+        Dense linear          1           4
+        total                            13
+        """
+        counts = [0] * len(self.layers)
+        for variable in self.plan.variables:
+            counts[variable.layer] += variable.size
+        names = [_describe(layer) for layer in self.layers]
+        width = max(16, *(len(name) + 1 for name in names))
+        lines = [f"{'layer':<{width}} {'output':>6}  {'parameters':>10}"]
+        for name, units, count in zip(names, self.plan.units_after, counts, strict=True):
+            lines.append(f"{name:<{width}} {units:>6}  {count:>10,}")
+        lines.append(f"{'total':<{width}} {'':>6}  {self.n_parameters:>10,}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(map(repr, self.layers))
+        return f"Network([{inside}], dtype={self.dtype.name!r}, seed={self.seed})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "layers": self.layers, "dtype": self.dtype, "seed": self.seed, "parameters": self.parameters.copy(),
+        }  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.layers, self.dtype, self.seed = state["layers"], state["dtype"], state["seed"]
+        self.plan = make_plan(self.layers)
+        self._make_buffers()
+        self.parameters[:] = state["parameters"]
+
+
+_NO_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
+
+
+def _describe(layer: Layer) -> str:
+    function = getattr(layer, "activation", None) or getattr(layer, "function", None)
+    detail = function.name if function else f"{layer.rate:g}" if isinstance(layer, Dropout) else ""
+    return f"{type(layer).__name__} {detail}".strip()
+
+
+def _check_layers(layers: tuple[Layer, ...]) -> None:
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")
+    if not layers or not isinstance(layers[0], Input):
+        given = repr(layers[0]) if layers else "an empty list"
+        raise ValueError(f"layers must start with Input(n_features), got {given}")
+    for i, layer in enumerate(layers[1:], start=1):
+        if isinstance(layer, Input):
+            raise ValueError(f"layers must hold one Input, the first; layers[{i}] is {layer!r}")
+    if len(layers) == 1:
+        raise ValueError("layers must hold at least one layer after Input")

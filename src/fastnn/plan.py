@@ -1,0 +1,197 @@
+"""From layers to the tables that kernels walk: where every parameter lies, and every activation.
+
+A plan is independent of batch size, threads and dtype. Parameters are laid out densely in the order of the layers.
+Buffer regions are counted in units; a kernel multiplies by the samples its workspace holds.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.kernels import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastnn.layers import Layer
+
+_STRIP = 32  # a strip of transposed deltas is at most this many units wide, in either dtype
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One parameter tensor: its place in the flat vector."""
+
+    layer: int
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+    initializer: str
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tables of a network, and the sizes of what goes with them."""
+
+    ops: np.ndarray
+    variables: tuple[Variable, ...]
+    variable_table: np.ndarray
+    n_inputs: int
+    n_outputs: int
+    n_parameters: int
+    units_after: tuple[int, ...]  # width after each layer
+    regions: dict[str, int]  # buffer offsets, in units
+    n_units: int  # of the whole buffer
+
+    @property
+    def output_activation(self) -> tables.Activation:
+        """The code of the last activation, LINEAR if the last op is none."""
+        if len(self.ops) and self.ops[-1]["kind"] == tables.Layer.ACTIVATION:
+            return tables.Activation(int(self.ops[-1]["code"]))
+        return tables.Activation.LINEAR
+
+
+class PlanBuilder:
+    """What layers write themselves into, one after the other.
+
+    Attributes
+    ----------
+    units : int
+        The width at this point of the network.
+    layer : int
+        The index of the layer being built.
+    """
+
+    def __init__(self, *, works_in_place: bool = True) -> None:
+        self._works_in_place = works_in_place
+        self.units = 0
+        self.layer = 0
+        self.n_inputs = 0
+        self._ops: list[dict[str, Any]] = []
+        self._variables: list[Variable] = []
+        self._n_parameters = 0
+        self._n_units = tables.SCRATCH_UNITS
+        self._region = -1  # where the current activations lie
+        self._output_is_needed = False  # by the backward pass of the op that wrote them
+
+    def set_input(self, n_features: int) -> None:
+        """Open the network with its input region."""
+        self.units = self.n_inputs = n_features
+        self._region = self._add_region(n_features)
+        self._output_is_needed = True  # features stay: the first layer's weight gradient reads them
+
+    def add_variable(self, name: str, shape: tuple[int, ...], initializer: str) -> int:
+        """Reserve a tensor in the parameter vector and return its offset."""
+        variable = Variable(self.layer, name, shape, self._n_parameters, initializer)
+        self._variables.append(variable)
+        self._n_parameters += variable.size
+        return variable.offset
+
+    def add_op(
+        self,
+        kind: tables.Layer,
+        units: int,
+        *,
+        weights: int = -1,
+        bias: int = -1,
+        code: int = 0,
+        value: float = 0.0,
+        in_place: bool = False,
+        needs_input: bool = False,
+        needs_output: bool = False,
+        extra_units: int = 0,
+    ) -> None:
+        """Append one op of the forward pass.
+
+        Parameters
+        ----------
+        kind : tables.Layer
+            What it does.
+        units : int
+            Its output's width.
+        weights, bias : int, default -1
+            Offsets of its parameters.
+        code, value : int, float
+            Which activation; the layer's parameter.
+        in_place : bool, default False
+            Whether it can write over its input. It will unless the op before needs that for its backward pass.
+        needs_input, needs_output : bool, default False
+            Whether its backward pass reads its input, its output.
+        extra_units : int, default 0
+            Units of buffer it keeps from the forward for the backward pass.
+        """
+        source = self._region
+        stays = in_place and self._works_in_place and not self._output_is_needed
+        target = source if stays else self._add_region(units)
+        self._ops.append(
+            {
+                "kind": kind,
+                "fan_in": self.units,
+                "units": units,
+                "source": source,
+                "target": target,
+                "extra": self._add_region(extra_units) if extra_units else 0,
+                "weights": weights,
+                "bias": bias,
+                "code": code,
+                "layer": self.layer,
+                "value": value,
+                "has_gradient_below": any(op["weights"] >= 0 for op in self._ops),
+            }
+        )
+        self.units = units
+        self._region = target
+        self._output_is_needed = needs_output
+
+    def _add_region(self, units: int) -> int:
+        offset = self._n_units
+        self._n_units += units
+        return offset
+
+    def finish(self, units_after: "Sequence[int]") -> Plan:
+        """Add the regions that every network needs and return the plan."""
+        widest = max(self.units, self.n_inputs, *(max(op["units"], op["fan_in"]) for op in self._ops))
+        widest_strip = max((-(-op["units"] // _STRIP) * _STRIP for op in self._ops), default=_STRIP)
+        regions = {
+            "input": tables.SCRATCH_UNITS,
+            "output": self._region,
+            "targets": self._add_region(self.units),
+            "delta": self._add_region(widest),
+            "other_delta": self._add_region(widest),
+            "strips": self._add_region(widest_strip),
+            "weights": self._add_region(1),
+        }
+        self._add_region(_STRIP)  # slack: whole blocks are read past the last unit
+        ops = np.zeros(len(self._ops), tables.OP)
+        for row, op in zip(ops, self._ops, strict=True):
+            for name, value in op.items():
+                row[name] = value
+        variable_table = np.zeros(len(self._variables), tables.VARIABLE)
+        for row, variable in zip(variable_table, self._variables, strict=True):
+            row["offset"] = variable.offset
+            row["size"] = variable.size
+            row["units"] = variable.shape[-1]
+            row["is_kernel"] = variable.name == "kernel"
+        return Plan(
+            ops, tuple(self._variables), variable_table, self.n_inputs, self.units, self._n_parameters,
+            tuple(units_after), regions, self._n_units,
+        )  # fmt: skip
+
+
+def make_plan(layers: "Sequence[Layer]", *, works_in_place: bool = True) -> Plan:
+    """Build the plan of a list of layers, the first of which is an Input.
+
+    With `works_in_place` False every op keeps its output, for `explain`.
+    """
+    builder = PlanBuilder(works_in_place=works_in_place)
+    units_after = []
+    for index, layer in enumerate(layers):
+        builder.layer = index
+        layer.build(builder)
+        units_after.append(builder.units)
+    return builder.finish(units_after)
