@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 import reference as ref
 
 N, K = 5, 3  # samples, outputs

@@ -8,7 +8,20 @@ from fastnn.validation import check_choice, check_real
 
 _Code = tables.Activation
 
-NAMES = ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus", "gelu", "silu", "mish", "softmax")
+NAMES = (
+    "linear",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "softplus",
+    "gelu",
+    "silu",
+    "mish",
+    "softmax",
+)
 
 
 @dataclass(frozen=True)

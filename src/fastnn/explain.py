@@ -109,12 +109,16 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
         raise ValueError(f"x must be one sample of shape ({network.n_inputs},), got shape {np.shape(x)}")
     target = as_array("y", y)
     is_label = target.size == 1 and network.n_outputs > 1
-    y_rows = as_targets("y", target.reshape(1) if is_label else target.reshape(1, -1), 1, network.n_outputs, function, dtype)
+    y_rows = as_targets(
+        "y", target.reshape(1) if is_label else target.reshape(1, -1), 1, network.n_outputs, function, dtype
+    )
 
     plan = make_plan(network.layers, works_in_place=False)
     workspace = Workspace(plan, dtype, n_rows=1)
     workspace.set_data(finite_rows("x", sample.astype(dtype)), y_rows)
-    workspace.set(mode=tables.Mode.GRADIENT, batch_size=1, loss=tables.Loss[function.name.upper()], loss_value=function.value)
+    workspace.set(
+        mode=tables.Mode.GRADIENT, batch_size=1, loss=tables.Loss[function.name.upper()], loss_value=function.value
+    )
     parameters = aligned_zeros(workspace.stride, dtype)
     parameters[: plan.n_parameters] = network.parameters
     deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max())))
@@ -138,11 +142,18 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
         weights, bias = (int(op["weights"]), int(op["bias"])) if is_dense else (-1, -1)
         steps.append(
             Step(
-                f"layer {op['layer']}: {part.lower()}", column(int(op["source"]), fan_in), column(int(op["target"]), units),
-                delta[:units].copy(), tensor(parameters, weights, (fan_in, units)), tensor(parameters, bias, (units,)),
-                tensor(workspace.gradients, weights, (fan_in, units)), tensor(workspace.gradients, bias, (units,)),
+                f"layer {op['layer']}: {part.lower()}",
+                column(int(op["source"]), fan_in),
+                column(int(op["target"]), units),
+                delta[:units].copy(),
+                tensor(parameters, weights, (fan_in, units)),
+                tensor(parameters, bias, (units,)),
+                tensor(workspace.gradients, weights, (fan_in, units)),
+                tensor(workspace.gradients, bias, (units,)),
             )  # fmt: skip
         )
     y_shown = column(plan.regions["targets"], plan.n_outputs)
     output = column(plan.regions["output"], plan.n_outputs)
-    return Explanation(sample[0].astype(dtype), y_shown, output, function.name, float(workspace.totals()[tables.Sum.LOSS]), steps)
+    return Explanation(
+        sample[0].astype(dtype), y_shown, output, function.name, float(workspace.totals()[tables.Sum.LOSS]), steps
+    )

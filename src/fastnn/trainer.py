@@ -339,7 +339,9 @@ class Trainer:
 
     def _evaluate(self, data: "_Data", prefix: str) -> dict[str, float]:
         if data.workspace is None:
-            data.workspace = Workspace(self.network.plan, self.network.dtype, n_rows=_EVALUATION_ROWS, with_gradient=False)
+            data.workspace = Workspace(
+                self.network.plan, self.network.dtype, n_rows=_EVALUATION_ROWS, with_gradient=False
+            )
             data.workspace.set_data(data.x, data.y)
             data.workspace.set(
                 mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=_EVALUATION_ROWS,

@@ -212,9 +212,7 @@ def softmax_backward(buffer, output, delta, units):
         for j in range(units):
             inner_product = fma(load(buffer, a + j * PANEL), load(buffer, d + j * PANEL), inner_product)
         for j in range(units):
-            store(
-                buffer, d + j * PANEL, load(buffer, a + j * PANEL) * (load(buffer, d + j * PANEL) - inner_product)
-            )
+            store(buffer, d + j * PANEL, load(buffer, a + j * PANEL) * (load(buffer, d + j * PANEL) - inner_product))
 
 
 @inner

@@ -139,7 +139,9 @@ def _emit_tile(builder, o, rows, vectors):
         return builder.load(pointer, align=align)
 
     # 1. What the accumulators start from.
-    blocks = {name: builder.append_basic_block(name) for name in ("zero", "bias", "add", "add_full", "add_part", "outer")}
+    blocks = {
+        name: builder.append_basic_block(name) for name in ("zero", "bias", "add", "add_full", "add_part", "outer")
+    }
     switch = builder.switch(o.start, blocks["zero"])
     switch.add_case(number(BIAS), blocks["bias"])
     switch.add_case(number(ADD), blocks["add"])
@@ -306,6 +308,12 @@ def multiply_weight_gradient(gradient, weights, bias, fan_in, units, buffer, sou
 
 
 __all__ = [
-    "PANEL", "ZERO", "ADD", "multiply_forward", "multiply_input_gradient", "multiply_weight_gradient",
-    "transpose_deltas", "cgutils",
+    "ADD",
+    "PANEL",
+    "ZERO",
+    "cgutils",
+    "multiply_forward",
+    "multiply_input_gradient",
+    "multiply_weight_gradient",
+    "transpose_deltas",
 ]  # fmt: skip

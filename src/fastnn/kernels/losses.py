@@ -217,5 +217,3 @@ def panel_loss(job, buffer, output, targets, weights, delta, scale, sums):
         sums[WEIGHT] += total(load(buffer, weights + column))
     if job.wants_metrics:
         _count_metrics(buffer, output, targets, weights, n_outputs, sums)
-
-

@@ -126,15 +126,9 @@ def _register_binary(function, emit_float, emit_int, returns_mask=False):
         return emit(builder, *args)
 
 
-_register_binary(
-    operator.add, lambda b, x, y: b.fadd(x, y, flags=_CONTRACT), lambda b, x, y: b.add(x, y)
-)
-_register_binary(
-    operator.sub, lambda b, x, y: b.fsub(x, y, flags=_CONTRACT), lambda b, x, y: b.sub(x, y)
-)
-_register_binary(
-    operator.mul, lambda b, x, y: b.fmul(x, y, flags=_CONTRACT), lambda b, x, y: b.mul(x, y)
-)
+_register_binary(operator.add, lambda b, x, y: b.fadd(x, y, flags=_CONTRACT), lambda b, x, y: b.add(x, y))
+_register_binary(operator.sub, lambda b, x, y: b.fsub(x, y, flags=_CONTRACT), lambda b, x, y: b.sub(x, y))
+_register_binary(operator.mul, lambda b, x, y: b.fmul(x, y, flags=_CONTRACT), lambda b, x, y: b.mul(x, y))
 _register_binary(operator.truediv, lambda b, x, y: b.fdiv(x, y), None)
 _register_binary(operator.and_, None, lambda b, x, y: b.and_(x, y))
 _register_binary(operator.or_, None, lambda b, x, y: b.or_(x, y))
@@ -339,7 +333,12 @@ def masked_load(builder, pointer, mask, vector_type, align):
     name = f"llvm.masked.load.v{vector_type.count}{_suffix(vector_type.element)}.p0"
     function_type = ir.FunctionType(vector_type, [pointer_type, _INT32, mask.type, vector_type])
     function = cgutils.get_or_insert_function(builder.module, function_type, name)
-    arguments = [builder.bitcast(pointer, pointer_type), ir.Constant(_INT32, align), mask, ir.Constant(vector_type, None)]
+    arguments = [
+        builder.bitcast(pointer, pointer_type),
+        ir.Constant(_INT32, align),
+        mask,
+        ir.Constant(vector_type, None),
+    ]
     return builder.call(function, arguments)
 
 

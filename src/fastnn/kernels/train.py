@@ -48,7 +48,9 @@ def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, f
     scale = job.capacity * PANEL
     is_training = job.mode == TRAIN
     smoothing = job.label_smoothing if is_training else 0.0
-    smoothed_to = 0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
+    smoothed_to = (
+        0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
+    )
     gather(buffer, job.input * scale, 0, job.x_address, job.x_row_stride, job.x_column_stride, job.x_source, order,
            first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
     gather(buffer, job.targets * scale, 0, job.y_address, job.y_row_stride, job.y_column_stride, job.y_source, order,
