@@ -19,6 +19,7 @@ from fastnn.kernels.jit import inlined, inner
 from fastnn.kernels.simd import absolute, filled, fma, lanes, load, maximum, minimum, select, store, total
 from fastnn.kernels.tables import Loss, Sum
 
+GIVEN_DELTA = int(Loss.GIVEN_DELTA)
 MAE = int(Loss.MAE)
 HUBER = int(Loss.HUBER)
 LOG_LOSS = int(Loss.LOG_LOSS)
@@ -165,6 +166,16 @@ def _softmax_crossentropy_loop(buffer, output, targets, weights, delta, n_output
 
 
 @inner
+def _take_delta(buffer, targets, weights, delta, n_outputs):
+    """The targets are the gradient with respect to the outputs, weights and all; padding has none."""
+    for column in range(0, PANEL, lanes(buffer)):
+        is_sample = load(buffer, weights + column) > 0.0
+        for j in range(n_outputs):
+            i = j * PANEL + column
+            store(buffer, delta + i, select(is_sample, load(buffer, targets + i), 0.0))
+
+
+@inner
 def _count_metrics(buffer, output, targets, weights, n_outputs, sums):
     """Add the panel's correct answers, squared and absolute errors, weighted by sample."""
     share = 1.0 / n_outputs
@@ -200,6 +211,9 @@ def panel_loss(job, buffer, output, targets, weights, delta, scale, sums):
         loss = _softmax_crossentropy_loop(buffer, output, targets, weights, delta, n_outputs, scale)
     elif job.loss == SIGMOID_LOG_LOSS:
         loss = _sigmoid_log_loss_loop(buffer, output, targets, weights, delta, n_outputs, scale)
+    elif job.loss == GIVEN_DELTA:
+        _take_delta(buffer, targets, weights, delta, n_outputs)
+        loss = 0.0
     elif job.loss == MAE:
         loss = _mae_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
     elif job.loss == HUBER:

@@ -38,6 +38,7 @@ class Activation(enum.IntEnum):
 
 
 class Loss(enum.IntEnum):
+    GIVEN_DELTA = -1  # the loss is computed elsewhere: targets are its gradient with respect to the outputs
     MSE = 0
     MAE = 1
     HUBER = 2
@@ -64,6 +65,7 @@ class Mode(enum.IntEnum):
     TRAIN = 0  # gradient in training mode, then an update
     GRADIENT = 1  # loss and gradient in inference mode
     EVALUATE = 2  # loss and metrics in inference mode
+    OUTPUTS = 3  # outputs in training mode, written to where targets are read from in the other modes
 
 
 class Source(enum.IntEnum):

@@ -21,11 +21,14 @@ from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.optimizers import update
 from fastnn.kernels.schedules import rate_at
 from fastnn.kernels.simd import filled, lanes, load, store
-from fastnn.kernels.tables import Loss, Mode, Sum
+from fastnn.kernels.tables import Loss, Mode, Source, Sum
 from fastnn.kernels.team import wait_for_all
 
 TRAIN = int(Mode.TRAIN)
+GRADIENT = int(Mode.GRADIENT)
 EVALUATE = int(Mode.EVALUATE)
+OUTPUTS = int(Mode.OUTPUTS)
+FLOAT64 = int(Source.FLOAT64)
 LOSS = int(Sum.LOSS)
 BATCH_LOSS = int(Sum.BATCH_LOSS)
 FIRST_LOGIT_LOSS = int(Loss.SIGMOID_LOG_LOSS)
@@ -44,15 +47,20 @@ def _batch_weight(job, sample_weight, order, first, n):
 
 @inner
 def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, first, sample, n, weight, start, sums):
-    """Add the loss and (unless evaluating) the gradient of n samples from position `sample` of the batch."""
+    """Add the loss and, where wanted, the gradient of n samples from position `sample` of the batch."""
     scale = job.capacity * PANEL
-    is_training = job.mode == TRAIN
+    is_training = job.mode == TRAIN or job.mode == OUTPUTS
     smoothing = job.label_smoothing if is_training else 0.0
     smoothed_to = (
         0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
     )
     gather(buffer, job.input * scale, 0, job.x_address, job.x_row_stride, job.x_column_stride, job.x_source, order,
            first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
+    if job.mode == OUTPUTS:
+        forward(job, ops, ops.size, parameters, buffer, n, sample, is_training)
+        scatter(buffer, job.output * scale, n, job.n_outputs, job.y_address + (first + sample) * job.y_row_stride,
+                job.y_row_stride, job.y_column_stride, job.y_source == FLOAT64)  # fmt: skip
+        return
     gather(buffer, job.targets * scale, 0, job.y_address, job.y_row_stride, job.y_column_stride, job.y_source, order,
            first + sample, n, job.n_outputs, smoothing, smoothed_to)  # fmt: skip
     gather_weights(buffer, job.weights * scale, sample_weight, order, first + sample, n)
@@ -127,7 +135,7 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
                          n_samples, weight, start, own_sums)  # fmt: skip
             start = ADD
             panel += n_micro
-        if job.mode != EVALUATE:
+        if job.mode == TRAIN or job.mode == GRADIENT:
             if start == ZERO:
                 _clear(gradient, 0, stride)
             own_sums[BATCH_LOSS] = own_sums[LOSS] - loss_before
