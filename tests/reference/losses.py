@@ -56,14 +56,14 @@ def poisson_gradient(y, a):
 
 
 def log_loss(y, a):
-    """Bishop, 2006, equation 4.90, of clipped probabilities."""
-    p = np.clip(a, EPSILON, 1 - EPSILON)
-    return np.mean(-y * np.log(p) - (1 - y) * np.log1p(-p), axis=1)
+    """Bishop, 2006, equation 4.90; the probabilities of both classes, a and 1 - a, are clipped."""
+    p, q = np.clip(a, EPSILON, 1 - EPSILON), np.clip(1 - a, EPSILON, 1 - EPSILON)
+    return np.mean(-y * np.log(p) - (1 - y) * np.log(q), axis=1)
 
 
 def log_loss_gradient(y, a):
-    p = np.clip(a, EPSILON, 1 - EPSILON)
-    return np.where(p == a, (p - y) / (p * (1 - p)), 0.0) / y.shape[1]  # a clipped value does not move
+    p, q = np.clip(a, EPSILON, 1 - EPSILON), np.clip(1 - a, EPSILON, 1 - EPSILON)
+    return np.where(p == a, (p - y) / (p * q), 0.0) / y.shape[1]  # a clipped value does not move
 
 
 def categorical_crossentropy(y, a):

@@ -2,7 +2,7 @@
 
 Jobs
 ----
-- `activate`: a = f(z); for gelu, silu and mish, whose derivative needs z, f'(z) is kept in `extra` when training
+- `activate`: a = f(z); for gelu, silu and mish, whose derivative needs z, f'(z) is kept in `extra` for a backward pass
 - `activate_backward`: delta *= f'(z), from a alone or from `extra`; softmax multiplies by its Jacobian
 
 Everything outside softmax is elementwise, so panels are treated as one flat run of vectors.
@@ -216,7 +216,10 @@ def softmax_backward(buffer, output, delta, units):
 
 
 @inner
-def _copy(buffer, source, target, size):
+def copy(buffer, source, target, size):
+    """Copy a run of whole vectors, unless it already lies there."""
+    if source == target:
+        return
     for i in range(0, size, lanes(buffer)):
         store(buffer, target + i, load(buffer, source + i))
 
@@ -249,8 +252,8 @@ def activate(code, value, buffer, source, target, extra, units, n_panels, keeps_
         for panel in range(n_panels):
             offset = panel * units * PANEL
             softmax(buffer, source + offset, target + offset, units)
-    elif source != target:
-        _copy(buffer, source, target, size)
+    else:
+        copy(buffer, source, target, size)
 
 
 @inner

@@ -32,6 +32,7 @@ from fastnn.kernels.jit import inner
 from fastnn.kernels.simd import (
     call_vector_intrinsic,
     data_pointer,
+    filled,
     first_lanes,
     lanes,
     lanes_of,
@@ -40,6 +41,7 @@ from fastnn.kernels.simd import (
     masked_load,
     masked_store,
     splat,
+    store,
     store_first,
     transpose_block,
     vector_registers,
@@ -250,8 +252,12 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
 
 @inner
 def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, target, n_samples):
-    """dX = W dZ on the panels that hold `n_samples` samples."""
+    """dX = W dZ on the panels that hold `n_samples` samples; vectors that hold none become 0.
+
+    They must not keep what an earlier, fuller batch left: the weight gradient sums whole panels.
+    """
     width = lanes(buffer)
+    nothing = filled(buffer, 0.0)
     for panel in range((n_samples + PANEL - 1) // PANEL):
         used = min(PANEL, n_samples - panel * PANEL)
         dz = delta + panel * units * PANEL
@@ -262,6 +268,10 @@ def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, t
             _rows_of_tiles(fan_in, parameters, weights, units, 1, 0, buffer, dz + column, PANEL, buffer, dx + column,
                            PANEL, 1, units, ZERO, parameters, 0, n_vectors, width)  # fmt: skip
             column += n_vectors * width
+        if column < PANEL:
+            for at in range(dx, dx + fan_in * PANEL, PANEL):
+                for rest in range(column, PANEL, width):
+                    store(buffer, at + rest, nothing)
 
 
 @inner

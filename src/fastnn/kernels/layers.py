@@ -47,10 +47,11 @@ def _dropout(job, op, buffer, source, target, n_panels, first_sample):
 
 
 @inner
-def forward(job, ops, n_ops, parameters, buffer, n_samples, first_sample, is_training):
+def forward(job, ops, n_ops, parameters, buffer, n_samples, first_sample, is_training, keeps_slopes):
     """Run the first `n_ops` ops on the panels that hold `n_samples` samples.
 
-    `first_sample` is the position in the batch of the first of them, the counter of their random numbers.
+    `first_sample` is the position in the batch of the first of them, the counter of their random numbers;
+    `keeps_slopes` says that a backward pass follows, whether in training or not.
     """
     scale = job.capacity * PANEL
     n_panels = (n_samples + PANEL - 1) // PANEL
@@ -60,7 +61,7 @@ def forward(job, ops, n_ops, parameters, buffer, n_samples, first_sample, is_tra
         if op.kind == DENSE:
             multiply_forward(parameters, op.weights, op.bias, op.fan_in, op.units, buffer, source, target, n_samples)
         elif op.kind == ACTIVATION:
-            activate(op.code, op.value, buffer, source, target, op.extra * scale, op.units, n_panels, is_training)
+            activate(op.code, op.value, buffer, source, target, op.extra * scale, op.units, n_panels, keeps_slopes)
         elif op.kind == DROPOUT:
             if is_training:
                 _dropout(job, op, buffer, source, target, n_panels, first_sample)

@@ -62,8 +62,9 @@ def _huber(a, y, delta):
 @inlined
 def _log_loss(a, y, value):
     p = maximum(minimum(a, 1.0 - CLIP), CLIP)
-    loss = -fma(y, log(p), (1.0 - y) * log(1.0 - p))
-    slope = (p - y) / (p * (1.0 - p))
+    q = maximum(minimum(1.0 - a, 1.0 - CLIP), CLIP)  # 1 - p would have lost CLIP's digits to rounding
+    loss = -fma(y, log(p), (1.0 - y) * log(q))
+    slope = (p - y) / (p * q)
     return loss, select(p == a, slope, a - a)
 
 

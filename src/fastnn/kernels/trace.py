@@ -24,7 +24,7 @@ def trace(jobs, ops, parameters, gradient, buffer, order, sample_weight, sums, d
     gather(buffer, job.targets * PANEL, 0, job.y_address, job.y_row_stride, job.y_column_stride, job.y_source, order, 0,
            1, job.n_outputs, 0.0, 0.0)  # fmt: skip
     gather_weights(buffer, job.weights * PANEL, sample_weight, order, 0, 1)
-    forward(job, ops, ops.size, parameters, buffer, 1, 0, False)
+    forward(job, ops, ops.size, parameters, buffer, 1, 0, False, True)
     delta, other = job.delta * PANEL, job.other_delta * PANEL
     panel_loss(job, buffer, job.output * PANEL, job.targets * PANEL, job.weights * PANEL, delta, 1.0, sums)
     for o in range(ops.size - 1, -1, -1):

@@ -13,6 +13,7 @@ Jobs
 
 import numpy as np
 
+from fastnn.kernels.activations import copy
 from fastnn.kernels.data import gather, gather_weights, scatter
 from fastnn.kernels.gemm import ADD, PANEL, ZERO
 from fastnn.kernels.jit import inner, kernel
@@ -64,9 +65,13 @@ def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, f
     gather(buffer, job.targets * scale, 0, job.y_address, job.y_row_stride, job.y_column_stride, job.y_source, order,
            first + sample, n, job.n_outputs, smoothing, smoothed_to)  # fmt: skip
     gather_weights(buffer, job.weights * scale, sample_weight, order, first + sample, n)
-    # A loss that takes logits computes the last activation itself.
-    n_ops = ops.size - 1 if job.loss >= FIRST_LOGIT_LOSS else ops.size
-    forward(job, ops, n_ops, parameters, buffer, n, sample, is_training)
+    # A loss that takes logits computes the last activation itself, from where its output would lie.
+    takes_logits = job.loss >= FIRST_LOGIT_LOSS
+    n_ops = ops.size - 1 if takes_logits else ops.size
+    forward(job, ops, n_ops, parameters, buffer, n, sample, is_training, job.mode != EVALUATE)
+    if takes_logits:
+        last = ops[n_ops]
+        copy(buffer, last.source * scale, last.target * scale, last.units * PANEL * ((n + PANEL - 1) // PANEL))
     factor = 1.0 / weight if weight > 0.0 else 0.0
     for panel in range((n + PANEL - 1) // PANEL):
         at = panel * job.n_outputs * PANEL
@@ -165,6 +170,6 @@ def predict(job_array, ops, parameters, buffer, order, x_address, x_row_stride, 
         count = min(step, n - first)
         gather(buffer, job.input * scale, 0, x_address, x_row_stride, x_column_stride, x_source, order, first, count,
                job.n_inputs, 0.0, 0.0)  # fmt: skip
-        forward(job, ops, ops.size, parameters, buffer, count, 0, False)
+        forward(job, ops, ops.size, parameters, buffer, count, 0, False, False)
         scatter(buffer, job.output * scale, count, job.n_outputs, out_address + first * out_row_stride, out_row_stride,
                 out_column_stride, is_double)  # fmt: skip

@@ -1,0 +1,22 @@
+"""Fixtures that every test may use, and the one compilation that parallel workers share."""
+
+import numpy as np
+import pytest
+
+import fastnn
+
+
+def pytest_configure(config):
+    """Fill the kernels' disk cache once, before pytest-xdist starts workers that would all compile the same."""
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker and config.getoption("numprocesses", default=None):
+        for dtype in ("float32", "float64"):
+            network = fastnn.Network.mlp(1, [], 1, dtype=dtype, seed=0)
+            fastnn.Trainer(network, loss="mse").fit(np.zeros((1, 1)), np.zeros(1))
+            network.predict(np.zeros((1, 1)))
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Both precisions, by name."""
+    return request.param

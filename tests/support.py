@@ -1,0 +1,95 @@
+"""What several test files share: a network's oracle, targets that suit a loss, kernels compiled for a test."""
+
+import hashlib
+import pathlib
+
+import numba
+import numpy as np
+
+import fastnn
+import reference as ref
+from fastnn.kernels import jit
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def oracle_of(network):
+    """The oracle's layers with the network's weights, in float64; dropout as at inference."""
+    weights = iter(np.array(w, dtype=float) for w in network.get_weights())
+    layers = []
+    for layer in network.layers:
+        if isinstance(layer, fastnn.Dense):
+            layers.append(ref.Dense(next(weights), next(weights) if layer.use_bias else None))
+            layers += _oracle_activation(layer.activation)
+        elif isinstance(layer, fastnn.Activation):
+            layers += _oracle_activation(layer.function)
+        elif isinstance(layer, fastnn.Dropout):
+            layers.append(ref.Dropout(layer.rate))
+        else:
+            assert isinstance(layer, fastnn.Input), layer
+    return layers
+
+
+def _oracle_activation(function):
+    if function.name == "linear":
+        return []
+    params = {name: getattr(function, name) for name in ("negative_slope", "alpha") if hasattr(function, name)}
+    return [ref.Activation(function.name, params)]
+
+
+def flat(arrays):
+    """Arrays as one vector, in the order of `Network.parameters`."""
+    return np.concatenate([np.ravel(a) for a in arrays]) if arrays else np.empty(0)
+
+
+def targets(loss, n, n_outputs, seed=1):
+    """Targets that suit the loss, none of them equal to an output."""
+    if loss == "poisson":
+        return rng(seed).poisson(2.0, (n, n_outputs)).astype(float)
+    if loss in ("log_loss", "binary_crossentropy"):
+        return rng(seed).integers(0, 2, (n, n_outputs)).astype(float)
+    if loss == "categorical_crossentropy":
+        return np.eye(n_outputs)[rng(seed).integers(0, n_outputs, n)]
+    return rng(seed).normal(size=(n, n_outputs))
+
+
+def assert_close(actual, expected, units, what=""):
+    """All within `units` roundings of the dtype of `actual`, relative to the largest expected magnitude."""
+    actual, expected = np.asarray(actual), np.asarray(expected, dtype=float)
+    assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
+    scale = np.abs(expected).max(initial=0.0)
+    error = np.abs(actual - expected).max(initial=0.0)
+    limit = units * np.finfo(actual.dtype).eps * scale
+    assert error <= limit, f"{what}: off by {error:.3g}, allowed {limit:.3g} (largest magnitude {scale:.3g})"
+
+
+class _TestLocator(jit._StampedLocator):
+    """The kernels' disk cache for code in a test file: stamped with that file as well."""
+
+    def __init__(self, py_func, py_file):
+        super().__init__(py_func, py_file)
+        self._stamp = jit.STAMP + hashlib.sha256(pathlib.Path(py_file).read_bytes()).hexdigest()[:16]
+
+    def get_source_stamp(self):
+        return self._stamp
+
+
+class _TestCacheImpl(jit._StampedCacheImpl):
+    _locator_classes = (_TestLocator,)
+
+
+class _TestCache(jit._StampedCache):
+    _impl_class = _TestCacheImpl
+
+
+def test_kernel(function):
+    """Compile a kernel that only a test calls, with its machine code kept on disk beside the package's."""
+    dispatcher = numba.njit(**jit.FLAGS)(function)
+    if jit.CACHE_FOLDER is not None:
+        dispatcher._cache = _TestCache(function)
+    return dispatcher
+
+
+test_kernel.__test__ = False
