@@ -2,6 +2,7 @@
 
 from fastnn import activations, callbacks, losses, optimizers
 from fastnn.callbacks import Callback
+from fastnn.container import FileFormatError
 from fastnn.history import History
 from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.network import Network
@@ -11,7 +12,6 @@ from fastnn.trainer import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
-    "SGD", "Activation", "Adam", "Callback", "Dense", "Dropout", "History", "Input", "Network", "Trainer",
-    "activations",
-    "callbacks", "losses", "optimizers",
+    "SGD", "Activation", "Adam", "Callback", "Dense", "Dropout", "FileFormatError", "History", "Input", "Network",
+    "Trainer", "activations", "callbacks", "losses", "optimizers",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Declarative layers: what a user writes down. Each knows how to write itself into a plan, and computes nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -207,4 +208,19 @@ def from_config(config: dict[str, Any]) -> Layer:
     return known[name](**arguments)
 
 
-__all__ = ["Activation", "Dense", "Dropout", "Input", "Layer", "from_config"]
+def check_layers(layers: Sequence[Layer]) -> None:
+    """Raise TypeError or ValueError unless these are layers of which exactly the first is an `Input`."""
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")
+    if not layers or not isinstance(layers[0], Input):
+        given = repr(layers[0]) if layers else "an empty list"
+        raise ValueError(f"layers must start with Input(n_features), got {given}")
+    for i, layer in enumerate(layers[1:], start=1):
+        if isinstance(layer, Input):
+            raise ValueError(f"layers must hold one Input, the first; layers[{i}] is {layer!r}")
+    if len(layers) == 1:
+        raise ValueError("layers must hold at least one layer after Input")
+
+
+__all__ = ["Activation", "Dense", "Dropout", "Input", "Layer", "check_layers", "from_config"]

@@ -7,9 +7,10 @@ import numpy as np
 
 from fastnn import initializers, losses
 from fastnn.engine import Workspace, aligned_zeros, source_of, whole_lines
+from fastnn.exchange import Exchange
 from fastnn.explain import Explanation, explain
 from fastnn.kernels import tables
-from fastnn.layers import Dense, Dropout, Input, Layer
+from fastnn.layers import Dense, Dropout, Input, Layer, check_layers
 from fastnn.losses import LossFunction
 from fastnn.plan import make_plan
 from fastnn.targets import as_targets, finite_rows
@@ -26,7 +27,7 @@ from fastnn.validation import (
 _PREDICT_ROWS = 128
 
 
-class Network:
+class Network(Exchange):
     """A feed-forward network.
 
     Parameters
@@ -63,15 +64,16 @@ class Network:
     """
 
     def __init__(self, layers: Iterable[Layer], *, dtype: Any = "float32", seed: int | None = None):
+        self._set_up(layers, dtype, seed)
+        self._initialize()
+
+    def _set_up(self, layers: Iterable[Layer], dtype: Any, seed: int | None) -> None:
+        """Check the arguments and make everything but the initial parameters."""
         self.layers = tuple(layers)
-        _check_layers(self.layers)
+        check_layers(self.layers)
         self.dtype = check_dtype(dtype)
         self.seed = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
         self.plan = make_plan(self.layers)
-        self._make_buffers()
-        self._initialize()
-
-    def _make_buffers(self) -> None:
         self.parameter_buffer = aligned_zeros(whole_lines(self.plan.n_parameters, self.dtype), self.dtype)
         self.parameters = self.parameter_buffer[: self.plan.n_parameters]
         self._idle_workspaces: list[Workspace] = []
@@ -83,6 +85,13 @@ class Network:
                 view[...] = initializers.draw(variable.initializer, *variable.shape, generator)
             else:
                 view[...] = {"zeros": 0.0, "ones": 1.0}[variable.initializer]
+
+    @classmethod
+    def _blank(cls, layers: Iterable[Layer], *, dtype: Any, seed: int | None) -> "Network":
+        """Return a network whose parameters are zero: they come from elsewhere, so none are drawn."""
+        network = cls.__new__(cls)
+        network._set_up(layers, dtype, seed)
+        return network
 
     @classmethod
     def mlp(
@@ -386,9 +395,7 @@ class Network:
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.layers, self.dtype, self.seed = state["layers"], state["dtype"], state["seed"]
-        self.plan = make_plan(self.layers)
-        self._make_buffers()
+        self._set_up(state["layers"], state["dtype"], state["seed"])
         self.parameters[:] = state["parameters"]
 
 
@@ -399,17 +406,3 @@ def _describe(layer: Layer) -> str:
     function = getattr(layer, "activation", None) or getattr(layer, "function", None)
     detail = function.name if function else f"{layer.rate:g}" if isinstance(layer, Dropout) else ""
     return f"{type(layer).__name__} {detail}".strip()
-
-
-def _check_layers(layers: tuple[Layer, ...]) -> None:
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")
-    if not layers or not isinstance(layers[0], Input):
-        given = repr(layers[0]) if layers else "an empty list"
-        raise ValueError(f"layers must start with Input(n_features), got {given}")
-    for i, layer in enumerate(layers[1:], start=1):
-        if isinstance(layer, Input):
-            raise ValueError(f"layers must hold one Input, the first; layers[{i}] is {layer!r}")
-    if len(layers) == 1:
-        raise ValueError("layers must hold at least one layer after Input")

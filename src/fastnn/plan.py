@@ -75,6 +75,7 @@ class PlanBuilder:
         self._ops: list[dict[str, Any]] = []
         self._variables: list[Variable] = []
         self._n_parameters = 0
+        self._has_parameters = False
         self._n_units = tables.SCRATCH_UNITS
         self._region = -1  # where the current activations lie
         self._output_is_needed = False  # by the backward pass of the op that wrote them
@@ -141,9 +142,10 @@ class PlanBuilder:
                 "code": code,
                 "layer": self.layer,
                 "value": value,
-                "has_gradient_below": any(op["weights"] >= 0 for op in self._ops),
+                "has_gradient_below": self._has_parameters,
             }
         )
+        self._has_parameters = self._has_parameters or weights >= 0
         self.units = units
         self._region = target
         self._output_is_needed = needs_output

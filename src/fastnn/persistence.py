@@ -1,0 +1,136 @@
+"""What is saved of a network and of what stands around it, and how it comes back.
+
+Every kind of file holds a network, so `Network.load` reads them all; a checkpoint or an estimator adds its own part to
+the document. Architectures are checked before parameters are allocated: their sizes must agree with the arrays that
+the file holds. `fastnn.container` is the layer below, docs/format.md the description of both.
+"""
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import container
+from fastnn.container import FileFormatError, SavedFile, printable, shown
+from fastnn.layers import Layer, check_layers, from_config
+from fastnn.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from fastnn.network import Network
+
+MAX_LAYERS = 10_000
+# Limits on one layer's configuration: far above any real one, and low enough that no number in it can overflow.
+_MAX_INTEGER = 2**31
+_MAX_TEXT = 100
+_MAX_DEPTH = 4
+_MAX_ITEMS = 100
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a network as a part of a document, and the arrays that go with it.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is NaN or infinite, or there are too many layers: such a file could not be loaded.
+    """
+    if len(network.layers) > MAX_LAYERS:
+        raise ValueError(f"a network must have at most {MAX_LAYERS:,} layers to be saved, got {len(network.layers):,}")
+    arrays = dict(zip(_array_names(network.plan), network.get_weights(), strict=True))
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"parameters must be finite to be saved, got NaN or infinity in {name!r}")
+    part = {
+        "layers": [layer.config for layer in network.layers], "dtype": network.dtype.name, "seed": network.seed,
+    }  # fmt: skip
+    return part, arrays
+
+
+def _array_names(plan: Plan) -> list[str]:
+    """Name every parameter tensor by its layer's number: "network/1/kernel"."""
+    return [f"network/{variable.layer}/{variable.name}" for variable in plan.variables]
+
+
+def save_network(network: "Network", path: str | os.PathLike) -> None:
+    """Write a network to a file, whole or not at all."""
+    part, arrays = network_part(network)
+    container.write(path, {"kind": "network", "network": part}, arrays)
+
+
+def load_network(cls: "type[Network]", path: str | os.PathLike) -> "Network":
+    """Return the network in a file of any kind."""
+    with container.reading(path) as file:
+        return read_network(cls, file)
+
+
+def read_network(cls: "type[Network]", file: SavedFile) -> "Network":
+    """Return the network in an open file; nothing is allocated before the whole architecture was checked."""
+    part = member(file, file.document, "network", dict)
+    dtype = member(file, part, "dtype", str)
+    if dtype not in ("float32", "float64"):
+        raise file.error(f"network.dtype must be 'float32' or 'float64', got {shown(dtype)}")
+    seed = part.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**63):
+        raise file.error(f"network.seed must be null or an integer from 0 to {2**63 - 1}, got {shown(seed)}")
+    layers = _read_layers(file, member(file, part, "layers", list))
+    try:
+        check_layers(layers)
+        plan = make_plan(layers)
+    except (TypeError, ValueError) as error:
+        raise file.error(f"network.layers: {printable(str(error))}") from None
+    names = _array_names(plan)
+    for name, variable in zip(names, plan.variables, strict=True):
+        file.expect(name, dtype, variable.shape)
+    network = cls._blank(layers, dtype=dtype, seed=seed)
+    for name, view in zip(names, network.get_weights(), strict=True):
+        file.read_into(name, view)
+    return network
+
+
+def _read_layers(file: SavedFile, configs: list[Any]) -> list[Layer]:
+    if len(configs) > MAX_LAYERS:
+        raise file.error(f"network.layers must hold at most {MAX_LAYERS:,} layers, got {len(configs):,}")
+    layers = []
+    for i, config in enumerate(configs):
+        if not isinstance(config, dict) or not _is_modest(config, _MAX_DEPTH):
+            raise file.error(f"network.layers[{i}] is not the configuration of a layer: {shown(config)}")
+        try:
+            layers.append(from_config(config))
+        except (TypeError, ValueError) as error:
+            raise file.error(f"network.layers[{i}]: {printable(str(error))}") from None
+    return layers
+
+
+def _is_modest(value: Any, depth: int) -> bool:
+    """Whether a JSON value has only sizes that a layer's configuration may have."""
+    if isinstance(value, dict):
+        return depth > 0 and len(value) <= _MAX_ITEMS and all(
+            len(key) <= _MAX_TEXT and _is_modest(item, depth - 1) for key, item in value.items()
+        )  # fmt: skip
+    if isinstance(value, list):
+        return depth > 0 and len(value) <= _MAX_ITEMS and all(_is_modest(item, depth - 1) for item in value)
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool) or abs(value) <= _MAX_INTEGER
+
+
+# --- parts of documents ---------------------------------------------------------------------------------------------
+
+
+def member(file: SavedFile, part: dict[str, Any], name: str, kind: type) -> Any:
+    """Return a member of a part of the document, or raise FileFormatError if it is missing or of another type."""
+    if name not in part:
+        raise file.error(f"{name!r} is missing")
+    value = part[name]
+    if type(value) is not kind:
+        raise file.error(f"{name!r} must be of type {kind.__name__}, got {shown(value)}")
+    return value
+
+
+__all__ = ["FileFormatError", "load_network", "member", "network_part", "read_network", "save_network"]

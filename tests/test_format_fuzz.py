@@ -1,0 +1,321 @@
+"""Hostile files: thousands of damaged ones, each a FileFormatError or a sound network; no crash, no hang, no memory."""
+
+import json
+import os
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import fastnn
+from fastnn import FileFormatError, container
+from fastnn.activations import ELU
+
+LAYERS = [fastnn.Input(3), fastnn.Dense(4, ELU(0.5)), fastnn.Dropout(0.25), fastnn.Dense(2, "softmax", use_bias=False)]
+FUZZ = settings(
+    max_examples=800, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory):
+    path = tmp_path_factory.mktemp("valid") / "file"
+    fastnn.Network(LAYERS, seed=1).save(path)
+    return path.read_bytes()
+
+
+def split(content):
+    """(header as a dict, document as a dict, data)"""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    return header, json.loads(header["__metadata__"]["fastnn"]), content[8 + size :]
+
+
+def join(header, document, data):
+    header = {**header, "__metadata__": {"fastnn": json.dumps(document)}}
+    encoded = json.dumps(header).encode()
+    return len(encoded).to_bytes(8, "little") + encoded + data
+
+
+def load(path, content):
+    """Load `content`; return the network, or None for a FileFormatError, and let nothing else pass."""
+    path.write_bytes(content)
+    try:
+        network = fastnn.Network.load(path)
+    except FileFormatError as error:
+        message = str(error)
+        assert message.startswith(f"{path}: ")
+        assert len(message) < len(str(path)) + 1000
+        message.encode()
+        return None
+    assert np.isfinite(network.parameters).all()
+    assert network.n_parameters * network.dtype.itemsize <= len(content)
+    if network.n_inputs <= 2**16:
+        assert network.predict(np.zeros((1, network.n_inputs))).shape == (1, network.n_outputs)
+    return network
+
+
+def refused(tmp_path, content, match):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=match):
+        fastnn.Network.load(path)
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
+
+
+def test_single_bit_flips(tmp_path, valid):
+    started = time.perf_counter()
+    n_refused = 0
+    bits = range(0, 8 * len(valid), 3)  # every byte, and every place in one
+    for bit in bits:
+        content = bytearray(valid)
+        content[bit // 8] ^= 1 << bit % 8
+        n_refused += load(tmp_path / "file", content) is None
+    assert n_refused > len(bits) / 2  # a flip within the parameters, or of a digit, can leave a sound file
+    assert time.perf_counter() - started < 60
+
+
+def test_every_truncation(tmp_path, valid):
+    for size in range(len(valid)):
+        assert load(tmp_path / "file", valid[:size]) is None
+    assert load(tmp_path / "file", valid + b"\0") is None
+    assert load(tmp_path / "file", valid) is not None
+
+
+@FUZZ
+@given(data=st.data())
+def test_bytes_overwritten(tmp_path, valid, data):
+    content = bytearray(valid)
+    for _ in range(data.draw(st.integers(1, 5))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        patch = data.draw(st.binary(min_size=1, max_size=9))
+        content[at : at + len(patch)] = patch
+    load(tmp_path / "file", content)
+
+
+@FUZZ
+@given(content=st.binary(max_size=200))
+def test_bytes_of_all_kinds(tmp_path, content):
+    assert load(tmp_path / "file", content) is None
+
+
+# --- hostility ------------------------------------------------------------------------------------------------------
+
+NUMBERS = st.one_of(
+    st.sampled_from([-1, 0, 1, 2, 3, 4, 5, 2**31, 2**31 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64, 10**30, 10**400]),
+    st.integers(-10, 100),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+TEXTS = st.one_of(
+    st.sampled_from(["", "F32", "F64", "BOOL", "float64", "Dense", "Input", "Dropout", "Layer", "relu", "elu",
+                     "softmax", "layer", "units", "x" * 10_000, "\ud800", "\0", "network/1/kernel"]),
+    st.text(max_size=5),
+)  # fmt: skip
+VALUES = st.recursive(
+    st.one_of(NUMBERS, TEXTS, st.booleans(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+def places(tree):
+    """Every (container, key) within nested dicts and lists."""
+    for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree)):
+        yield tree, key
+        if isinstance(value, (dict, list)):
+            yield from places(value)
+
+
+@FUZZ
+@given(data=st.data())
+def test_json_replaced_removed_and_added(tmp_path, valid, data):
+    header, document, arrays = split(valid)
+    for _ in range(data.draw(st.integers(1, 3))):
+        tree = data.draw(st.sampled_from([header, document]))
+        spots = list(places(tree))
+        if not spots:
+            break
+        holder, key = data.draw(st.sampled_from(spots))
+        action = data.draw(st.sampled_from(["replace", "remove", "add", "copy"]))
+        if action == "replace":
+            holder[key] = data.draw(VALUES)
+        elif action == "remove":
+            del holder[key]
+        elif action == "add" and isinstance(holder, dict):
+            holder[data.draw(TEXTS)] = data.draw(VALUES)
+        elif action == "copy":
+            other, other_key = data.draw(st.sampled_from(spots))
+            holder[key] = json.loads(json.dumps(other[other_key]))
+    load(tmp_path / "file", join(header, document, arrays))
+
+
+HUGE = [2**20, 2**31, 2**31 - 1, 2**32, 2**40, 2**62, 2**63 - 1, 2**63, 2**64, 10**18, 10**400]
+
+
+def hostile_sizes(valid):
+    """Small files that speak of large things."""
+    header, document, data = split(valid)
+
+    def changed(change):
+        copies = json.loads(json.dumps([header, document]))
+        change(*copies)
+        return join(*copies, data)
+
+    for size in HUGE:
+        yield min(size, 2**64 - 1).to_bytes(8, "little") + valid[8:]
+        yield changed(lambda h, d, size=size: d["network"]["layers"][0].update(n_features=size))
+        yield changed(lambda h, d, size=size: d["network"]["layers"][1].update(units=size))
+        yield changed(lambda h, d, size=size: h["network/1/kernel"].update(shape=[size, size]))
+        yield changed(lambda h, d, size=size: h["network/1/kernel"].update(shape=[size] * 8))
+        yield changed(lambda h, d, size=size: h["network/1/kernel"].update(shape=[0, size], data_offsets=[0, 0]))
+        yield changed(lambda h, d, size=size: h["network/1/kernel"].update(data_offsets=[0, size]))
+        yield changed(lambda h, d, size=size: h["network/1/kernel"].update(data_offsets=[size, size]))
+
+        def both(h, d, size=size):
+            d["network"]["layers"] = [{"layer": "Input", "n_features": size}, {"layer": "Dense", "units": size}]
+            h["network/1/kernel"].update(shape=[size, size])
+
+        yield changed(both)
+
+
+def test_hostile_sizes_cost_no_memory(tmp_path, valid):
+    for content in hostile_sizes(valid):
+        (tmp_path / "file").write_bytes(content)
+        tracemalloc.start()
+        try:
+            with pytest.raises(FileFormatError):
+                fastnn.Network.load(tmp_path / "file")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 500_000
+
+
+def test_a_large_file_is_read_once_into_place(tmp_path):
+    network = fastnn.Network.mlp(1000, [1000], 1, seed=0)
+    network.save(tmp_path / "file")
+    tracemalloc.start()
+    try:
+        fastnn.Network.load(tmp_path / "file")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * (tmp_path / "file").stat().st_size
+
+
+def test_a_wide_input_without_parameters_costs_no_memory(tmp_path):
+    network = fastnn.Network([fastnn.Input(2**31), fastnn.Activation("relu")])
+    network.save(tmp_path / "file")
+    tracemalloc.start()
+    try:
+        assert fastnn.Network.load(tmp_path / "file").n_inputs == 2**31
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000
+
+
+@pytest.mark.parametrize("text", [
+    b"[" * 10**6, b'{"a":' * 10**5, b'"' + b"\\ud800" * 10**5 + b'"', b"[" + b"1," * 10**5 + b"1]", b"1" * 5000,
+    b'{"__metadata__":{"fastnn":"' + b"[" * 10**6 + b'"}}', b"nul", b"\xff\xfe", b"", b"   ", b"{}", b'{"a":1,"a":2}',
+    b'{"__metadata__":{"fastnn":"{\\"format\\":1e999}"}}', b'{"__metadata__":{"fastnn":"{\\"format\\":NaN}"}}',
+    b'{"__metadata__":{"fastnn":"\\ud800"}}', b'{"__metadata__":{"fastnn":"[]"}}', b'{"__metadata__":{"fastnn":7}}',
+])  # fmt: skip
+def test_json_bombs(tmp_path, text):
+    started = time.perf_counter()
+    refused(tmp_path, len(text).to_bytes(8, "little") + text, "file: ")
+    assert time.perf_counter() - started < 10
+
+
+def test_a_header_over_the_limit_is_not_read(tmp_path):
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.write((2**40).to_bytes(8, "little"))
+        file.truncate(2**40 + 100)  # sparse: it takes no disk
+    with pytest.raises(FileFormatError, match="header takes 1,099,511,627,776 bytes, and 16,777,216 are allowed"):
+        fastnn.Network.load(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_what_is_not_a_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):
+        with pytest.raises(FileFormatError, match="not a regular file"):
+            fastnn.Network.load(path)
+
+
+# --- what the messages say ------------------------------------------------------------------------------------------
+
+
+def test_another_kind_of_safetensors_file(tmp_path):
+    import safetensors.numpy
+
+    safetensors.numpy.save_file({"weight": np.zeros(3, np.float32)}, tmp_path / "file", metadata={"format": "pt"})
+    with pytest.raises(FileFormatError, match="safetensors file, but not one of fastnn"):
+        fastnn.Network.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_parameters_that_are_not_finite(tmp_path, valid, value):
+    content = valid[:-8] + np.float32([value, 0]).tobytes()
+    refused(tmp_path, content, "the array 'network/3/kernel' holds NaN or infinity")
+
+
+@pytest.mark.parametrize("version, message", [
+    (2, r"format is 2, .* reads formats up to 1: it was written by a later one"),
+    (10**100, "written by a later one"),
+    (0, "format must be an integer >= 1, got 0"),
+    (-1, "got -1"), (True, "got True"), (1.0, r"got 1\.0"), ("1", "got '1'"), (None, "got None"),
+])  # fmt: skip
+def test_version_numbers(tmp_path, valid, version, message):
+    header, document, data = split(valid)
+    refused(tmp_path, join(header, {**document, "format": version}, data), message)
+
+
+def change_layer(**arguments):
+    return lambda header, network: network["layers"][1].update(arguments)
+
+
+@pytest.mark.parametrize("change, message", [
+    (change_layer(layer="Dens"), r"network\.layers\[1\]: layer must be one of .*; did you mean 'Dense'"),
+    (change_layer(units=0), r"network\.layers\[1\]: units must be an integer >= 1, got 0"),
+    (change_layer(units=5), r"'network/1/kernel' must have dtype float32 and shape \(3, 5\), got float32 and \(3, 4\)"),
+    (change_layer(colour="red"), r"network\.layers\[1\]: .*unexpected keyword argument 'colour'"),
+    (change_layer(activation={"name": "elu", "alpha": -1}), r"network\.layers\[1\]: alpha must be"),
+    (change_layer(activation=None), r"network\.layers\[1\]: activation must be one of"),
+    (change_layer(activation="r" * 101), r"network\.layers\[1\] is not the configuration of a layer"),
+    (change_layer(units=2**31 + 1), r"network\.layers\[1\] is not the configuration of a layer"),
+    (lambda header, network: network["layers"].reverse(), r"network\.layers: layers must start with Input"),
+    (lambda header, network: network["layers"].clear(), r"network\.layers: layers must start with Input"),
+    (lambda header, network: network.update(layers=network["layers"] * 5000), "at most 10,000 layers, got 20,000"),
+    (lambda header, network: network.update(layers=None), "'layers' must be of type list, got None"),
+    (lambda header, network: network.update(dtype="float16"), r"network\.dtype must be 'float32' or 'float64'"),
+    (lambda header, network: network.update(dtype="float64"), "must have dtype float64"),
+    (lambda header, network: network.update(seed=-1), r"network\.seed must be null or an integer"),
+    (lambda header, network: header.pop("network/1/bias"), "'network/3/kernel' must begin at byte 48"),
+    (lambda header, network: header.update(b=header.pop("network/1/bias")), "network/1/bias' is missing"),
+    (lambda header, network: header["network/1/bias"].update(dtype="F16"), "must have a dtype of F64, F32"),
+    (lambda header, network: header["network/1/bias"].update(shape=[2**62, 4]), "takes 7378697629483820646"),
+    (lambda header, network: header["network/1/bias"].update(shape=[True]), "must have a shape"),
+    (lambda header, network: header["network/1/bias"].update(extra=1), "must be described by"),
+    (lambda header, network: header["network/1/bias"].update(data_offsets=[48, 40]), "must lie within the 96 bytes"),
+    (lambda header, network: header["network/1/bias"].update(data_offsets=[40, 56]), "must begin at byte 48, got 40"),
+])  # fmt: skip
+def test_messages(tmp_path, valid, change, message):
+    header, document, data = split(valid)
+    change(header, document["network"])
+    refused(tmp_path, join(header, document, data), message)
+
+
+def test_arrays_of_booleans_hold_0_and_1(tmp_path):
+    container.write(tmp_path / "file", {}, {"flags": np.array([True, False])})
+    content = (tmp_path / "file").read_bytes()
+    (tmp_path / "file").write_bytes(content[:-1] + b"\2")
+    with container.reading(tmp_path / "file") as file, pytest.raises(FileFormatError, match="booleans holds 2"):
+        file.read("flags")
