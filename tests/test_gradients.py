@@ -12,8 +12,8 @@ from support import assert_close, flat, oracle_of, rng, targets
 ACTIVATIONS = fastnn.activations.NAMES
 LOSSES = fastnn.losses.NAMES
 
-# Allowed error in roundings (eps) of the largest magnitude: 2e-13 in float64, 1.5e-5 in float32. Measured over the whole
-# matrix: 79 and 60, both where a gradient is a small difference of large terms; 4 and 13 for the loss.
+# Allowed error in roundings (eps) of the largest magnitude: 2e-13 in float64, 1.5e-5 in float32. Measured over the
+# whole matrix: 79 and 60, both where a gradient is a small difference of large terms; 4 and 13 for the loss.
 UNITS = {"float64": 1000, "float32": 128}
 
 

@@ -58,7 +58,7 @@ def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, f
     gather(buffer, job.input * scale, 0, job.x_address, job.x_row_stride, job.x_column_stride, job.x_source, order,
            first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
     if job.mode == OUTPUTS:
-        forward(job, ops, ops.size, parameters, buffer, n, sample, is_training)
+        forward(job, ops, ops.size, parameters, buffer, n, sample, is_training, False)
         scatter(buffer, job.output * scale, n, job.n_outputs, job.y_address + (first + sample) * job.y_row_stride,
                 job.y_row_stride, job.y_column_stride, job.y_source == FLOAT64)  # fmt: skip
         return
