@@ -105,7 +105,8 @@ class Workspace:
         self.jobs = np.zeros(n_threads, tables.JOB)
         self.set(
             n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
-            parameter_stride=self.stride, capacity=self.capacity, **plan.regions,
+            parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, has_penalties=plan.has_penalties,
+            **plan.regions,
         )  # fmt: skip
 
     def set(self, **fields: object) -> None:

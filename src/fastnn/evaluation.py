@@ -44,7 +44,7 @@ class Evaluation:
         self._workspace.set_data(data.x, data.y)
         self._workspace.set(
             mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=_BATCH_ROWS,
-            loss=loss.code_with(network.plan.output_activation), loss_value=loss.value, wants_metrics=bool(metrics),
+            wants_metrics=bool(metrics), **loss.job_fields(network.plan.output_activation),
         )  # fmt: skip
         self._position = self._workspace.jobs["position"]
 

@@ -117,7 +117,8 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
     workspace = Workspace(plan, dtype, n_rows=1)
     workspace.set_data(finite_rows("x", sample.astype(dtype)), y_rows)
     workspace.set(
-        mode=tables.Mode.GRADIENT, batch_size=1, loss=tables.Loss[function.name.upper()], loss_value=function.value
+        mode=tables.Mode.GRADIENT, batch_size=1, loss=tables.Loss[function.name.upper()], loss_value=function.value,
+        loss_scale=function.scale,
     )
     parameters = aligned_zeros(workspace.stride, dtype)
     parameters[: plan.n_parameters] = network.parameters

@@ -1,18 +1,19 @@
 """Declarative layers: what a user writes down. Each knows how to write itself into a plan, and computes nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from fastnn import activations, initializers
+from fastnn import activations, initializers, regularizers
 from fastnn.activations import ActivationFunction
 from fastnn.kernels import tables
 from fastnn.plan import PlanBuilder
+from fastnn.records import Record
 from fastnn.validation import check_bool, check_choice, check_integer, check_real
 
 
-@dataclass(frozen=True)
-class Layer:
+@dataclass(frozen=True, repr=False)
+class Layer(Record):
     """Base of all layers: immutable, comparable, printable, and built into a plan by `build`."""
 
     def build(self, plan: PlanBuilder) -> None:
@@ -22,14 +23,10 @@ class Layer:
     @property
     def config(self) -> dict[str, Any]:
         """The layer as JSON types: its class name and arguments."""
-        arguments = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, value in arguments.items():
-            if isinstance(value, ActivationFunction):
-                arguments[name] = value.config
-        return {"layer": type(self).__name__, **arguments}
+        return {"layer": type(self).__name__, **self.arguments}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Input(Layer):
     """The features that enter the network; always its first layer.
 
@@ -59,7 +56,7 @@ class Input(Layer):
         plan.set_input(self.n_features)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dense(Layer):
     """A fully connected layer: activation(x W + b), with W of shape (fan_in, units).
 
@@ -74,6 +71,8 @@ class Dense(Layer):
     kernel_initializer : str, default "auto"
         One of `fastnn.initializers.NAMES`; "auto" takes He for rectifiers, LeCun for selu, Glorot otherwise.
         Biases start at zero.
+    kernel_regularizer, bias_regularizer : L1L2, float or None, default None
+        Penalty on W, on b: `fastnn.L1(l1)`, `fastnn.L2(l2)`, `fastnn.L1L2(l1, l2)`; a number means L2.
 
     Raises
     ------
@@ -92,20 +91,27 @@ class Dense(Layer):
     activation: Any = "linear"
     use_bias: bool = True
     kernel_initializer: str = "auto"
+    _: KW_ONLY
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
 
     def __post_init__(self):
         object.__setattr__(self, "units", check_integer("units", self.units, 1))
         object.__setattr__(self, "activation", activations.get(self.activation))
         object.__setattr__(self, "use_bias", check_bool("use_bias", self.use_bias))
         check_choice("kernel_initializer", self.kernel_initializer, initializers.NAMES)
+        for name in ("kernel_regularizer", "bias_regularizer"):
+            object.__setattr__(self, name, regularizers.get(name, getattr(self, name)))
 
     def build(self, plan: PlanBuilder) -> None:
         fan_in = plan.units
         name = self.kernel_initializer
         if name == "auto":
             name = initializers.suited_to(self.activation.name)
-        weights = plan.add_variable("kernel", (fan_in, self.units), name)
-        bias = plan.add_variable("bias", (self.units,), "zeros") if self.use_bias else -1
+        weights = plan.add_variable("kernel", (fan_in, self.units), name, regularizer=self.kernel_regularizer)
+        bias = -1
+        if self.use_bias:
+            bias = plan.add_variable("bias", (self.units,), "zeros", regularizer=self.bias_regularizer)
         plan.add_op(tables.Layer.DENSE, self.units, weights=weights, bias=bias, needs_input=True)
         _build_activation(plan, self.activation)
 
@@ -122,7 +128,7 @@ def _build_activation(plan: PlanBuilder, function: ActivationFunction) -> None:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """An activation as a layer of its own.
 
@@ -152,7 +158,7 @@ class Activation(Layer):
         _build_activation(plan, self.function)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """Sets each input to 0 with probability `rate` while training, and scales the rest by 1 / (1 - rate) [1]_.
 

@@ -92,9 +92,8 @@ class TrainingLoop:
         hyperparameters[: len(values)] = values
         workspace.set(
             mode=tables.Mode.TRAIN, n_rows=self._data.n_rows, batch_size=self._batch_size, seed=trainer.seed,
-            loss=trainer.loss.code_with(network.plan.output_activation), loss_value=trainer.loss.value,
-            label_smoothing=trainer.loss.label_smoothing, optimizer=trainer.optimizer.code,
-            wants_metrics=bool(trainer.metrics), hyperparameters=hyperparameters,
+            wants_metrics=bool(trainer.metrics), optimizer=trainer.optimizer.code, hyperparameters=hyperparameters,
+            **trainer.loss.job_fields(network.plan.output_activation),
         )  # fmt: skip
         return workspace
 

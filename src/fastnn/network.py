@@ -18,6 +18,7 @@ from fastnn.validation import (
     as_array,
     as_features,
     as_sample_weight,
+    check_bool,
     check_dtype,
     check_integer,
     check_not_empty,
@@ -277,7 +278,7 @@ class Network(Exchange):
         return out
 
     def loss_and_gradient(
-        self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None
+        self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None, penalties: bool = True
     ) -> tuple[float, np.ndarray]:
         """Return the loss over all rows and its gradient with respect to `parameters`.
 
@@ -291,11 +292,13 @@ class Network(Exchange):
             Name from `fastnn.losses.NAMES` or an object.
         sample_weight : array-like of shape (n,) or None, default None
             Weights of the mean over samples.
+        penalties : bool, default True
+            Whether the layers' L1 and L2 penalties belong to the loss.
 
         Returns
         -------
         loss : float
-            Weighted mean over samples.
+            Weighted mean over samples, plus the penalties.
         gradient : ndarray of shape (n_parameters,)
             In the network's dtype; dropout is off.
 
@@ -321,9 +324,10 @@ class Network(Exchange):
         workspace = Workspace(self.plan, self.dtype, n_rows=X.shape[0])
         workspace.set_data(x_rows, y_rows)
         workspace.set(
-            mode=tables.Mode.GRADIENT, batch_size=X.shape[0], loss=loss_function.code_with(self.plan.output_activation),
-            loss_value=loss_function.value,
-        )  # fmt: skip
+            mode=tables.Mode.GRADIENT, batch_size=X.shape[0], **loss_function.job_fields(self.plan.output_activation)
+        )
+        if not check_bool("penalties", penalties):
+            workspace.set(has_penalties=0)
         workspace.run(1, self.parameter_buffer, _NO_MOMENTS[self.dtype], sample_weight=weights)
         sums = workspace.totals()
         value = sums[tables.Sum.LOSS] / sums[tables.Sum.WEIGHT]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastnn.layers import Layer
+    from fastnn.regularizers import L1L2
 
 _STRIP = 32  # a strip of transposed deltas is at most this many units wide, in either dtype
 
@@ -28,6 +29,8 @@ class Variable:
     shape: tuple[int, ...]
     offset: int
     initializer: str
+    l1: float = 0.0
+    l2: float = 0.0
 
     @property
     def size(self) -> int:
@@ -47,6 +50,11 @@ class Plan:
     units_after: tuple[int, ...]  # width after each layer
     regions: dict[str, int]  # buffer offsets, in units
     n_units: int  # of the whole buffer
+
+    @property
+    def has_penalties(self) -> bool:
+        """Whether any tensor has an L1 or L2 penalty."""
+        return any(variable.l1 or variable.l2 for variable in self.variables)
 
     @property
     def output_activation(self) -> tables.Activation:
@@ -86,9 +94,12 @@ class PlanBuilder:
         self._region = self._add_region(n_features)
         self._output_is_needed = True  # features stay: the first layer's weight gradient reads them
 
-    def add_variable(self, name: str, shape: tuple[int, ...], initializer: str) -> int:
+    def add_variable(
+        self, name: str, shape: tuple[int, ...], initializer: str, *, regularizer: "L1L2 | None" = None
+    ) -> int:
         """Reserve a tensor in the parameter vector and return its offset."""
-        variable = Variable(self.layer, name, shape, self._n_parameters, initializer)
+        l1, l2 = (regularizer.l1, regularizer.l2) if regularizer else (0.0, 0.0)
+        variable = Variable(self.layer, name, shape, self._n_parameters, initializer, l1, l2)
         self._variables.append(variable)
         self._n_parameters += variable.size
         return variable.offset
@@ -179,6 +190,7 @@ class PlanBuilder:
             row["size"] = variable.size
             row["units"] = variable.shape[-1]
             row["is_kernel"] = variable.name == "kernel"
+            row["l1"], row["l2"] = variable.l1, variable.l2
         return Plan(
             ops, tuple(self._variables), variable_table, self.n_inputs, self.units, self._n_parameters,
             tuple(units_after), regions, self._n_units,

@@ -227,7 +227,7 @@ def panel_loss(job, buffer, output, targets, weights, delta, scale, sums):
         loss = _poisson_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
     else:
         loss = _mse_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
-    sums[LOSS] += loss
+    sums[LOSS] += loss * job.loss_scale
     for column in range(0, PANEL, lanes(buffer)):
         sums[WEIGHT] += total(load(buffer, weights + column))
     if job.wants_metrics:

@@ -117,6 +117,8 @@ VARIABLE = np.dtype(
         ("size", np.int64),
         ("units", np.int64),  # columns of a kernel; size of a vector
         ("is_kernel", np.int64),
+        ("l1", np.float64),  # penalty: l1 * sum |w| + l2 * sum w^2
+        ("l2", np.float64),
     ],
     align=True,
 )
@@ -153,8 +155,11 @@ JOB = np.dtype(
         # The loss.
         ("loss", np.int64),  # Loss
         ("loss_value", np.float64),  # delta of huber
+        ("loss_scale", np.float64),  # what the loss is multiplied by
         ("label_smoothing", np.float64),
         ("wants_metrics", np.int64),
+        ("has_penalties", np.int64),
+        ("penalty_per_sample", np.int64),  # whether penalties are divided by the weight of the batch
         # The optimizer.
         ("optimizer", np.int64),
         ("hyperparameters", np.float64, (N_HYPERPARAMETERS,)),

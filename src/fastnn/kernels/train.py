@@ -20,6 +20,7 @@ from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layers import backward, forward
 from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.optimizers import update
+from fastnn.kernels.penalties import add_penalties
 from fastnn.kernels.schedules import rate_at
 from fastnn.kernels.simd import filled, lanes, load, store
 from fastnn.kernels.tables import Loss, Mode, Source, Sum
@@ -72,7 +73,7 @@ def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, f
     if takes_logits:
         last = ops[n_ops]
         copy(buffer, last.source * scale, last.target * scale, last.units * PANEL * ((n + PANEL - 1) // PANEL))
-    factor = 1.0 / weight if weight > 0.0 else 0.0
+    factor = job.loss_scale / weight if weight > 0.0 else 0.0
     for panel in range((n + PANEL - 1) // PANEL):
         at = panel * job.n_outputs * PANEL
         panel_loss(job, buffer, job.output * scale + at, job.targets * scale + at,
@@ -87,6 +88,21 @@ def _add_gradients(gradients, stride, n_threads, first, last):
     for thread in range(1, n_threads):
         for i in range(first, last, lanes(gradients)):
             store(gradients, i, load(gradients, i) + load(gradients, thread * stride + i))
+
+
+@inner
+def _penalized(job, variables, parameters, gradient, first, last, weight):
+    """Add the gradient of the penalties on [first, last); return what they add to the sum of weighted losses.
+
+    The penalty of a batch counts once, whatever the batch weighs. Divided per sample (as scikit-learn has it) it is
+    a part of the sum already, so that an evaluation, which is one batch in many pieces, counts it once.
+    """
+    if not job.penalty_per_sample:
+        return weight * add_penalties(variables, parameters, gradient, first, last, 1.0, job.mode != EVALUATE)
+    if job.mode == EVALUATE and job.position > 0:
+        return 0.0
+    share = 1.0 / weight if weight > 0.0 else 0.0
+    return weight * add_penalties(variables, parameters, gradient, first, last, share, job.mode != EVALUATE)
 
 
 @inner
@@ -149,6 +165,8 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
             for t in range(n_threads):
                 batch_loss += sums[t, BATCH_LOSS]
             _add_gradients(gradients, stride, n_threads, first_element, last_element)
+            if job.has_penalties:
+                own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
             if job.mode == TRAIN:
                 if not np.isfinite(batch_loss):
                     job.failed = 1
@@ -156,6 +174,8 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
                 update(job, rate_at(job, job.step), parameters, gradients, moments, first_element, last_element)
                 job.step += 1
             wait_for_all(shared, n_threads)
+        elif job.mode == EVALUATE and job.has_penalties:
+            own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
         job.position += n
 
 

@@ -1,0 +1,23 @@
+"""What declarative objects share: layers, optimizers, schedules and penalties are frozen records of arguments."""
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+
+class Record:
+    """Mixin for frozen dataclasses: prints as it is written down, and turns into JSON types."""
+
+    def __repr__(self) -> str:
+        """Return the call that makes this object; keyword-only arguments appear only where they are not the default."""
+        shown = []
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if not (f.kw_only and f.default is not MISSING and value == f.default):
+                shown.append(f"{f.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name, as JSON types."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: getattr(value, "config", value) for name, value in values.items()}
