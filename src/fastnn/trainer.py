@@ -130,7 +130,7 @@ class Trainer:
         sample_weight : array-like of shape (n,) or None, default None
             Weights of the mean over samples.
         class_weight : dict of int to float or None, default None
-            A factor for the samples of each class.
+            A factor for the samples of each class, in training only (as in Keras).
         shuffle : bool, default True
             Whether each epoch has its own order.
         callbacks : iterable of Callback, default ()
@@ -173,12 +173,12 @@ class Trainer:
         split = check_real("validation_split", validation_split, 0.0, 1.0, closed="left")
         hooks = check_callbacks(callbacks)
         data = check_data(self.network, self.loss, X, y, sample_weight)
-        data.weights = apply_class_weight(class_weight, data.y, data.weights)
         validation = check_validation_data(self.network, self.loss, validation_data, split)
         train_rows, validation_rows = split_rows(data, split)
         if validation_rows is not None:
             validation = replace(data, rows=validation_rows)
         data.rows = train_rows
+        data.weights = apply_class_weight(class_weight, data.y, data.weights)  # after the split: not for validation
         if seed is not None:
             self._seed = check_integer("seed", seed, 0, 2**63 - 1)
         if options.verbose:
