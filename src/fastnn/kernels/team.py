@@ -1,13 +1,28 @@
 """What the threads of a team need to work as one: a barrier on memory that they share.
 
-`shared` is an int64 array: [0] counts arrivals, [1] the rounds that are over, and [LOSSES + t] holds thread t's part
-of a batch loss (as the bits of a float64), so that every thread comes to the same verdict on it.
+`shared` is an int64 array with one word a cache line: how many have arrived, how many rounds are over, whether the
+team was dismissed, and how often to poll before giving the core away.
+
+Why the barrier is right on machines that reorder memory accesses [1]_: each arrival is an atomic addition with
+acquire and release semantics, so the last to arrive has seen all that the others wrote before; it publishes the new
+round with a release store, and whoever reads that round with an acquire load sees all of it too. ARRIVED is put back
+before the round is published, so nobody can arrive at the next barrier before. A thread may read ROUND before it
+arrives, because the round cannot end without it.
+
+Waiting goes in three stages: polling, for partners that are about as fast as this thread; giving the core away, for
+partners that have none; and sleeping, because a scheduler may hand a core that was given away straight back.
 
 Jobs
 ----
-- `wait_for_all`: a barrier that spins briefly and then yields the core
-- `pin_value`, `read_value`: publish a float64, read another thread's
+- `wait_for_all`: the barrier; writing to `shared[DISMISSED]` ends all waits, for good
+
+References
+----------
+.. [1] H.-J. Boehm, S. V. Adve, "Foundations of the C++ Concurrency Memory Model", PLDI 2008.
 """
+
+import platform
+import sys
 
 from llvmlite import ir
 from numba import types
@@ -18,10 +33,16 @@ from numba.extending import intrinsic
 from fastnn.kernels.jit import inner
 from fastnn.kernels.simd import data_pointer
 
-ARRIVED, ROUND = 0, 8  # a cache line apart
-SPINS = 2000  # about 20 us of polling before the core is given away
+ARRIVED, ROUND, DISMISSED, POLLS = 0, 8, 16, 24  # a cache line apart: polling one does not slow writing another
+SHARED_SIZE = 32
 
-_INT64 = ir.IntType(64)
+YIELDS = 1000  # about a millisecond
+NAP = 100  # microseconds
+
+_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
+_IS_WINDOWS = sys.platform == "win32"
+# Tells the core that this is a loop that waits, so that a sibling hyperthread gets its execution units.
+_RELAX = {"x86_64": "pause", "amd64": "pause", "aarch64": "yield", "arm64": "yield"}.get(platform.machine().lower())
 
 
 @intrinsic
@@ -30,7 +51,7 @@ def _fetch_add(typingctx, array, offset, value):
 
     def codegen(context, builder, sig, args):
         pointer = data_pointer(context, builder, sig.args[0], args[0], args[1])
-        return builder.atomic_rmw("add", pointer, args[2], "seq_cst")
+        return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
 
     return signature(types.int64, array, types.intp, types.int64), codegen
 
@@ -54,13 +75,39 @@ def _write(typingctx, array, offset, value):
     return signature(types.void, array, types.intp, types.int64), codegen
 
 
+def _call_system(builder, name, return_type, arguments):
+    function_type = ir.FunctionType(return_type, [argument.type for argument in arguments])
+    builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
+
+
 @intrinsic
-def _yield_core(typingctx):
+def _relax(typingctx):
+    def codegen(context, builder, sig, args):
+        if _RELAX is not None:
+            builder.asm(ir.FunctionType(ir.VoidType(), []), _RELAX, "~{memory}", [], side_effect=True)
+        return context.get_dummy_value()
+
+    return signature(types.void), codegen
+
+
+@intrinsic
+def _give_core_away(typingctx):
     """sched_yield(2), so that a thread that waits for one without a core lets it have this one."""
 
     def codegen(context, builder, sig, args):
-        function_type = ir.FunctionType(ir.IntType(32), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, function_type, "sched_yield"), [])
+        _call_system(builder, "SwitchToThread" if _IS_WINDOWS else "sched_yield", _INT32, [])
+        return context.get_dummy_value()
+
+    return signature(types.void), codegen
+
+
+@intrinsic
+def _nap(typingctx):
+    def codegen(context, builder, sig, args):
+        if _IS_WINDOWS:
+            _call_system(builder, "Sleep", ir.VoidType(), [ir.Constant(_INT32, 1)])
+        else:
+            _call_system(builder, "usleep", _INT32, [ir.Constant(_INT32, NAP)])
         return context.get_dummy_value()
 
     return signature(types.void), codegen
@@ -68,16 +115,28 @@ def _yield_core(typingctx):
 
 @inner
 def wait_for_all(shared, n_threads):
-    """Return once all threads of the team have called this as often as the caller."""
+    """Return True once all threads of the team have called this as often as the caller, False if it was dismissed.
+
+    After False nothing that others read may be written. A team is dismissed only by a thread that is outside the
+    kernels, so that no wait of that call can have been met: all its threads see False, at the first barrier.
+    """
     if n_threads == 1:
-        return
+        return True
     current = _read(shared, ROUND)
     if _fetch_add(shared, ARRIVED, 1) == n_threads - 1:
         _write(shared, ARRIVED, 0)
         _write(shared, ROUND, current + 1)
-        return
-    spins = 0
+        return True
+    polls = shared[POLLS]
+    waits = 0
     while _read(shared, ROUND) == current:
-        spins += 1
-        if spins > SPINS:
-            _yield_core()
+        if _read(shared, DISMISSED) != 0:
+            return _read(shared, ROUND) != current
+        waits += 1
+        if waits <= polls:
+            _relax()
+        elif waits <= polls + YIELDS:
+            _give_core_away()
+        else:
+            _nap()
+    return True
