@@ -3,17 +3,19 @@
 Nothing here computes, and nothing here knows what a user passed in: `network` and `trainer` check first.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fastnn.cpus import available_cpus
 from fastnn.kernels import tables
 from fastnn.kernels.data import has_only_finite
 from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.team import SHARED_SIZE
 from fastnn.kernels.train import predict, run
 from fastnn.plan import Plan
+from fastnn.team import Team
 
 CACHE_LINE = 64  # bytes
 
@@ -82,26 +84,29 @@ class Workspace:
         The network's tables.
     dtype : numpy.dtype
         float32 or float64.
-    n_threads : int, default 1
-        Threads of the team.
     n_rows : int
         Most rows that one batch will have; fewer panels are held for small batches.
+    team : Team or None, default None
+        Whose threads share the batches; None: the caller works alone.
     with_gradient : bool, default True
         Whether gradient vectors are wanted.
     """
 
-    def __init__(self, plan: Plan, dtype: np.dtype, *, n_rows: int, n_threads: int = 1, with_gradient: bool = True):
+    def __init__(
+        self, plan: Plan, dtype: np.dtype, *, n_rows: int, team: Team | None = None, with_gradient: bool = True
+    ):
+        n_threads = 1 if team is None else team.n_threads
         panels_a_thread = -(-(-(-n_rows // PANEL)) // n_threads)
         self.plan = plan
         self.dtype = dtype
-        self.n_threads = n_threads
+        self._team = team
         self.capacity = max(1, min(MICRO_BATCH_PANELS, panels_a_thread))
         self.stride = whole_lines(plan.n_parameters, dtype)
         size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
         self.buffers = aligned_zeros(n_threads * size, dtype)
         self.gradients = aligned_zeros(n_threads * self.stride if with_gradient else 0, dtype)
         self.sums = aligned_zeros(n_threads * tables.N_SUMS, np.dtype(np.float64)).reshape(n_threads, -1)
-        self.shared = aligned_zeros(16, np.dtype(np.int64))
+        self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
         self.jobs = np.zeros(n_threads, tables.JOB)
         self.set(
             n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
@@ -132,10 +137,14 @@ class Workspace:
     ) -> None:
         """Call the kernel for up to `n_steps` batches."""
         weights = _NO_WEIGHTS if sample_weight is None else sample_weight
-        run(
-            self.jobs, 0, n_steps, self.plan.ops, self.plan.variable_table, order, parameters, moments,
-            self.gradients, self.buffers, weights, self.sums, self.shared,
+        arguments = (
+            n_steps, self.plan.ops, self.plan.variable_table, order, parameters, moments, self.gradients, self.buffers,
+            weights, self.sums, self._shared,
         )  # fmt: skip
+        if self._team is None:
+            run(self.jobs, 0, *arguments)
+        else:
+            self._team.run(run, self.jobs, *arguments)
 
     def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
         """Write the outputs for the rows of x into `out`."""
@@ -156,13 +165,6 @@ _NO_WEIGHTS = np.empty(0)
 def source_of(dtype: np.dtype) -> int:
     """Return how kernels read a dtype."""
     return int(_SOURCES[dtype])
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 __all__: Sequence[str] = (

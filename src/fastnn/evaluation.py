@@ -11,11 +11,12 @@ from fastnn.data import Data
 from fastnn.engine import Workspace
 from fastnn.kernels import tables
 from fastnn.losses import LossFunction
+from fastnn.team import Team
 
 if TYPE_CHECKING:
     from fastnn.network import Network
 
-_BATCH_ROWS = 128
+_BATCH_ROWS = 128  # a thread
 _NO_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 
@@ -28,22 +29,31 @@ class Evaluation:
     loss : LossFunction
     metrics : sequence of str
     data : Data
+    team : Team
+        The threads that share the rows.
     call_seconds : float
         About how long one kernel call may last.
     """
 
     def __init__(
-        self, network: "Network", loss: LossFunction, metrics: Sequence[str], data: Data, call_seconds: float = 0.05
+        self,
+        network: "Network",
+        loss: LossFunction,
+        metrics: Sequence[str],
+        data: Data,
+        team: Team,
+        call_seconds: float = 0.05,
     ):
         self._network = network
         self._metrics = metrics
         self._data = data
         self._call_seconds = call_seconds
         self._n_batches = 32
-        self._workspace = Workspace(network.plan, network.dtype, n_rows=_BATCH_ROWS, with_gradient=False)
+        batch_size = _BATCH_ROWS * team.n_threads
+        self._workspace = Workspace(network.plan, network.dtype, n_rows=batch_size, team=team, with_gradient=False)
         self._workspace.set_data(data.x, data.y)
         self._workspace.set(
-            mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=_BATCH_ROWS,
+            mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=batch_size,
             wants_metrics=bool(metrics), **loss.job_fields(network.plan.output_activation),
         )  # fmt: skip
         self._position = self._workspace.jobs["position"]

@@ -15,6 +15,7 @@ from fastnn.engine import Workspace
 from fastnn.evaluation import Evaluation, logs_from_sums
 from fastnn.kernels import tables
 from fastnn.kernels.random import shuffle as fill_permutation
+from fastnn.team import Team
 
 if TYPE_CHECKING:
     from fastnn.trainer import Trainer
@@ -56,6 +57,8 @@ class TrainingLoop:
     options : FitOptions
     callbacks : list of Callback
         Called in order.
+    team : Team
+        The threads that share the batches.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class TrainingLoop:
         validation: Data | None,
         options: FitOptions,
         callbacks: list[Callback],
+        team: Team,
     ):
         network = trainer.network
         self._trainer = trainer
@@ -72,20 +76,22 @@ class TrainingLoop:
         self._options = options
         self._callbacks = callbacks
         self._validation = (
-            None if validation is None else Evaluation(network, trainer.loss, trainer.metrics, validation, CALL_SECONDS)
+            None
+            if validation is None
+            else Evaluation(network, trainer.loss, trainer.metrics, validation, team, CALL_SECONDS)
         )
         n_rows = data.n_rows
         self._batch_size = n_rows if options.batch_size is None else min(options.batch_size, n_rows)
         self._order = np.arange(n_rows) if data.rows is None else data.rows.copy()
         self._last_good = network.parameter_buffer.copy()
-        self._workspace = self._make_workspace()
+        self._workspace = self._make_workspace(team)
         jobs = self._workspace.jobs
         # Views of what changes with every call: setting a field by name costs more than a small kernel call.
         self._position, self._step, self._rate = jobs["position"], jobs["step"], jobs["learning_rate"]
 
-    def _make_workspace(self) -> Workspace:
+    def _make_workspace(self, team: Team) -> Workspace:
         trainer, network = self._trainer, self._trainer.network
-        workspace = Workspace(network.plan, network.dtype, n_rows=self._batch_size)
+        workspace = Workspace(network.plan, network.dtype, n_rows=self._batch_size, team=team)
         workspace.set_data(self._data.x, self._data.y)
         hyperparameters = np.zeros(tables.N_HYPERPARAMETERS)
         values = trainer.optimizer.hyperparameters

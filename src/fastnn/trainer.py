@@ -17,6 +17,7 @@ from fastnn.losses import LossFunction
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.progress import ProgressBar
+from fastnn.team import Team
 from fastnn.validation import check_bool, check_integer, check_real
 
 
@@ -183,7 +184,8 @@ class Trainer:
             self._seed = check_integer("seed", seed, 0, 2**63 - 1)
         if options.verbose:
             hooks.append(ProgressBar(options.epochs))
-        TrainingLoop(self, data, validation, options, hooks).run()
+        with Team(options.n_threads or 1) as team:
+            TrainingLoop(self, data, validation, options, hooks, team).run()
         return self.history
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
@@ -216,4 +218,5 @@ class Trainer:
         ['loss', 'mae']
         """
         data = check_data(self.network, self.loss, X, y, sample_weight)
-        return Evaluation(self.network, self.loss, self.metrics, data).run()
+        with Team(1) as team:
+            return Evaluation(self.network, self.loss, self.metrics, data, team).run()

@@ -41,8 +41,9 @@ NAP = 100  # microseconds
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 _IS_WINDOWS = sys.platform == "win32"
-# Tells the core that this is a loop that waits, so that a sibling hyperthread gets its execution units.
-_RELAX = {"x86_64": "pause", "amd64": "pause", "aarch64": "yield", "arm64": "yield"}.get(platform.machine().lower())
+# LLVM's name and argument for "this loop waits": a sibling hyperthread gets the execution units meanwhile.
+_X86, _ARM = ("llvm.x86.sse2.pause", []), ("llvm.aarch64.hint", [1])
+_RELAX = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}.get(platform.machine().lower())
 
 
 @intrinsic
@@ -75,7 +76,7 @@ def _write(typingctx, array, offset, value):
     return signature(types.void, array, types.intp, types.int64), codegen
 
 
-def _call_system(builder, name, return_type, arguments):
+def _call(builder, name, return_type, arguments):
     function_type = ir.FunctionType(return_type, [argument.type for argument in arguments])
     builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
 
@@ -84,7 +85,8 @@ def _call_system(builder, name, return_type, arguments):
 def _relax(typingctx):
     def codegen(context, builder, sig, args):
         if _RELAX is not None:
-            builder.asm(ir.FunctionType(ir.VoidType(), []), _RELAX, "~{memory}", [], side_effect=True)
+            name, arguments = _RELAX
+            _call(builder, name, ir.VoidType(), [ir.Constant(_INT32, argument) for argument in arguments])
         return context.get_dummy_value()
 
     return signature(types.void), codegen
@@ -95,7 +97,7 @@ def _give_core_away(typingctx):
     """sched_yield(2), so that a thread that waits for one without a core lets it have this one."""
 
     def codegen(context, builder, sig, args):
-        _call_system(builder, "SwitchToThread" if _IS_WINDOWS else "sched_yield", _INT32, [])
+        _call(builder, "SwitchToThread" if _IS_WINDOWS else "sched_yield", _INT32, [])
         return context.get_dummy_value()
 
     return signature(types.void), codegen
@@ -105,9 +107,9 @@ def _give_core_away(typingctx):
 def _nap(typingctx):
     def codegen(context, builder, sig, args):
         if _IS_WINDOWS:
-            _call_system(builder, "Sleep", ir.VoidType(), [ir.Constant(_INT32, 1)])
+            _call(builder, "Sleep", ir.VoidType(), [ir.Constant(_INT32, 1)])
         else:
-            _call_system(builder, "usleep", _INT32, [ir.Constant(_INT32, NAP)])
+            _call(builder, "usleep", _INT32, [ir.Constant(_INT32, NAP)])
         return context.get_dummy_value()
 
     return signature(types.void), codegen

@@ -22,7 +22,7 @@ from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.optimizers import update
 from fastnn.kernels.penalties import add_penalties
 from fastnn.kernels.schedules import rate_at
-from fastnn.kernels.simd import filled, lanes, load, store
+from fastnn.kernels.simd import lanes, load, store
 from fastnn.kernels.tables import Loss, Mode, Source, Sum
 from fastnn.kernels.team import wait_for_all
 
@@ -105,12 +105,6 @@ def _penalized(job, variables, parameters, gradient, first, last, weight):
     return weight * add_penalties(variables, parameters, gradient, first, last, share, job.mode != EVALUATE)
 
 
-@inner
-def _clear(vector, first, last):
-    for i in range(first, last, lanes(vector)):
-        store(vector, i, filled(vector, 0.0))
-
-
 @kernel
 def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces, sample_weight, sums,
         shared):  # fmt: skip
@@ -126,7 +120,7 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
     workspaces : (n_threads * size,), one buffer a thread
     sample_weight : (n_rows,) float64 or empty
     sums : (n_threads, N_SUMS) float64, the running sums of each thread
-    shared : int64, the team's barrier and, from element 16 on, nothing
+    shared : (team.SHARED_SIZE,) int64, the team's barrier
     """
     job = jobs[thread]
     n_threads = job.n_threads
@@ -141,12 +135,14 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
     last_element = (thread + 1) * n_lines // n_threads * lanes(parameters)
     for _ in range(n_steps):
         if job.position >= job.n_rows or job.failed:
-            return
+            break
         n = min(job.batch_size, job.n_rows - job.position)
         weight = _batch_weight(job, sample_weight, order, job.position, n)
         n_panels = (n + PANEL - 1) // PANEL
-        panel = thread * n_panels // n_threads
-        last_panel = (thread + 1) * n_panels // n_threads
+        # In a small last batch some threads have no share, so nothing to add up either.
+        n_active = min(n_threads, n_panels)
+        panel = min(thread, n_active) * n_panels // n_active
+        last_panel = min(thread + 1, n_active) * n_panels // n_active
         loss_before = own_sums[LOSS]
         start = ZERO
         while panel < last_panel:
@@ -157,26 +153,29 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
             start = ADD
             panel += n_micro
         if job.mode == TRAIN or job.mode == GRADIENT:
-            if start == ZERO:
-                _clear(gradient, 0, stride)
             own_sums[BATCH_LOSS] = own_sums[LOSS] - loss_before
-            wait_for_all(shared, n_threads)
+            if not wait_for_all(shared, n_threads):
+                return
+            # Every thread adds the parts in the same order, so all come to the same verdict.
             batch_loss = 0.0
             for t in range(n_threads):
                 batch_loss += sums[t, BATCH_LOSS]
-            _add_gradients(gradients, stride, n_threads, first_element, last_element)
+            _add_gradients(gradients, stride, n_active, first_element, last_element)
             if job.has_penalties:
                 own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
             if job.mode == TRAIN:
                 if not np.isfinite(batch_loss):
                     job.failed = 1
-                    return
+                    break
                 update(job, rate_at(job, job.step), parameters, gradients, moments, first_element, last_element)
                 job.step += 1
-            wait_for_all(shared, n_threads)
+            if not wait_for_all(shared, n_threads):
+                return
         elif job.mode == EVALUATE and job.has_penalties:
             own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
         job.position += n
+    # Nobody is past this before all are done: then Python may read the sums, and change what the next call reads.
+    wait_for_all(shared, n_threads)
 
 
 @kernel

@@ -1,0 +1,129 @@
+"""A team of plain Python threads that run one kernel together, for as long as one fit lasts.
+
+The threads meet at barriers inside the kernels (see kernels/team.py); Python hands them one call after the other.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from fastnn.cpus import available_cpus
+from fastnn.kernels.team import DISMISSED, POLLS, SHARED_SIZE
+
+_POLLS = 400  # of a barrier before it gives the core away: about 20 us
+
+
+class Team:
+    """The calling thread and `n_threads - 1` helpers, which end with the team.
+
+    Parameters
+    ----------
+    n_threads : int
+        All of them, the caller included.
+
+    Attributes
+    ----------
+    n_threads : int
+    shared : ndarray of int64
+        The barrier's memory, an argument of every kernel that the team runs.
+
+    Examples
+    --------
+    >>> from fastnn.team import Team
+    >>> seen = []
+    >>> with Team(3) as team:
+    ...     team.run(lambda jobs, thread, shared: jobs.append(thread), seen, team.shared)
+    >>> sorted(seen)
+    [0, 1, 2]
+    """
+
+    def __init__(self, n_threads: int):
+        self.n_threads = n_threads
+        self.shared = np.zeros(SHARED_SIZE, np.int64)
+        # Polling helps only while every thread has a core.
+        self.shared[POLLS] = _POLLS if 1 < n_threads <= available_cpus() else 0
+        self._errors: list[BaseException] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        queues: list[SimpleQueue] = [SimpleQueue() for _ in range(1, self.n_threads)]
+        self._queues = queues
+        # Helpers hold no reference to the team: a team that was lost (Ctrl-C at the worst moment) dismisses them.
+        self._dismiss = weakref.finalize(self, _dismiss, self.shared, queues)
+        self._threads = [
+            threading.Thread(
+                target=_help, args=(i, queue, self.shared, self._errors), name=f"fastnn-helper-{i}", daemon=True
+            )
+            for i, queue in enumerate(queues, start=1)
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, kernel: Callable[..., object], jobs: Any, *arguments: Any) -> None:
+        """Call ``kernel(jobs, thread, *arguments)`` in every thread of the team; return when the caller's is done.
+
+        The kernel has to end with a barrier, so that the others' are done as well.
+
+        Raises
+        ------
+        BaseException
+            What the kernel raised in any thread; the team is closed then.
+        """
+        if self._process != os.getpid():  # after a fork only the calling thread lives on
+            self._dismiss.detach()
+            self._start()
+        try:
+            for queue in self._queues:
+                queue.put((kernel, jobs, arguments))
+            kernel(jobs, 0, *arguments)
+            if self._errors:
+                raise self._errors[0]
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the helpers. A call that not all threads have entered is given up."""
+        self._dismiss()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def __enter__(self) -> "Team":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _dismiss(shared: np.ndarray, queues: list[SimpleQueue]) -> None:
+    shared[DISMISSED] = 1
+    for queue in queues:
+        queue.put(None)
+
+
+def _help(thread: int, queue: SimpleQueue, shared: np.ndarray, errors: list[BaseException]) -> None:
+    """Do the calls that come in, until None comes."""
+    while (call := queue.get()) is not None:
+        kernel, jobs, arguments = call
+        try:
+            kernel(jobs, thread, *arguments)
+        except BaseException as error:
+            # Not swallowed: the caller raises it. It would wait at a barrier otherwise.
+            errors.append(error)
+            shared[DISMISSED] = 1
+            return
+        del call, kernel, jobs, arguments
