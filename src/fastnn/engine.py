@@ -3,6 +3,7 @@
 Nothing here computes, and nothing here knows what a user passed in: `network` and `trainer` check first.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,11 +97,11 @@ class Workspace:
         self, plan: Plan, dtype: np.dtype, *, n_rows: int, team: Team | None = None, with_gradient: bool = True
     ):
         n_threads = 1 if team is None else team.n_threads
-        panels_a_thread = -(-(-(-n_rows // PANEL)) // n_threads)
+        n_panels = math.ceil(n_rows / PANEL)
         self.plan = plan
         self.dtype = dtype
         self._team = team
-        self.capacity = max(1, min(MICRO_BATCH_PANELS, panels_a_thread))
+        self.capacity = max(1, min(MICRO_BATCH_PANELS, math.ceil(n_panels / n_threads)))
         self.stride = whole_lines(plan.n_parameters, dtype)
         size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
         self.buffers = aligned_zeros(n_threads * size, dtype)

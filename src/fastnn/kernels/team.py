@@ -42,7 +42,7 @@ NAP = 100  # microseconds
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 _IS_WINDOWS = sys.platform == "win32"
 # LLVM's name and argument for "this loop waits": a sibling hyperthread gets the execution units meanwhile.
-_X86, _ARM = ("llvm.x86.sse2.pause", []), ("llvm.aarch64.hint", [1])
+_X86, _ARM = ("llvm.x86.sse2.pause", ()), ("llvm.aarch64.hint", (1,))
 _RELAX = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}.get(platform.machine().lower())
 
 

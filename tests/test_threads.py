@@ -1,0 +1,161 @@
+"""One network trained by several threads: the same numbers, whatever their number; and no thread stays behind."""
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+import fastnn
+from fastnn.cpus import available_cpus, cpu_quota
+from fastnn.team import Team
+
+
+@pytest.fixture(scope="module")
+def data():
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((1003, 20)).astype(np.float32)
+    return X, generator.integers(0, 5, 1003)
+
+
+def fitted(data, n_threads, *, dtype="float32", dropout=0.3, optimizer="adam", batch_size=300, **options):
+    network = fastnn.Network.mlp(20, [33], 5, dropout=dropout, output="softmax", seed=3, dtype=dtype)
+    trainer = fastnn.Trainer(network, loss="categorical_crossentropy", metrics=["accuracy"], optimizer=optimizer)
+    trainer.fit(*data, epochs=3, batch_size=batch_size, n_threads=n_threads, **options)
+    return trainer
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 5, 64])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_threads_change_results_by_rounding_only(data, n_threads, dtype):
+    # Dropout is on: other masks would give other parameters altogether.
+    alone = fitted(data, 1, dtype=dtype, validation_split=0.2)
+    shared = fitted(data, n_threads, dtype=dtype, validation_split=0.2)
+    tolerance = 20 * np.finfo(dtype).eps
+    np.testing.assert_allclose(shared.network.parameters, alone.network.parameters, rtol=tolerance, atol=tolerance)
+    for name, curve in alone.history.history.items():
+        np.testing.assert_allclose(shared.history.history[name], curve, rtol=tolerance)
+
+
+def test_same_seed_and_threads_give_the_same_bits(data):
+    first, second = fitted(data, 3), fitted(data, 3)
+    assert np.array_equal(first.network.parameters, second.network.parameters)
+    assert first.history.history == second.history.history
+
+
+def test_how_calls_are_cut_does_not_change_the_bits(data):
+    plain = fitted(data, 2, batch_size=64)
+    network = fastnn.Network.mlp(20, [33], 5, dropout=0.3, output="softmax", seed=3)
+    trainer = fastnn.Trainer(network, loss="categorical_crossentropy")
+    trainer.steps_a_call = 10_000
+    trainer.fit(*data, epochs=3, batch_size=64, n_threads=2)
+    assert np.array_equal(trainer.network.parameters, plain.network.parameters)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 31, 32, 33, 64, 65, 1002])
+def test_batches_that_do_not_divide_by_threads_or_panels(data, batch_size):
+    alone = fitted(data, 1, dtype="float64", batch_size=batch_size)
+    shared = fitted(data, 3, dtype="float64", batch_size=batch_size)
+    np.testing.assert_allclose(shared.network.parameters, alone.network.parameters, rtol=1e-11, atol=1e-13)
+
+
+def test_sample_weights_are_shared_out_with_their_rows(data):
+    weights = np.random.default_rng(1).random(1003)
+    alone = fitted(data, 1, dtype="float64", sample_weight=weights)
+    shared = fitted(data, 4, dtype="float64", sample_weight=weights)
+    np.testing.assert_allclose(shared.network.parameters, alone.network.parameters, rtol=1e-11, atol=1e-13)
+
+
+def test_divergence_stops_every_thread(data):
+    X, y = data
+    network = fastnn.Network.mlp(20, [33], 1, seed=3)
+    before = network.parameters.copy()
+    trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(1e30))
+    n_before = threading.active_count()
+    with pytest.raises(FloatingPointError, match="stopped being finite"):
+        trainer.fit(X, y, epochs=5, batch_size=128, n_threads=3)
+    assert threading.active_count() == n_before
+    assert np.array_equal(network.parameters, before)
+    trainer = fastnn.Trainer(network, loss="mse")  # and the next fit works
+    assert np.isfinite(trainer.fit(X, y, n_threads=3, batch_size=128).history["loss"][0])
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, 1.5, "two", True])
+def test_wrong_n_threads(data, n_threads):
+    with pytest.raises((ValueError, TypeError), match="n_threads"):
+        fitted(data, n_threads)
+
+
+def test_blas_pools_are_left_alone(data):
+    """No BLAS is called while training, so there is nothing to hold back and nothing to restore."""
+    before = threadpool_info()
+    seen = []
+
+    class Look(fastnn.Callback):
+        def on_epoch_end(self, epoch, logs):
+            seen.append(threadpool_info())
+
+    fitted(data, 2, callbacks=[Look()])
+    assert seen == [before] * 3
+    assert threadpool_info() == before
+
+
+def test_helpers_end_with_the_team():
+    with Team(4) as team:
+        assert sum(thread.name.startswith("fastnn-helper") for thread in threading.enumerate()) == 3
+        team.run(lambda jobs, thread: jobs.append(thread), seen := [])
+    assert sorted(seen) == [0, 1, 2, 3]
+    assert not any(thread.name.startswith("fastnn-helper") for thread in threading.enumerate())
+
+
+def test_a_lost_team_dismisses_its_helpers():
+    team = Team(3)
+    helpers = list(team._threads)
+    del team
+    for helper in helpers:
+        helper.join(timeout=10)
+        assert not helper.is_alive()
+
+
+def test_an_error_in_a_helper_reaches_the_caller():
+    def fails_in_one(jobs, thread):
+        if thread == 1:
+            jobs.set()
+            raise ArithmeticError("in a helper")
+        jobs.wait(10)
+
+    with Team(3) as team, pytest.raises(ArithmeticError, match="in a helper"):
+        while True:  # the helper's error may come in just after the caller's part is done
+            team.run(fails_in_one, threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("max 100000", None), ("150000 100000", 1.5), ("20000 100000", 0.2)],
+)
+def test_cpu_quota_of_a_control_group(tmp_path, text, expected):
+    (tmp_path / "cgroup").write_text("0::/outer/inner\n")
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "outer" / "cpu.max").write_text(text + "\n")  # the limit is on the group above
+    (tmp_path / "outer" / "inner" / "cpu.max").write_text("max 100000\n")
+    assert cpu_quota(tmp_path / "cgroup", tmp_path) == expected
+
+
+def test_cpu_quota_of_an_old_control_group(tmp_path):
+    (tmp_path / "cgroup").write_text("4:cpu,cpuacct:/docker/1\n0::/docker/1\n")
+    folder = tmp_path / "cpu" / "docker" / "1"
+    folder.mkdir(parents=True)
+    (folder / "cpu.cfs_quota_us").write_text("300000\n")
+    (folder / "cpu.cfs_period_us").write_text("100000\n")
+    assert cpu_quota(tmp_path / "cgroup", tmp_path) == 3.0
+    (folder / "cpu.cfs_quota_us").write_text("-1\n")
+    assert cpu_quota(tmp_path / "cgroup", tmp_path) is None
+
+
+def test_a_quota_below_the_affinity_counts(monkeypatch):
+    monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: 0.5)
+    assert available_cpus() == 1
+    monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: 1.9)
+    assert available_cpus() == 1
+    monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: None)
+    assert available_cpus() >= 1
