@@ -122,7 +122,10 @@ def test_penalty_per_sample_of_an_evaluation_in_many_pieces():
     [
         (lambda: fastnn.L1(-0.1), r"l1 must be a number in \[0, inf\), got -0.1"),
         (lambda: fastnn.L2(np.nan), r"l2 must be a number in \[0, inf\), got nan"),
-        (lambda: fastnn.Dense(1, kernel_regularizer=-1.0), r"kernel_regularizer must be a number in \[0, inf\), got -1"),
+        (
+            lambda: fastnn.Dense(1, kernel_regularizer=-1.0),
+            r"kernel_regularizer must be a number in \[0, inf\), got -1",
+        ),
         (lambda: fastnn.Dense(1, bias_regularizer={"l3": 1}), r"a key of bias_regularizer must be one of 'l1', 'l2'"),
         (lambda: fastnn.losses.Scaled("mse", 0.0), r"factor must be a number in \(0, inf\), got 0"),
     ],
@@ -142,4 +145,3 @@ def test_config_holds_the_penalty(name):
     layer = fastnn.Dense(21, "tanh", **PENALTIES[name])
     assert fastnn.layers.from_config(layer.config) == layer
     assert eval(repr(layer), {**vars(fastnn), "ActivationFunction": fastnn.activations.ActivationFunction}) == layer
-

@@ -44,6 +44,25 @@ def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback
     return checked
 
 
+class _Snapshot:
+    """What training changes: parameters, moments and the number of updates."""
+
+    def __init__(self, trainer: "Trainer"):
+        self._parameters = trainer.network.parameter_buffer.copy()
+        self._moments = trainer.moments.copy()
+        self._step = trainer.step
+
+    def take(self, trainer: "Trainer") -> None:
+        np.copyto(self._parameters, trainer.network.parameter_buffer)
+        np.copyto(self._moments, trainer.moments)
+        self._step = trainer.step
+
+    def restore(self, trainer: "Trainer") -> None:
+        np.copyto(trainer.network.parameter_buffer, self._parameters)
+        np.copyto(trainer.moments, self._moments)
+        trainer.step = self._step
+
+
 class TrainingLoop:
     """One call of fit. It writes to the trainer's network, moments, counters and history.
 
@@ -83,11 +102,14 @@ class TrainingLoop:
         n_rows = data.n_rows
         self._batch_size = n_rows if options.batch_size is None else min(options.batch_size, n_rows)
         self._order = np.arange(n_rows) if data.rows is None else data.rows.copy()
-        self._last_good = network.parameter_buffer.copy()
+        # The starts of this epoch and of the one before. The second is kept because an epoch's last update may be what
+        # ruins the network: the first loss of the next epoch shows it.
+        self._latest, self._earlier = _Snapshot(trainer), _Snapshot(trainer)
         self._workspace = self._make_workspace(team)
         jobs = self._workspace.jobs
         # Views of what changes with every call: setting a field by name costs more than a small kernel call.
         self._position, self._step, self._rate = jobs["position"], jobs["step"], jobs["learning_rate"]
+        self._step.fill(trainer.step)
 
     def _make_workspace(self, team: Team) -> Workspace:
         trainer, network = self._trainer, self._trainer.network
@@ -132,10 +154,13 @@ class TrainingLoop:
             started = time.perf_counter()
             for callback in self._callbacks:
                 callback.on_epoch_begin(epoch)
-            np.copyto(self._last_good, parameters)
+            self._latest, self._earlier = self._earlier, self._latest
+            self._latest.take(trainer)
             if self._options.shuffle:
                 self._shuffle(epoch)
             self._run_steps(epoch)
+            if not np.isfinite(parameters).all():
+                self._fail("the parameters", epoch)
             logs = logs_from_sums(self._workspace.totals(), trainer.network, trainer.metrics, self._data)
             if self._validation is not None:
                 logs.update(self._validation.run("val_"))
@@ -169,15 +194,18 @@ class TrainingLoop:
             steps_done = int(self._step[0]) - trainer.step
             trainer.step += steps_done
             if workspace.jobs[0]["failed"]:
-                self._fail(epoch)
+                self._fail("the loss", epoch)
             if steps_done:
                 # At most doubled: the first calls are short, and a machine may become slower.
                 n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / seconds)))
                 trainer.steps_a_call = n_steps
 
-    def _fail(self, epoch: int) -> None:
-        np.copyto(self._trainer.network.parameter_buffer, self._last_good)
+    def _fail(self, what: str, epoch: int) -> None:
+        trainer = self._trainer
+        step = trainer.step
+        was_first_batch = self._position[0] == 0
+        (self._earlier if was_first_batch else self._latest).restore(trainer)
         raise FloatingPointError(
-            f"the loss stopped being finite in epoch {epoch}, step {self._trainer.step}; the network keeps the "
-            "parameters of the last finished epoch. A smaller learning_rate or scaled features usually help."
+            f"{what} stopped being finite in epoch {epoch}, step {step}; the network keeps the parameters of its last "
+            "good epoch. A smaller learning_rate or scaled features usually help."
         )
