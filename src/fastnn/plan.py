@@ -84,14 +84,15 @@ class PlanBuilder:
         self._variables: list[Variable] = []
         self._n_parameters = 0
         self._has_parameters = False
-        self._n_units = tables.SCRATCH_UNITS
+        self._n_units = 0
+        self._input_region = 0
         self._region = -1  # where the current activations lie
         self._output_is_needed = False  # by the backward pass of the op that wrote them
 
     def set_input(self, n_features: int) -> None:
         """Open the network with its input region."""
         self.units = self.n_inputs = n_features
-        self._region = self._add_region(n_features)
+        self._region = self._input_region = self._add_region(n_features)
         self._output_is_needed = True  # features stay: the first layer's weight gradient reads them
 
     def add_variable(
@@ -171,7 +172,7 @@ class PlanBuilder:
         widest = max(self.units, self.n_inputs, *(max(op["units"], op["fan_in"]) for op in self._ops))
         widest_strip = max((-(-op["units"] // _STRIP) * _STRIP for op in self._ops), default=_STRIP)
         regions = {
-            "input": tables.SCRATCH_UNITS,
+            "input": self._input_region,
             "output": self._region,
             "targets": self._add_region(self.units),
             "delta": self._add_region(widest),
@@ -179,6 +180,8 @@ class PlanBuilder:
             "strips": self._add_region(widest_strip),
             "weights": self._add_region(1),
         }
+        # 16 rows of features or targets, each padded to whole vectors, are half as many units of 32 samples.
+        regions["staging"] = self._add_region(-(-max(self.n_inputs, self.units) // 16) * 8)
         self._add_region(_STRIP)  # slack: whole blocks are read past the last unit
         ops = np.zeros(len(self._ops), tables.OP)
         for row, op in zip(ops, self._ops, strict=True):

@@ -13,7 +13,7 @@ Jobs
 import numpy as np
 
 from fastnn.kernels.gemm import PANEL
-from fastnn.kernels.jit import inner, kernel
+from fastnn.kernels.jit import inlined, inner, kernel
 from fastnn.kernels.simd import element_at, filled, lanes, load_at, put_at, store, total, transpose_block
 from fastnn.kernels.tables import Source
 
@@ -23,7 +23,12 @@ UINT8 = int(Source.UINT8)
 LABELS = int(Source.LABELS)
 
 
-@inner
+_FLOAT32_EXAMPLE = np.zeros(1, np.float32)
+_FLOAT64_EXAMPLE = np.zeros(1)
+_INT64_EXAMPLE = np.zeros(1, np.int64)
+
+
+@inlined
 def _row_of(order, first, i, n):
     """Row number of sample i of a batch; samples past the n-th repeat the last, so that padding is ordinary data."""
     i = first + min(i, n - 1)
@@ -31,34 +36,34 @@ def _row_of(order, first, i, n):
 
 
 @inner
-def _gather_values(source, item_size, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
-                   width):  # fmt: skip
+def _gather_values(
+    source, item_size, buffer, target, staging, address, row_stride, column_stride, order, first, n, width
+):
+    """Convert `lanes` rows at a time into a row-major staging area, then transpose it block by block.
+
+    The last block spills up to lanes - 1 units past the panel: into the next panel, which is written after it, or into
+    the region behind, which holds nothing yet.
+    """
     step = lanes(buffer)
+    padded = (width + step - 1) // step * step
+    whole = width // step * step
     for panel in range((n + PANEL - 1) // PANEL):
         panel_target = target + panel * width * PANEL
         for sample in range(0, PANEL, step):
-            if column_stride == item_size:
-                for column in range(0, width, step):
-                    used = min(step, width - column)
-                    for lane in range(step):
-                        row = _row_of(order, first, panel * PANEL + sample + lane, n)
-                        at = address + row * row_stride + column * item_size
-                        store(buffer, scratch + lane * step, load_at(at, source, buffer, used))
-                    if used == step:
-                        transpose_block(buffer, scratch, step, buffer, panel_target + column * PANEL + sample, PANEL)
-                    else:
-                        for j in range(used):
-                            for lane in range(step):
-                                at = panel_target + (column + j) * PANEL + sample + lane
-                                buffer[at] = buffer[scratch + lane * step + j]
-            else:
-                for lane in range(step):
-                    row = _row_of(order, first, panel * PANEL + sample + lane, n)
-                    at = address + row * row_stride
-                    for j in range(width):
-                        buffer[panel_target + j * PANEL + sample + lane] = element_at(
-                            at + j * column_stride, source, buffer
-                        )
+            for lane in range(step):
+                row = address + row_stride * _row_of(order, first, panel * PANEL + sample + lane, n)
+                line = staging + lane * padded
+                if column_stride == item_size:
+                    for column in range(0, whole, step):
+                        store(buffer, line + column, load_at(row + column * item_size, source, buffer, step))
+                    if whole < width:
+                        tail = load_at(row + whole * item_size, source, buffer, width - whole)
+                        store(buffer, line + whole, tail)
+                else:
+                    for column in range(width):
+                        buffer[line + column] = element_at(row + column * column_stride, source, buffer)
+            for column in range(0, width, step):
+                transpose_block(buffer, staging + column, padded, buffer, panel_target + column * PANEL + sample, PANEL)
 
 
 @inner
@@ -69,16 +74,12 @@ def _gather_labels(buffer, target, address, stride, order, first, n, n_classes, 
     for i in range(0, n_panels * n_classes * PANEL, lanes(buffer)):
         store(buffer, target + i, rest)
     for i in range(n_panels * PANEL):
-        row = _row_of(order, first, i, n)
-        label = np.int64(element_at(address + row * stride, np.int64, _FLOAT64_EXAMPLE))
-        buffer[target + (i // PANEL) * n_classes * PANEL + label * PANEL + i % PANEL] = on
-
-
-_FLOAT64_EXAMPLE = np.zeros(1)
+        label = element_at(address + stride * _row_of(order, first, i, n), np.int64, _INT64_EXAMPLE)
+        buffer[target + (i // PANEL * n_classes + label) * PANEL + i % PANEL] = on
 
 
 @inner
-def gather(buffer, target, scratch, address, row_stride, column_stride, source, order, first, n, width, smoothing,
+def gather(buffer, target, staging, address, row_stride, column_stride, source, order, first, n, width, smoothing,
            smoothed_to):  # fmt: skip
     """Bring n rows, from position `first` of `order` (or of the data, if `order` is empty), into panels.
 
@@ -89,13 +90,13 @@ def gather(buffer, target, scratch, address, row_stride, column_stride, source, 
         _gather_labels(buffer, target, address, row_stride, order, first, n, width, 1.0 - smoothing + off, off)
         return
     if source == FLOAT32:
-        _gather_values(np.float32, 4, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
+        _gather_values(np.float32, 4, buffer, target, staging, address, row_stride, column_stride, order, first, n,
                        width)  # fmt: skip
     elif source == FLOAT64:
-        _gather_values(np.float64, 8, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
+        _gather_values(np.float64, 8, buffer, target, staging, address, row_stride, column_stride, order, first, n,
                        width)  # fmt: skip
     else:
-        _gather_values(np.uint8, 1, buffer, target, scratch, address, row_stride, column_stride, order, first, n,
+        _gather_values(np.uint8, 1, buffer, target, staging, address, row_stride, column_stride, order, first, n,
                        width)  # fmt: skip
     if smoothing > 0.0:
         for i in range(target, target + (n + PANEL - 1) // PANEL * width * PANEL):
@@ -105,13 +106,14 @@ def gather(buffer, target, scratch, address, row_stride, column_stride, source, 
 @inner
 def gather_weights(buffer, target, sample_weight, order, first, n):
     """Weights of n samples into one-unit panels; without sample weights every sample weighs 1, padding 0."""
-    for i in range((n + PANEL - 1) // PANEL * PANEL):
-        if i >= n:
-            buffer[target + i] = 0.0
-        elif sample_weight.size > 0:
+    n_padded = (n + PANEL - 1) // PANEL * PANEL
+    for i in range(0, n_padded, lanes(buffer)):
+        store(buffer, target + i, filled(buffer, 1.0))
+    if sample_weight.size > 0:
+        for i in range(n):
             buffer[target + i] = sample_weight[_row_of(order, first, i, n)]
-        else:
-            buffer[target + i] = 1.0
+    for i in range(n, n_padded):
+        buffer[target + i] = 0.0
 
 
 @inner
@@ -145,9 +147,6 @@ def _finite_rows(source, item_size, example, address, row_stride, column_stride,
                 if x - x != 0.0:
                     return False
     return True
-
-
-_FLOAT32_EXAMPLE = np.zeros(1, np.float32)
 
 
 @kernel

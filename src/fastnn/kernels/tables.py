@@ -92,7 +92,6 @@ N_SUMS = 16  # columns for them: two cache lines a thread, so that threads do no
 N_HYPERPARAMETERS = 8
 
 # Buffer offsets count units: a region of u units is u * PANEL * capacity elements (capacity: panels in the workspace).
-SCRATCH_UNITS = 8  # the first region, where gathered rows are transposed: lanes * lanes elements
 OP = np.dtype(
     [
         ("kind", np.int64),  # Layer
@@ -144,7 +143,8 @@ JOB = np.dtype(
         ("n_outputs", np.int64),
         ("n_parameters", np.int64),
         ("parameter_stride", np.int64),  # n_parameters rounded up to whole cache lines
-        ("input", np.int64),  # buffer offsets, in units as in OP
+        ("staging", np.int64),  # buffer offsets, in units as in OP
+        ("input", np.int64),
         ("output", np.int64),
         ("targets", np.int64),
         ("delta", np.int64),
