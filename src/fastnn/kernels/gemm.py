@@ -24,7 +24,6 @@ Jobs
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
@@ -275,55 +274,49 @@ def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, t
 
 
 @inner
-def transpose_deltas(buffer, delta, units, n_panels, strips):
-    """Write the deltas as strips of `strip` units: strip s is (n_panels * PANEL, strip), samples down.
+def transpose_deltas(buffer, delta, units, n_samples, strips):
+    """Write the deltas as strips of `strip` units: strip s is (panels * PANEL, strip), samples down.
 
     Units beyond the last are whatever memory follows: no lane of theirs is ever stored.
     """
     width = lanes(buffer)
     strip = TILE_VECTORS * width
-    n_rows = n_panels * PANEL
+    n_rows = (n_samples + PANEL - 1) // PANEL * PANEL
     for unit in range(0, units, width):
         target = strips + (unit // strip) * strip * n_rows + unit % strip
-        for panel in range(n_panels):
-            for sample in range(0, PANEL, width):
-                transpose_block(
-                    buffer, delta + panel * units * PANEL + unit * PANEL + sample, PANEL,
-                    buffer, target + (panel * PANEL + sample) * strip, strip,
-                )  # fmt: skip
+        for sample in range(0, n_samples, width):
+            source = delta + (sample // PANEL * units + unit) * PANEL + sample % PANEL
+            transpose_block(buffer, source, PANEL, buffer, target + sample * strip, strip)
 
 
 @inner
-def multiply_weight_gradient(gradient, weights, bias, fan_in, units, buffer, source, strips, n_panels, start):
+def multiply_weight_gradient(gradient, weights, bias, fan_in, units, buffer, source, strips, n_samples, start):
     """dW (+)= X dZ^T and db (+)= sum of dZ over the samples, from the strips of `transpose_deltas`."""
     width = lanes(buffer)
     strip = TILE_VECTORS * width
-    n_rows = n_panels * PANEL
+    n_full = n_samples // PANEL
+    n_rest = n_samples - n_full * PANEL
+    n_rows = (n_full + (n_rest > 0)) * PANEL
     for unit in range(0, units, strip):
         used = min(strip, units - unit)
         n_vectors = (used + width - 1) // width
         last = used - (n_vectors - 1) * width
         b = strips + unit * n_rows
-        _rows_of_tiles(fan_in, buffer, source, PANEL, 1, fan_in * PANEL, buffer, b, strip, gradient,
-                       weights + unit, units, n_panels, PANEL, start, gradient, 0, n_vectors, last)  # fmt: skip
+        begin = start
+        if n_full > 0:
+            _rows_of_tiles(fan_in, buffer, source, PANEL, 1, fan_in * PANEL, buffer, b, strip, gradient,
+                           weights + unit, units, n_full, PANEL, begin, gradient, 0, n_vectors, last)  # fmt: skip
+            begin = ADD
+        if n_rest > 0:
+            _rows_of_tiles(fan_in, buffer, source + n_full * fan_in * PANEL, PANEL, 1, 0, buffer,
+                           b + n_full * PANEL * strip, strip, gradient, weights + unit, units, 1, n_rest, begin,
+                           gradient, 0, n_vectors, last)  # fmt: skip
         if bias >= 0:
             for column in range(0, used, width):
                 count = min(width, used - column)
                 column_sum = load(buffer, b + column)
-                for i in range(1, n_rows):
+                for i in range(1, n_samples):
                     column_sum = column_sum + load(buffer, b + column + i * strip)
                 if start == ADD:
                     column_sum = column_sum + load_first(gradient, bias + unit + column, count)
                 store_first(gradient, bias + unit + column, column_sum, count)
-
-
-__all__ = [
-    "ADD",
-    "PANEL",
-    "ZERO",
-    "cgutils",
-    "multiply_forward",
-    "multiply_input_gradient",
-    "multiply_weight_gradient",
-    "transpose_deltas",
-]  # fmt: skip

@@ -79,9 +79,9 @@ def backward(job, ops, n_ops, parameters, gradient, buffer, n_samples, first_sam
         op = ops[o]
         source, target = op.source * scale, op.target * scale
         if op.kind == DENSE:
-            transpose_deltas(buffer, delta, op.units, n_panels, job.strips * scale)
+            transpose_deltas(buffer, delta, op.units, n_samples, job.strips * scale)
             multiply_weight_gradient(gradient, op.weights, op.bias, op.fan_in, op.units, buffer, source,
-                                     job.strips * scale, n_panels, start)  # fmt: skip
+                                     job.strips * scale, n_samples, start)  # fmt: skip
             if not op.has_gradient_below:
                 return
             multiply_input_gradient(parameters, op.weights, op.fan_in, op.units, buffer, delta, other, n_samples)
