@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import overload
 
 from fastnn.kernels.jit import FLAGS, inlined
-from fastnn.kernels.simd import absolute, bits_of, copysign, float_of, fma, maximum, minimum, select
+from fastnn.kernels.simd import absolute, bits_of, copysign, float_of, fma, maximum, minimum, reciprocal_estimate, reciprocal_sqrt_estimate, select
 
 _INLINE = {**FLAGS, "forceinline": True}
 
@@ -22,6 +22,7 @@ LOG2_E = 1.4426950408889634
 LOG_2 = 0.6931471805599453
 SQRT_HALF = 0.7071067811865476
 INV_SQRT_2PI = 0.3989422804014327
+SMALLEST_ROOT_ARGUMENT = 1e-37  # keeps 1 / sqrt(0) finite
 
 
 def _by_precision(name, single, double):
@@ -202,6 +203,21 @@ def tanh(x):
     small = fma(x, ratio, x)
     large = copysign(ratio + 1.0, x)
     return select(is_small, small, large)
+
+
+@inlined
+def root(x):
+    """Return sqrt(x) for 0 <= x < inf to 2 ulp, off the divider: an estimate of 1 / sqrt(x), one Newton step, times x."""
+    y = reciprocal_sqrt_estimate(maximum(x, SMALLEST_ROOT_ARGUMENT))
+    root = x * y
+    return fma(root * 0.5, fma(-root, y, 1.0), root)
+
+
+@inlined
+def reciprocal(x):
+    """Return 1 / x for normal finite x to 2 ulp, off the divider: an estimate and one Newton step."""
+    y = reciprocal_estimate(x)
+    return fma(y, fma(-x, y, 1.0), y)
 
 
 @inlined

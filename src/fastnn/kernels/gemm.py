@@ -224,9 +224,11 @@ def _rows_of_tiles(n_rows, a, a_at, a_row, a_step, a_jump, b, b_at, b_row, c, c_
                    bias, bias_at, n_vectors, last):  # fmt: skip
     """Cover `n_rows` rows of C with tiles of nearly equal height."""
     n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
+    lower = n_rows // n_tiles
+    n_higher = n_rows - lower * n_tiles
     row = 0
     for t in range(n_tiles):
-        height = (n_rows - row + n_tiles - t - 1) // (n_tiles - t)
+        height = lower + (t < n_higher)
         _tile(height, n_vectors, a, a_at + row * a_row, a_row, a_step, a_jump, b, b_at, b_row, c, c_at + row * c_row,
               c_row, n_outer, n_inner, start, bias, bias_at + row, last)  # fmt: skip
         row += height

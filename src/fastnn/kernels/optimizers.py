@@ -12,8 +12,9 @@ References
 .. [2] D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
 """
 
+from fastnn.kernels.elementary import reciprocal, root
 from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.simd import absolute, filled, fma, lanes, load, select, sqrt, store
+from fastnn.kernels.simd import absolute, filled, fma, lanes, load, minimum, select, store
 from fastnn.kernels.tables import Optimizer
 
 SGD = int(Optimizer.SGD)
@@ -54,10 +55,10 @@ def _adam(parameters, gradient, moments, stride, first, last, step, rate, beta_1
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i)
         m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
-        v = _flush(fma(beta_2_v, load(moments, stride + i), rest_2 * (g * g)))
+        v = minimum(_flush(fma(beta_2_v, load(moments, stride + i), rest_2 * (g * g))), 3e38)  # `root` wants v < inf
         store(moments, i, m)
         store(moments, stride + i, v)
-        step_size = (rate_1 * m) / fma(sqrt(v), root_2, epsilon_v)
+        step_size = (rate_1 * m) * reciprocal(fma(root(v), root_2, epsilon_v))
         store(parameters, i, load(parameters, i) + step_size)
 
 
