@@ -8,7 +8,8 @@ from threadpoolctl import threadpool_info
 
 import fastnn
 from fastnn.cpus import available_cpus, cpu_quota
-from fastnn.team import Team
+from fastnn.engine import threads_to_infer, threads_to_train
+from fastnn.team import Team, share_out
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +153,15 @@ def test_cpu_quota_of_an_old_control_group(tmp_path):
     assert cpu_quota(tmp_path / "cgroup", tmp_path) is None
 
 
+def test_omp_num_threads_is_respected(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,4")
+    assert available_cpus() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "0")
+    assert available_cpus() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert available_cpus() >= 1
+
+
 def test_a_quota_below_the_affinity_counts(monkeypatch):
     monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: 0.5)
     assert available_cpus() == 1
@@ -159,3 +169,54 @@ def test_a_quota_below_the_affinity_counts(monkeypatch):
     assert available_cpus() == 1
     monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: None)
     assert available_cpus() >= 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictions_do_not_depend_on_the_cut(monkeypatch, dtype):
+    X = np.random.default_rng(0).standard_normal((20_001, 7))
+    network = fastnn.Network.mlp(7, [19], 3, activation="tanh", output="softmax", seed=0, dtype=dtype)
+    whole = np.concatenate([network.predict(X[i : i + 97]) for i in range(0, len(X), 97)])
+    for n_threads in (1, 2, 7):
+        monkeypatch.setattr("fastnn.network.threads_to_infer", lambda *arguments, n=n_threads: n)
+        before = threading.active_count()
+        assert np.array_equal(network.predict(X), whole)
+        assert threading.active_count() == before
+        out = np.full((len(X), 6), np.nan, dtype)[:, ::2]
+        assert network.predict(X[::-1], out=out) is out
+        assert np.array_equal(out[::-1], whole)
+
+
+def test_evaluation_is_shared_out(monkeypatch, data):
+    trainer = fitted(data, 1)
+    alone = trainer.evaluate(*data)
+    monkeypatch.setattr("fastnn.trainer.threads_to_infer", lambda *arguments: 3)
+    shared = trainer.evaluate(*data)
+    assert shared["accuracy"] == alone["accuracy"]
+    np.testing.assert_allclose(shared["loss"], alone["loss"], rtol=1e-6)
+    assert trainer.evaluate(*data) == shared
+
+
+def test_share_out_stops_at_the_first_error():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 2:
+            raise ArithmeticError("no more")
+
+    with pytest.raises(ArithmeticError, match="no more"):
+        share_out(work, range(1000), n_threads=2)
+    assert len(begun) < 1000
+
+
+def test_none_takes_one_thread_for_small_steps_and_all_cpus_for_large(monkeypatch):
+    monkeypatch.setattr("fastnn.cpus.available_cpus", lambda: 4)
+    small, large = fastnn.Network.mlp(64, [64], 10).plan, fastnn.Network.mlp(784, [512, 512], 10).plan
+    float32 = np.dtype(np.float32)
+    assert threads_to_train(small, float32, 32, None) == 1
+    assert threads_to_train(large, float32, 128, None) == 4
+    assert threads_to_train(large, float32, 32, None) == 1  # one panel cannot be cut
+    assert threads_to_train(large, float32, 128, 3) == 3
+    assert threads_to_train(large, float32, 64, 100) == 2
+    assert threads_to_infer(small, float32, 1000) == 1
+    assert threads_to_infer(large, float32, 10_000) == 4

@@ -5,9 +5,17 @@ from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
+# Below this many multiplications and additions for each thread a further one does not pay: between two barriers, and
+# over the whole of a call, which has to start and end the threads. Measured: bench/THREADS.md.
+FLOPS_A_STEP = 3e6
+FLOPS_A_CALL = 3e8
+
 
 def available_cpus() -> int:
-    """Return how many CPUs this process may keep busy: its affinity, and the CPU quota of its control groups.
+    """Return how many CPUs this process may keep busy.
+
+    Its affinity counts, the CPU quota of its control groups, and OMP_NUM_THREADS, which joblib's worker processes set
+    so that together they do not ask for more than there is.
 
     Returns
     -------
@@ -27,7 +35,39 @@ def available_cpus() -> int:
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
-    return count if quota is None else max(1, min(count, int(quota)))
+    if quota is not None:
+        count = min(count, int(quota))
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # a list names the levels of nested teams
+    if asked.isdecimal():
+        count = min(count, int(asked))
+    return max(1, count)
+
+
+def threads_for(flops: float, *, n_parts: int, least: float) -> int:
+    """Return how many threads to cut a piece of work over.
+
+    Parameters
+    ----------
+    flops : float
+        Floating-point operations of the whole.
+    n_parts : int
+        Into how many parts it can be cut.
+    least : float
+        Operations that are worth a thread: `FLOPS_A_STEP` or `FLOPS_A_CALL`.
+
+    Returns
+    -------
+    int
+        At least 1, at most the available CPUs.
+
+    Examples
+    --------
+    >>> from fastnn.cpus import threads_for
+    >>> threads_for(1e4, n_parts=8, least=1e6)
+    1
+    """
+    most = min(n_parts, int(flops / least))
+    return max(1, min(most, available_cpus())) if most > 1 else 1
 
 
 def cpu_quota(process: Path = Path("/proc/self/cgroup"), root: Path = _CGROUPS) -> float | None:

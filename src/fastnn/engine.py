@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastnn.cpus import available_cpus
+from fastnn.cpus import FLOPS_A_CALL, FLOPS_A_STEP, available_cpus, threads_for
 from fastnn.kernels import tables
 from fastnn.kernels.data import has_only_finite
 from fastnn.kernels.gemm import PANEL
@@ -162,6 +162,23 @@ class Workspace:
 
 _NO_WEIGHTS = np.empty(0)
 
+_TRAINING_FLOPS, _INFERENCE_FLOPS = 6, 2  # a parameter and a row: Z = X W, dX = dZ W', dW = X' dZ; or the first alone
+
+
+def threads_to_train(plan: Plan, dtype: np.dtype, batch_size: int, wanted: int | None) -> int:
+    """Return how many threads a batch is cut over: at most one a panel; None asks for as many as pay."""
+    n_panels = math.ceil(batch_size / PANEL)
+    if wanted is not None:
+        return min(wanted, n_panels)
+    flops = _TRAINING_FLOPS * plan.n_parameters * batch_size * dtype.itemsize / 4
+    return threads_for(flops, n_parts=n_panels, least=FLOPS_A_STEP)
+
+
+def threads_to_infer(plan: Plan, dtype: np.dtype, n_rows: int) -> int:
+    """Return how many threads pay for predictions or an evaluation of `n_rows` rows."""
+    flops = _INFERENCE_FLOPS * plan.n_parameters * n_rows * dtype.itemsize / 4
+    return threads_for(flops, n_parts=math.ceil(n_rows / PANEL), least=FLOPS_A_CALL)
+
 
 def source_of(dtype: np.dtype) -> int:
     """Return how kernels read a dtype."""
@@ -169,5 +186,6 @@ def source_of(dtype: np.dtype) -> int:
 
 
 __all__: Sequence[str] = (
-    "MICRO_BATCH_PANELS", "Rows", "Workspace", "aligned_zeros", "available_cpus", "source_of", "whole_lines",
+    "MICRO_BATCH_PANELS", "Rows", "Workspace", "aligned_zeros", "available_cpus", "source_of",
+    "threads_to_infer", "threads_to_train", "whole_lines",
 )  # fmt: skip

@@ -6,7 +6,8 @@ The threads meet at barriers inside the kernels (see kernels/team.py); Python ha
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
@@ -107,6 +108,60 @@ class Team:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def share_out(work: Callable[[Any], object], items: Iterable[Any], n_threads: int) -> None:
+    """Call ``work(item)`` for every item, in `n_threads` threads (the caller is one) that each take the next one.
+
+    Parameters
+    ----------
+    work : callable
+        Of one item; should release the GIL.
+    items : iterable
+        In the order in which they are begun.
+    n_threads : int
+        Threads; those beyond the caller's end before this returns.
+
+    Raises
+    ------
+    BaseException
+        What `work` raised first; items that were not begun then are left undone.
+
+    Examples
+    --------
+    >>> from fastnn.team import share_out
+    >>> done = []
+    >>> share_out(done.append, range(4), n_threads=2)
+    >>> sorted(done)
+    [0, 1, 2, 3]
+    """
+    waiting = deque(items)
+    errors: list[BaseException] = []
+
+    def take_all() -> None:
+        try:
+            while waiting:
+                try:
+                    item = waiting.popleft()
+                except IndexError:  # another thread took the last one just now
+                    return
+                work(item)
+        except BaseException as error:
+            waiting.clear()
+            errors.append(error)
+
+    helpers = [threading.Thread(target=take_all, daemon=True) for _ in range(min(n_threads, len(waiting)) - 1)]
+    try:
+        for helper in helpers:
+            helper.start()
+        take_all()
+    finally:
+        waiting.clear()
+        for helper in helpers:
+            if helper.ident is not None:
+                helper.join()
+    if errors:
+        raise errors[0]
 
 
 def _dismiss(shared: np.ndarray, queues: list[SimpleQueue]) -> None:

@@ -9,7 +9,7 @@ from fastnn import losses, optimizers
 from fastnn import metrics as metric_functions
 from fastnn.callbacks import Callback
 from fastnn.data import apply_class_weight, check_data, check_validation_data, split_rows
-from fastnn.engine import aligned_zeros
+from fastnn.engine import aligned_zeros, threads_to_infer, threads_to_train
 from fastnn.evaluation import Evaluation
 from fastnn.history import History
 from fastnn.loop import FitOptions, TrainingLoop, check_callbacks
@@ -139,7 +139,9 @@ class Trainer:
         verbose : int, default 0
             1 shows progress.
         n_threads : int or None, default None
-            Threads to train with.
+            Threads that share each batch, at most one for every 32 of its samples. None takes one where a step is too
+            small for more to pay, else as many as this process has CPUs (its affinity and CPU quota count). The number
+            of threads changes results by rounding only; with the same number they are the same bits.
         seed : int or None, default None
             For shuffling and dropout; None takes the network's seed, or a fresh one if it has none.
 
@@ -184,7 +186,11 @@ class Trainer:
             self._seed = check_integer("seed", seed, 0, 2**63 - 1)
         if options.verbose:
             hooks.append(ProgressBar(options.epochs))
-        with Team(options.n_threads or 1) as team:
+        network = self.network
+        batch_size = options.batch_size or data.n_rows
+        with Team(
+            threads_to_train(network.plan, network.dtype, min(batch_size, data.n_rows), options.n_threads)
+        ) as team:
             TrainingLoop(self, data, validation, options, hooks, team).run()
         return self.history
 
@@ -218,5 +224,5 @@ class Trainer:
         ['loss', 'mae']
         """
         data = check_data(self.network, self.loss, X, y, sample_weight)
-        with Team(1) as team:
+        with Team(threads_to_infer(self.network.plan, self.network.dtype, data.n_rows)) as team:
             return Evaluation(self.network, self.loss, self.metrics, data, team).run()
