@@ -6,8 +6,6 @@ from typing import ClassVar
 from fastnn.kernels import tables
 from fastnn.validation import check_choice, check_real
 
-_Code = tables.Activation
-
 NAMES = (
     "linear",
     "sigmoid",
@@ -53,12 +51,12 @@ class ActivationFunction:
     @property
     def code(self) -> tables.Activation:
         """The number that kernels know the function by."""
-        return _Code[self.name.upper()]
+        return tables.Activation[self.name.upper()]
 
     @property
     def value(self) -> float:
         """The function's parameter, with which kernels compute (0 where there is none)."""
-        return {_Code.LEAKY_RELU: 0.01, _Code.ELU: 1.0}.get(self.code, 0.0)
+        return {tables.Activation.LEAKY_RELU: 0.01, tables.Activation.ELU: 1.0}.get(self.code, 0.0)
 
     @property
     def config(self) -> str | dict:
@@ -102,8 +100,8 @@ class LeakyReLU(ActivationFunction):
         return self.negative_slope
 
     @property
-    def config(self) -> str | dict:
-        return {"name": self.name, "negative_slope": self.negative_slope}
+    def config(self) -> dict[str, str | float]:
+        return {"name": type(self).name, "negative_slope": self.negative_slope}
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,8 @@ class ELU(ActivationFunction):
         return self.alpha
 
     @property
-    def config(self) -> str | dict:
-        return {"name": self.name, "alpha": self.alpha}
+    def config(self) -> dict[str, str | float]:
+        return {"name": type(self).name, "alpha": self.alpha}
 
 
 _PARAMETRISED = {"leaky_relu": LeakyReLU, "elu": ELU}

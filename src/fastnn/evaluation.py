@@ -66,10 +66,12 @@ class Evaluation:
         position.fill(0)
         n_rows = data.n_rows
         while position[0] < n_rows:
-            started = time.perf_counter()
+            started, first = time.perf_counter(), int(position[0])
             workspace.run(self._n_batches, parameters, moments, data.order, data.weights)
             seconds = max(time.perf_counter() - started, 1e-9)
-            n_that_fit = int(self._n_batches * self._call_seconds / seconds)
+            # Of the batches really done: a small data set ends long before the number asked for.
+            n_done = -(-(int(position[0]) - first) // _BATCH_ROWS)
+            n_that_fit = int(n_done * self._call_seconds / seconds)
             self._n_batches = max(1, min(2 * self._n_batches, n_that_fit))
         return logs_from_sums(workspace.totals(), self._network, self._metrics, data, prefix)
 

@@ -117,7 +117,10 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
     workspace = Workspace(plan, dtype, n_rows=1)
     workspace.set_data(finite_rows("x", sample.astype(dtype)), y_rows)
     workspace.set(
-        mode=tables.Mode.GRADIENT, batch_size=1, loss=tables.Loss[function.name.upper()], loss_value=function.value,
+        mode=tables.Mode.GRADIENT,
+        batch_size=1,
+        loss=tables.Loss[function.name.upper()],
+        loss_value=function.value,
         loss_scale=function.scale,
     )
     parameters = aligned_zeros(workspace.stride, dtype)
@@ -125,8 +128,8 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
     deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max())))
     no_rows, no_weights = np.empty(0, np.int64), np.empty(0)
     trace(
-        workspace.jobs, plan.ops, parameters, workspace.gradients, workspace.buffers, no_rows, no_weights, workspace.sums[0],
-        deltas,
+        workspace.jobs, plan.ops, parameters, workspace.gradients, workspace.buffers, no_rows, no_weights,
+        workspace.sums[0], deltas,
     )  # fmt: skip
 
     def column(region: int, units: int) -> np.ndarray:
@@ -151,7 +154,7 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
                 tensor(parameters, bias, (units,)),
                 tensor(workspace.gradients, weights, (fan_in, units)),
                 tensor(workspace.gradients, bias, (units,)),
-            )  # fmt: skip
+            )
         )
     y_shown = column(plan.regions["targets"], plan.n_outputs)
     output = column(plan.regions["output"], plan.n_outputs)

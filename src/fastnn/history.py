@@ -1,6 +1,10 @@
 """What a training run recorded, epoch by epoch."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass
@@ -38,3 +42,23 @@ class History:
         self.seconds.append(seconds)
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
+
+    def plot(self, **options: Any) -> "list[Axes]":
+        """Draw the learning curves; takes and returns what `fastnn.plotting.plot_history` does.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing, which comes with the extra "plot".
+
+        Examples
+        --------
+        >>> from fastnn import History
+        >>> from fastnn.plotting import new_figure
+        >>> history = History(history={"loss": [0.5, 0.4]}, epoch=[0, 1])
+        >>> [ax.get_xlabel() for ax in history.plot(axes=new_figure(history).axes)]
+        ['epoch']
+        """
+        from fastnn.plotting import plot_history
+
+        return plot_history(self, **options)

@@ -15,6 +15,7 @@ from fastnn.engine import Workspace
 from fastnn.evaluation import Evaluation, logs_from_sums
 from fastnn.kernels import tables
 from fastnn.kernels.random import shuffle as fill_permutation
+from fastnn.progress import ProgressBar
 from fastnn.team import Team
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class TrainingLoop:
         self._data = data
         self._options = options
         self._callbacks = callbacks
+        self._progress = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
         self._validation = (
             None
             if validation is None
@@ -195,6 +197,8 @@ class TrainingLoop:
             trainer.step += steps_done
             if workspace.jobs[0]["failed"]:
                 self._fail("the loss", epoch)
+            for bar in self._progress:
+                bar.on_progress(int(position[0]), n_rows)
             if steps_done:
                 # At most doubled: the first calls are short, and a machine may become slower.
                 n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / seconds)))

@@ -117,8 +117,8 @@ class Huber(LossFunction):
         return self.delta
 
     @property
-    def config(self) -> str | dict[str, Any]:
-        return {"name": self.name, "delta": self.delta}
+    def config(self) -> dict[str, Any]:
+        return {"name": type(self).name, "delta": self.delta}
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,8 @@ class Scaled(LossFunction):
     @property
     def config(self) -> str | dict[str, Any]:
         return {
-            "name": "scaled", "loss": self.loss.config, "factor": self.factor, "penalty_per_sample": self.divides_penalty,
+            "name": "scaled", "loss": self.loss.config, "factor": self.factor,
+            "penalty_per_sample": self.divides_penalty,
         }  # fmt: skip
 
 

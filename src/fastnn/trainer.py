@@ -137,7 +137,7 @@ class Trainer:
         callbacks : iterable of Callback, default ()
             Hooks, called in order.
         verbose : int, default 0
-            1 shows progress.
+            1 shows progress where stdout is a terminal, 2 prints a line for each epoch anywhere, 0 is silent.
         n_threads : int or None, default None
             Threads that share each batch, at most one for every 32 of its samples. None takes one where a step is too
             small for more to pay, else as many as this process has CPUs (its affinity and CPU quota count). The number
@@ -185,7 +185,7 @@ class Trainer:
         if seed is not None:
             self._seed = check_integer("seed", seed, 0, 2**63 - 1)
         if options.verbose:
-            hooks.append(ProgressBar(options.epochs))
+            hooks.append(ProgressBar(options.epochs, options.verbose))
         network = self.network
         batch_size = options.batch_size or data.n_rows
         with Team(

@@ -16,13 +16,14 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None) -> i
     wanted = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be {wanted}, got {value!r}")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         raise ValueError(f"{name} must be {wanted}, got {value}")
-    return int(value)
+    return number
 
 
 def check_real(name: str, value: Any, low: float, high: float = math.inf, closed: str = "both") -> float:
-    """Return `value` as a finite float in the interval, whose `closed` ends are "both", "left", "right" or "neither"."""
+    """Return `value` as a finite float in the interval; `closed` ends: "both", "left", "right" or "neither"."""
     opening = "[" if closed in ("both", "left") else "("
     closing = "]" if closed in ("both", "right") and high != math.inf else ")"
     wanted = f"a number in {opening}{low:g}, {high:g}{closing}"

@@ -94,7 +94,7 @@ class _StampedLocator(caching._CacheLocator):
 
 
 class _StampedCacheImpl(caching.CompileResultCacheImpl):
-    _locator_classes = [_StampedLocator]
+    _locator_classes = [_StampedLocator]  # noqa: RUF012 - as in numba's base class
 
 
 class _StampedCache(caching.FunctionCache):

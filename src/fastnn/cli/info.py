@@ -1,0 +1,90 @@
+"""`fastnn info`: what runs here, with what, and where compiled kernels are kept."""
+
+import argparse
+import importlib.metadata
+import platform
+from pathlib import Path
+
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "threadpoolctl", "rich", "safetensors")
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("info", help="versions, CPU, BLAS, threads, and whether kernels are compiled")
+    parser.set_defaults(run=run)
+
+
+def cpu_name() -> str:
+    """Return the processor's name, as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def blas_libraries() -> dict[str, str]:
+    """Return the BLAS that NumPy and SciPy each bring: "openblas 0.3.31 (SkylakeX), 2 threads"."""
+    import numpy
+    import scipy.linalg
+    from threadpoolctl import threadpool_info
+
+    found = {}
+    for package in (numpy, scipy):
+        # A wheel's own libraries lie beside the package, in numpy.libs and scipy.libs.
+        prefix = str(Path(package.__path__[0]))
+        for library in threadpool_info():
+            if library["user_api"] == "blas" and library["filepath"].startswith(prefix):
+                kind = f" ({library['architecture']})" if library.get("architecture") else ""
+                found[package.__name__] = (
+                    f"{library['internal_api']} {library['version']}{kind}, {library['num_threads']} threads"
+                )
+    return found
+
+
+def cached_kernels() -> dict[str, list[str]]:
+    """Return the dtypes for which each kernel lies compiled on disk and can be loaded here."""
+    import inspect
+
+    from numba.core.registry import cpu_target
+
+    from fastnn.kernels.train import predict, run
+
+    here = cpu_target.target_context.codegen().magic_tuple()
+    dtypes = {}
+    for dispatcher in (run, predict):
+        at = list(inspect.signature(dispatcher.py_func).parameters).index("parameters")
+        # The index also lists code that was compiled for other processors, when the folder is shared.
+        index = dispatcher._cache._cache_file._load_index() if hasattr(dispatcher._cache, "_cache_file") else {}
+        found = {str(signature[at].dtype) for signature, magic, *_ in index if magic == here}
+        dtypes[dispatcher.__name__] = sorted(found)
+    return dtypes
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report."""
+    import fastnn
+    from fastnn.engine import available_cpus
+    from fastnn.kernels.jit import CACHE_FOLDER, STAMP
+
+    kernels = ", ".join(f"{name} ({', '.join(dtypes)})" for name, dtypes in cached_kernels().items() if dtypes)
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    blas = blas_libraries()
+    rows = [
+        ("fastnn", f"{fastnn.__version__} in {Path(fastnn.__file__).parent}"),
+        ("Python", f"{platform.python_version()} on {platform.platform()}"),
+        ("packages", versions),
+        ("CPU", f"{cpu_name()}, {available_cpus()} available to this process"),
+        ("NumPy's BLAS", blas.get("numpy", "not found")),
+        ("SciPy's BLAS", blas.get("scipy", "not found")),
+        ("", "training uses neither: fastnn's products are its own"),
+        ("kernel cache", "none: no writable folder was found" if CACHE_FOLDER is None else str(CACHE_FOLDER)),
+        ("kernels", f"compiled: {kernels}" if kernels else "not compiled yet: the first training does it, once"),
+        ("kernel sources", STAMP),
+    ]
+    for name, value in rows:
+        print(f"{name:<15} {value}")
+    return 0

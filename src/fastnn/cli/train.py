@@ -1,0 +1,202 @@
+"""`fastnn train`: scales and splits data, trains a network on it, tests it, and says how fast that was."""
+
+import argparse
+import copy
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn import datasets, optimizers
+from fastnn.cli.info import cached_kernels
+from fastnn.datasets import Dataset
+from fastnn.network import Network
+from fastnn.trainer import Trainer
+
+SCALES = ("minmax", "standard", "none")
+_REHEARSAL_ROWS = 128
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "train",
+        help="train a network on a data set and test it",
+        description="Train a network on a data set, and print its accuracy (or R2) on samples it has not seen.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help=f"a data set: {', '.join(datasets.NAMES)}")
+    network = parser.add_argument_group("network")
+    network.add_argument("--hidden", type=int, nargs="*", default=[128, 64], metavar="UNITS", help="hidden layers")
+    network.add_argument("--activation", default="relu", metavar="NAME", help="of the hidden layers")
+    network.add_argument("--dropout", type=float, default=0.2, metavar="RATE", help="after each hidden layer")
+    training = parser.add_argument_group("training")
+    training.add_argument("--epochs", type=int, default=100, metavar="N", help="passes over the data")
+    training.add_argument("--batch-size", type=_batch_size, default=32, metavar="N", help="samples a step, or 'full'")
+    training.add_argument("--optimizer", default="adam", metavar="NAME", help="how steps are taken")
+    training.add_argument("--learning-rate", type=float, metavar="RATE", help="None: the optimizer's own")
+    training.add_argument("--seed", type=int, default=0, metavar="N", help="of the split, the weights and the order")
+    training.add_argument("--threads", type=int, metavar="N", help="threads to train with; None: as the work asks for")
+    training.add_argument("--test-size", type=float, default=0.2, metavar="SHARE", help="of the samples, held back")
+    training.add_argument("--validation-size", type=float, default=0.1, metavar="SHARE", help="of the rest, watched")
+    training.add_argument("--scale", choices=SCALES, default="minmax", help="features to 0..1, or to unit variance")
+    output = parser.add_argument_group("output")
+    output.add_argument("--plot", type=Path, metavar="FILE", help="save the learning curves as a picture")
+    output.add_argument("--quiet", action="store_true", help="no progress, only the results")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def _batch_size(text: str) -> int | None:
+    if text == "full":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer or 'full', got {text!r}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Scaled samples to train with and to test with."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+def split_and_scale(data: Dataset, test_size: float, scale: str, seed: int) -> Split:
+    """Hold back test samples, class by class, and scale all features by what the training samples are like."""
+    from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+
+    is_regression = data.task == "regression"
+    X, X_test, y, y_test = train_test_split(
+        data.X, data.y, test_size=test_size, random_state=seed, stratify=None if is_regression else data.y
+    )
+    scaler = {"minmax": MinMaxScaler, "standard": StandardScaler, "none": FunctionTransformer}[scale]().fit(X)
+    if is_regression:
+        mean, deviation = y.mean(), y.std()
+        y, y_test = (y - mean) / deviation, (y_test - mean) / deviation
+    return Split(scaler.transform(X), y, scaler.transform(X_test), y_test)
+
+
+def make_trainer(data: Dataset, arguments: argparse.Namespace) -> Trainer:
+    """Return the trainer that the arguments describe."""
+    is_regression = data.task == "regression"
+    network = Network.mlp(
+        data.X.shape[1], arguments.hidden, data.n_outputs, activation=arguments.activation, dropout=arguments.dropout,
+        output="linear" if is_regression else "softmax", seed=arguments.seed,
+    )  # fmt: skip
+    optimizer = optimizers.get(arguments.optimizer)
+    if arguments.learning_rate is not None:
+        optimizer = dataclasses.replace(optimizer, learning_rate=arguments.learning_rate)
+    return Trainer(
+        network, loss="mse" if is_regression else "categorical_crossentropy", optimizer=optimizer,
+        metrics=["r2" if is_regression else "accuracy"],
+    )  # fmt: skip
+
+
+def prepare_kernels(trainer: Trainer, split: Split, options: dict[str, Any]) -> float:
+    """Load the kernels, or compile them where that was never done, and return the seconds it took.
+
+    A copy of the network is trained on a few rows, so that the times printed later are those of training alone. Wrong
+    options are found here too: the trainer checks them before it starts.
+    """
+    started = time.perf_counter()
+    rehearsal = Trainer(
+        copy.deepcopy(trainer.network), loss=trainer.loss, optimizer=trainer.optimizer, metrics=trainer.metrics
+    )
+    few = slice(_REHEARSAL_ROWS)
+    rehearsal.fit(split.X[few], split.y[few], **{**options, "epochs": min(options["epochs"], 1), "verbose": 0})
+    rehearsal.evaluate(split.X_test[few], split.y_test[few])
+    return time.perf_counter() - started
+
+
+def _describe(data: Dataset, split: Split, trainer: Trainer, arguments: argparse.Namespace) -> str:
+    network = trainer.network
+    kind = f"{data.n_outputs} classes" if data.class_names else "regression"
+    sizes = "-".join(map(str, [network.n_inputs, *arguments.hidden, network.n_outputs]))
+    hidden = f" {arguments.activation}, dropout {arguments.dropout:g}" if arguments.hidden else " linear"
+    optimizer = trainer.optimizer
+    batches = "full batches" if arguments.batch_size is None else f"batches of {arguments.batch_size}"
+    return (
+        f"{data.name}: {len(data.X):,} samples of {data.X.shape[1]} features, {kind}; "
+        f"{len(split.X):,} to train, {len(split.X_test):,} to test\n"
+        f"network: {sizes}{hidden}, {network.n_parameters:,} parameters; "
+        f"{type(optimizer).__name__} at {optimizer.learning_rate:g}, {batches}"
+    )
+
+
+def save_plot(trainer: Trainer, title: str, path: Path) -> None:
+    """Draw the learning curves into a file, without a window."""
+    from fastnn.plotting import new_figure, plot_history
+
+    figure = new_figure(trainer.history)
+    plot_history(trainer.history, axes=figure.axes)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=150)
+
+
+def check_plot(path: Path | None) -> None:
+    """Raise before any work starts if the picture could not be saved after it."""
+    if path is None:
+        return
+    from fastnn.plotting import check_matplotlib, picture_formats
+
+    check_matplotlib()
+    if path.suffix.lower().lstrip(".") not in picture_formats():
+        raise ValueError(f"--plot must end in one of {', '.join(picture_formats())}, got {str(path)!r}")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"--plot must lie in a folder that exists, got {str(path)!r}")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, test and report."""
+    options = {
+        "epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "validation_split": arguments.validation_size,
+        "n_threads": arguments.threads,
+        "verbose": 0 if arguments.quiet else 1,
+    }
+    try:
+        check_plot(arguments.plot)
+        data = datasets.load(arguments.name)
+        trainer = make_trainer(data, arguments)
+        split = split_and_scale(data, arguments.test_size, arguments.scale, arguments.seed)
+        print(_describe(data, split, trainer, arguments), flush=True)
+        if "float32" not in cached_kernels()["run"]:
+            print("compiling the kernels: some seconds, once on this machine", flush=True)
+        seconds = prepare_kernels(trainer, split, options)
+    except (ValueError, TypeError, ImportError) as error:
+        arguments.parser.error(str(error))
+    print(f"kernels ready after {seconds:.2f} s", flush=True)
+
+    started = time.perf_counter()
+    history = trainer.fit(split.X, split.y, **options)
+    seconds = time.perf_counter() - started
+    report(trainer, split, seconds, arguments)
+    return 130 if history.stop_reason == "interrupted" else 0
+
+
+def report(trainer: Trainer, split: Split, seconds: float, arguments: argparse.Namespace) -> None:
+    """Print what the network can do and how long it took; save the curves if that was asked for."""
+    results = trainer.evaluate(split.X_test, split.y_test)
+    if "accuracy" in results:
+        print(f"test accuracy: {100 * results['accuracy']:.2f} %")
+    else:
+        print(f"test R2: {results['r2']:.4f}")
+    epochs = len(trainer.history.epoch)
+    if epochs:
+        n_validation = int(np.ceil(arguments.validation_size * len(split.X)))
+        rate = epochs * (len(split.X) - n_validation) / seconds
+        print(
+            f"time: {seconds:.3f} s for {epochs:,} epochs, {1e3 * seconds / epochs:.3f} ms an epoch, "
+            f"{rate:,.0f} samples a second"
+        )
+    if arguments.plot is not None:
+        save_plot(trainer, f"{arguments.name}, {epochs} epochs", arguments.plot)
+        print(f"learning curves: {arguments.plot}")
