@@ -17,16 +17,15 @@ def data():
 
 
 def members(n=6):
-    """Networks that differ in size, activation, dtype, loss and optimizer."""
+    """Networks that differ in size, activation, dropout, dtype and optimizer."""
     made = []
     for i in range(n):
         network = fastnn.Network.mlp(
-            12, [8 + 5 * i] * (1 + i % 2), 4, activation=("relu", "tanh")[i % 2], output="softmax", dropout=0.1 * (i % 3),
-            dtype=("float32", "float64")[i // 3 % 2], seed=i,
+            12, [8 + 5 * i] * (1 + i % 2), 4, activation=("relu", "tanh")[i % 2], output="softmax",
+            dropout=0.1 * (i % 3), dtype=("float32", "float64")[i // 3 % 2], seed=i,
         )  # fmt: skip
-        loss = ("categorical_crossentropy", "mse")[0]
         optimizer = (fastnn.Adam(0.01), fastnn.SGD(0.1, momentum=0.9))[i % 2]
-        made.append(fastnn.Trainer(network, loss=loss, optimizer=optimizer, metrics=["accuracy"]))
+        made.append(fastnn.Trainer(network, loss="categorical_crossentropy", optimizer=optimizer, metrics=["accuracy"]))
     return made
 
 
@@ -69,7 +68,7 @@ def test_data_is_not_copied():
 
 
 def test_one_that_diverges_is_reported_and_the_others_go_on(data):
-    X, y = data
+    X = data[0]
     targets = X[:, :1] + 1
 
     def trainer(optimizer):
@@ -116,9 +115,9 @@ def test_an_error_in_a_callback_stops_all_and_is_raised(data):
 
 
 def test_each_member_has_a_callback_of_its_own(data):
-    class Counts(fastnn.Callback):
-        owners = []
+    owners = []
 
+    class Counts(fastnn.Callback):
         def __init__(self):
             self.n = 0
 
@@ -126,12 +125,12 @@ def test_each_member_has_a_callback_of_its_own(data):
             self.n += 1
 
         def on_train_end(self):
-            self.owners.append((self.trainer, self.n))
+            owners.append((self.trainer, self.n))
 
     trainers = members(4)
     fastnn.fit_many(trainers, *data, epochs=3, callbacks=[Counts()])
-    assert {id(trainer) for trainer, _ in Counts.owners} == {id(trainer) for trainer in trainers}
-    assert [n for _, n in Counts.owners] == [3] * 4
+    assert {id(trainer) for trainer, _ in owners} == {id(trainer) for trainer in trainers}
+    assert [n for _, n in owners] == [3] * 4
 
 
 def test_progress_over_all(data, capsys):
