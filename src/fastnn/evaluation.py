@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastnn.network import Network
 
 _BATCH_ROWS = 128  # a thread
+_FIRST_CALL_BATCHES = 32
 _NO_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 
@@ -48,7 +49,6 @@ class Evaluation:
         self._metrics = metrics
         self._data = data
         self._call_seconds = call_seconds
-        self._n_batches = 32
         batch_size = _BATCH_ROWS * team.n_threads
         self._workspace = Workspace(network.plan, network.dtype, n_rows=batch_size, team=team, with_gradient=False)
         self._workspace.set_data(data.x, data.y)
@@ -65,14 +65,12 @@ class Evaluation:
         workspace.sums.fill(0.0)
         position.fill(0)
         n_rows = data.n_rows
+        n_batches = _FIRST_CALL_BATCHES
         while position[0] < n_rows:
-            started, first = time.perf_counter(), int(position[0])
-            workspace.run(self._n_batches, parameters, moments, data.order, data.weights)
+            started = time.perf_counter()
+            workspace.run(n_batches, parameters, moments, data.order, data.weights)
             seconds = max(time.perf_counter() - started, 1e-9)
-            # Of the batches really done: a small data set ends long before the number asked for.
-            n_done = -(-(int(position[0]) - first) // _BATCH_ROWS)
-            n_that_fit = int(n_done * self._call_seconds / seconds)
-            self._n_batches = max(1, min(2 * self._n_batches, n_that_fit))
+            n_batches = max(1, min(2 * n_batches, int(n_batches * self._call_seconds / seconds)))
         return logs_from_sums(workspace.totals(), self._network, self._metrics, data, prefix)
 
 

@@ -1,5 +1,6 @@
 """What a training run recorded, epoch by epoch."""
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,14 @@ class History:
     Attributes
     ----------
     history : dict of str to list of float
-        "loss", each metric, and with validation data "val_loss" and "val_<metric>", a number an epoch.
+        "loss", each metric, and with validation data "val_loss" and "val_<metric>", a number an epoch; NaN for the
+        epochs of a fit that did not compute it.
     epoch : list of int
         The epochs' numbers, counted from 0 over all calls of fit of one trainer.
     seconds : list of float
         Time that each epoch took, validation included.
+    learning_rate : list of float
+        The rate at the end of each epoch, NaN where it is not known.
     stop_reason : str or None
         Why training ended before its last epoch; None if it did not.
 
@@ -34,14 +38,31 @@ class History:
     history: dict[str, list[float]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
     stop_reason: str | None = None
 
-    def append(self, epoch: int, logs: dict[str, float], seconds: float) -> None:
+    def append(self, epoch: int, logs: dict[str, float], seconds: float, learning_rate: float = math.nan) -> None:
         """Add one epoch."""
-        self.epoch.append(epoch)
-        self.seconds.append(seconds)
+        n_before = len(self.epoch)
         for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+            column = self.history.get(name)
+            if column is None:
+                column = self.history[name] = [math.nan] * n_before
+            column.append(value)
+        for column in self.history.values():
+            if len(column) == n_before:
+                column.append(math.nan)
+        self.seconds.append(seconds)
+        self.learning_rate.append(learning_rate)
+        self.epoch.append(epoch)  # the last: an epoch counts once it is here
+
+    def drop_unfinished(self) -> None:
+        """Undo an `append` that an interrupt cut short."""
+        n = len(self.epoch)
+        for column in (self.seconds, self.learning_rate, *self.history.values()):
+            del column[n:]
+        for name in [name for name, column in self.history.items() if not column]:
+            del self.history[name]
 
     def plot(self, **options: Any) -> "list[Axes]":
         """Draw the learning curves; takes and returns what `fastnn.plotting.plot_history` does.

@@ -2,20 +2,19 @@
 
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.callbacks import Callback
 from fastnn.data import Data
-from fastnn.engine import Workspace
+from fastnn.engine import Rows, Workspace
 from fastnn.evaluation import Evaluation, logs_from_sums
 from fastnn.kernels import tables
 from fastnn.kernels.random import shuffle as fill_permutation
-from fastnn.progress import ProgressBar
 from fastnn.team import Team
 
 if TYPE_CHECKING:
@@ -46,21 +45,22 @@ def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback
 
 
 class _Snapshot:
-    """What training changes: parameters, moments and the number of updates."""
+    """Parameters and the number of updates that made them.
+
+    Moments are not kept, to save memory: where training returns to a snapshot they start over from zero.
+    """
 
     def __init__(self, trainer: "Trainer"):
         self._parameters = trainer.network.parameter_buffer.copy()
-        self._moments = trainer.moments.copy()
         self._step = trainer.step
 
     def take(self, trainer: "Trainer") -> None:
         np.copyto(self._parameters, trainer.network.parameter_buffer)
-        np.copyto(self._moments, trainer.moments)
         self._step = trainer.step
 
     def restore(self, trainer: "Trainer") -> None:
         np.copyto(trainer.network.parameter_buffer, self._parameters)
-        np.copyto(trainer.moments, self._moments)
+        trainer.moments.fill(0.0)
         trainer.step = self._step
 
 
@@ -76,7 +76,7 @@ class TrainingLoop:
         Evaluated after each epoch.
     options : FitOptions
     callbacks : list of Callback
-        Called in order.
+        Called in order, those that run last after the others.
     team : Team
         The threads that share the batches.
     """
@@ -94,8 +94,7 @@ class TrainingLoop:
         self._trainer = trainer
         self._data = data
         self._options = options
-        self._callbacks = callbacks
-        self._progress = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
+        self._callbacks = sorted(callbacks, key=lambda callback: callback.runs_last)
         self._validation = (
             None
             if validation is None
@@ -111,6 +110,7 @@ class TrainingLoop:
         jobs = self._workspace.jobs
         # Views of what changes with every call: setting a field by name costs more than a small kernel call.
         self._position, self._step, self._rate = jobs["position"], jobs["step"], jobs["learning_rate"]
+        self._failed = jobs["failed"]
         self._step.fill(trainer.step)
 
     def _make_workspace(self, team: Team) -> Workspace:
@@ -129,49 +129,72 @@ class TrainingLoop:
 
     def run(self) -> None:
         """Train; on_train_end of every callback that began runs in any case."""
-        trainer = self._trainer
+        trainer, callbacks = self._trainer, self._callbacks
         trainer.stop_training = False
         trainer.history.stop_reason = None
-        for callback in self._callbacks:
+        trainer.log_names = self._log_names()
+        for callback in callbacks:
             callback.set_trainer(trainer)
         begun: list[Callback] = []
         try:
-            for callback in self._callbacks:
+            for callback in callbacks:
                 begun.append(callback)
                 callback.on_train_begin()
+            trainer.callback_states.begin(callbacks)
             self._run_epochs()
+            if trainer.stop_training and trainer.history.stop_reason is None:
+                trainer.history.stop_reason = "stopped by a callback"
         except KeyboardInterrupt:
-            trainer.step = int(self._step[0])
             trainer.history.stop_reason = "interrupted"
             warnings.warn("Training was interrupted; the network keeps the parameters of its last step.", stacklevel=4)
         finally:
+            # An interrupt may have come between a kernel's return and what follows it.
+            trainer.step = int(self._step[0])
+            trainer.history.drop_unfinished()
             with ExitStack() as endings:  # runs all of them, whichever raises
+                endings.callback(trainer.callback_states.end)
                 for callback in reversed(begun):
                     endings.callback(callback.on_train_end)
 
+    def _log_names(self) -> tuple[str, ...]:
+        names = ("loss", *self._trainer.metrics)
+        return names if self._validation is None else (*names, *(f"val_{name}" for name in names))
+
+    def _listeners(self, hook: str) -> list[Callable[..., Any]]:
+        """The callbacks' methods for a hook, so that one that nobody overrides costs nothing."""
+        return [getattr(callback, hook) for callback in self._callbacks if callback.overrides(hook)]
+
     def _run_epochs(self) -> None:
-        trainer, parameters = self._trainer, self._trainer.network.parameter_buffer
+        trainer = self._trainer
+        parameters = Rows.of(trainer.network.parameter_buffer.reshape(1, -1))
+        begin_hooks, end_hooks = self._listeners("on_epoch_begin"), self._listeners("on_epoch_end")
+        hooks_by_batch = self._listeners("on_train_batch_begin") + self._listeners("on_train_batch_end")
+        run_steps = self._run_single_steps if hooks_by_batch else self._run_steps
         first = trainer.epochs_done
         for epoch in range(first, first + self._options.epochs):
             started = time.perf_counter()
-            for callback in self._callbacks:
-                callback.on_epoch_begin(epoch)
+            for hook in begin_hooks:
+                hook(epoch)
+            if trainer.stop_training:
+                return
             self._latest, self._earlier = self._earlier, self._latest
             self._latest.take(trainer)
             if self._options.shuffle:
                 self._shuffle(epoch)
-            self._run_steps(epoch)
-            if not np.isfinite(parameters).all():
-                self._fail("the parameters", epoch)
+            self._workspace.sums.fill(0.0)
+            self._position.fill(0)
+            run_steps()
+            if self._failed[0] or not parameters.is_finite():
+                self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
+                return
             logs = logs_from_sums(self._workspace.totals(), trainer.network, trainer.metrics, self._data)
             if self._validation is not None:
                 logs.update(self._validation.run("val_"))
             trainer.epochs_done = epoch + 1
-            trainer.history.append(epoch, logs, time.perf_counter() - started)
-            for callback in self._callbacks:
-                callback.on_epoch_end(epoch, logs)
+            trainer.history.append(epoch, logs, time.perf_counter() - started, trainer.learning_rate)
+            for hook in end_hooks:
+                hook(epoch, logs)
             if trainer.stop_training:
-                trainer.history.stop_reason = trainer.history.stop_reason or "stopped by a callback"
                 return
 
     def _shuffle(self, epoch: int) -> None:
@@ -180,36 +203,70 @@ class TrainingLoop:
         if rows is not None:
             np.take(rows, order, out=order)
 
-    def _run_steps(self, epoch: int) -> None:
+    def _run_steps(self) -> None:
         """Run all batches of one epoch, in kernel calls of about CALL_SECONDS."""
-        trainer, workspace, position = self._trainer, self._workspace, self._position
-        parameters, n_rows = trainer.network.parameter_buffer, self._data.n_rows
-        workspace.sums.fill(0.0)
-        position.fill(0)
-        self._step.fill(trainer.step)
-        self._rate.fill(trainer.learning_rate)
+        trainer, position, n_rows = self._trainer, self._position, self._data.n_rows
+        progress_hooks = self._listeners("on_progress")
         n_steps = trainer.steps_a_call
         while position[0] < n_rows:
             started = time.perf_counter()
-            workspace.run(n_steps, parameters, trainer.moments, self._order, self._data.weights)
+            steps_done = self._call_kernel(n_steps)
+            if self._failed[0]:
+                return
+            # At most doubled: the first calls are short, and a machine may become slower.
             seconds = max(time.perf_counter() - started, 1e-9)
-            steps_done = int(self._step[0]) - trainer.step
-            trainer.step += steps_done
-            if workspace.jobs[0]["failed"]:
-                self._fail("the loss", epoch)
-            for bar in self._progress:
-                bar.on_progress(int(position[0]), n_rows)
-            if steps_done:
-                # At most doubled: the first calls are short, and a machine may become slower.
-                n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / seconds)))
-                trainer.steps_a_call = n_steps
+            n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / seconds)))
+            trainer.steps_a_call = n_steps
+            for hook in progress_hooks:
+                hook(int(position[0]), n_rows)
+            if trainer.stop_training:
+                return
 
-    def _fail(self, what: str, epoch: int) -> None:
+    def _run_single_steps(self) -> None:
+        """Run all batches of one epoch one by one, with callbacks before and after each."""
+        trainer, workspace, n_rows = self._trainer, self._workspace, self._data.n_rows
+        begin_hooks, end_hooks = self._listeners("on_train_batch_begin"), self._listeners("on_train_batch_end")
+        progress_hooks = self._listeners("on_progress")
+        before = workspace.totals()
+        for batch in range(-(-n_rows // self._batch_size)):
+            for hook in begin_hooks:
+                hook(batch)
+            if trainer.stop_training:
+                return
+            self._call_kernel(1)
+            if self._failed[0]:
+                return
+            after = workspace.totals()
+            loss, weight = (after - before)[[tables.Sum.LOSS, tables.Sum.WEIGHT]]
+            before = after
+            logs = {"loss": float(loss / weight) if weight else 0.0}
+            for hook in end_hooks:
+                hook(batch, logs)
+            for hook in progress_hooks:
+                hook(int(self._position[0]), n_rows)
+            if trainer.stop_training:
+                return
+
+    def _call_kernel(self, n_steps: int) -> int:
+        """Do up to `n_steps` steps of the epoch; return how many were done."""
         trainer = self._trainer
-        step = trainer.step
+        self._rate.fill(trainer.learning_rate)
+        self._workspace.run(
+            n_steps, trainer.network.parameter_buffer, trainer.moments, self._order, self._data.weights
+        )  # fmt: skip
+        before, trainer.step = trainer.step, int(self._step[0])
+        return trainer.step - before
+
+    def _give_up(self, what: str, epoch: int) -> None:
+        """Go back to the last good epoch, and raise FloatingPointError unless a callback takes it upon itself."""
+        trainer = self._trainer
+        message = f"{what} stopped being finite in epoch {epoch}, step {trainer.step}"
+        trainer.history.stop_reason = message
         was_first_batch = self._position[0] == 0
         (self._earlier if was_first_batch else self._latest).restore(trainer)
-        raise FloatingPointError(
-            f"{what} stopped being finite in epoch {epoch}, step {step}; the network keeps the parameters of its last "
-            "good epoch. A smaller learning_rate or scaled features usually help."
-        )
+        self._step.fill(trainer.step)
+        if not any([hook(epoch, message) for hook in self._listeners("on_divergence")]):
+            raise FloatingPointError(
+                f"{message}; the network keeps the parameters of its last good epoch. "
+                "A smaller learning_rate or scaled features usually help."
+            )

@@ -33,3 +33,10 @@ def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
     if isinstance(metrics, str):
         metrics = (metrics,)
     return tuple(check_choice("metrics", name, NAMES) for name in metrics)
+
+
+def greater_is_better(name: str) -> bool | None:
+    """Whether more of a number in the logs is better; None for a metric that fastnn has no name for."""
+    if name in ("loss", "mse", "rmse", "mae"):
+        return False
+    return True if name in NAMES else None

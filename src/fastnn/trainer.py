@@ -17,6 +17,7 @@ from fastnn.losses import LossFunction
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.progress import ProgressBar
+from fastnn.state import CallbackStates, get_state, set_state
 from fastnn.team import Team
 from fastnn.validation import check_bool, check_integer, check_real
 
@@ -43,10 +44,12 @@ class Trainer:
         The current one; callbacks may change it.
     step, epochs_done : int
         Updates and epochs since the trainer was made.
+    log_names : tuple of str
+        What the logs of the current call of fit hold: "loss", the metrics, and with validation "val_loss" and so on.
     moments : ndarray of shape (n_slots * padded n_parameters,)
         The optimizer's running vectors, one after the other.
     stop_training : bool
-        A callback sets it to end training after the current epoch.
+        Setting it ends training, as `stop` does: after the current epoch, or within it where a hook within it did so.
 
     Raises
     ------
@@ -86,6 +89,8 @@ class Trainer:
         self.epochs_done = 0
         self.moments = aligned_zeros(self.optimizer.slots * network.parameter_buffer.size, network.dtype)
         self.steps_a_call = 1  # how many fit the time of a kernel call; found while training
+        self.log_names: tuple[str, ...] = ()
+        self.callback_states = CallbackStates()
         self._seed: int | None = None
 
     @property
@@ -94,6 +99,29 @@ class Trainer:
         if self._seed is None:
             self._seed = secrets.randbits(63) if self.network.seed is None else self.network.seed
         return self._seed
+
+    def set_seed(self, seed: int) -> None:
+        """Set the key of all random numbers to come."""
+        self._seed = check_integer("seed", seed, 0, 2**63 - 1)
+
+    def stop(self, reason: str = "stopped by a callback") -> None:
+        """End training: after the current epoch, or within it where a hook within it says so.
+
+        Parameters
+        ----------
+        reason : str, default "stopped by a callback"
+            Kept as ``history.stop_reason``.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [], 1, seed=0), loss="mse")
+        >>> stop = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: trainer.stop("enough"))
+        >>> trainer.fit(np.ones((4, 1)), np.ones(4), epochs=9, callbacks=[stop]).stop_reason
+        'enough'
+        """
+        self.stop_training = True
+        self.history.stop_reason = reason
 
     def fit(
         self,
@@ -183,7 +211,7 @@ class Trainer:
         data.rows = train_rows
         data.weights = apply_class_weight(class_weight, data.y, data.weights)  # after the split: not for validation
         if seed is not None:
-            self._seed = check_integer("seed", seed, 0, 2**63 - 1)
+            self.set_seed(seed)
         if options.verbose:
             hooks.append(ProgressBar(options.epochs, options.verbose))
         network = self.network
@@ -226,3 +254,47 @@ class Trainer:
         data = check_data(self.network, self.loss, X, y, sample_weight)
         with Team(threads_to_infer(self.network.plan, self.network.dtype, data.n_rows)) as team:
             return Evaluation(self.network, self.loss, self.metrics, data, team).run()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that training has to remember beside the network's parameters, as arrays and JSON types.
+
+        With the same parameters, data and arguments, training that goes on from it gives the bits that it would have
+        given without the cut: the optimizer's moments, the learning rate, the counters that schedules and random
+        numbers are functions of, the history, and what callbacks such as `EarlyStopping` know. A callback's
+        ``on_epoch_end`` may take it too. (`EarlyStopping` with ``restore_best_weights`` puts other parameters into
+        the network when fit ends: cut such a training with `ModelCheckpoint`.)
+
+        Returns
+        -------
+        dict
+            Copies; later training does not change them. "moments" has shape (n_slots, n_parameters).
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> X = np.linspace(-1, 1, 64)[:, None]
+        >>> network = fastnn.Network.mlp(1, [8], 1, seed=0)
+        >>> trainer = fastnn.Trainer(network, loss="mse")
+        >>> history = trainer.fit(X, X**2, epochs=2)
+        >>> other = fastnn.Trainer(network, loss="mse")
+        >>> other.load_state_dict(trainer.state_dict())
+        >>> other.fit(X, X**2, epochs=2).epoch
+        [0, 1, 2, 3]
+        """
+        return get_state(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned; the next call of fit goes on from there.
+
+        Parameters
+        ----------
+        state : dict
+            From a trainer with the same architecture and optimizer. The callbacks of the next fit get the states of
+            those of the same class.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it does not belong to such a trainer; nothing is changed then.
+        """
+        set_state(self, state)

@@ -1,0 +1,136 @@
+"""The base of all callbacks, and the one that is made of functions."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from fastnn.trainer import Trainer
+
+
+class Callback:
+    """Base of all callbacks; override what you need.
+
+    A hook may stop training (``self.trainer.stop("why")``), read and set ``self.trainer.learning_rate``, and read and
+    write ``self.trainer.network.parameters``. Epochs are counted from 0 over all calls of fit of one trainer. An
+    exception in a hook ends training; `on_train_end` of every callback still runs, the network keeps the parameters
+    of its last finished step and the history all finished epochs.
+
+    The two batch hooks make training run step by step, with Python between any two steps; only callbacks that
+    override them cost that. The numbers are the same either way.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        Set when training begins.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> class Printer(fastnn.Callback):
+    ...     def on_epoch_end(self, epoch, logs):
+    ...         print(epoch, sorted(logs))
+    >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [], 1, seed=0), loss="mse")
+    >>> history = trainer.fit(np.ones((4, 1)), np.ones(4), epochs=2, callbacks=[Printer()])
+    0 ['loss']
+    1 ['loss']
+    """
+
+    trainer: "Trainer"
+
+    # Whether its hooks run after those of the others, as for one that saves what they changed.
+    runs_last: ClassVar[bool] = False
+
+    def set_trainer(self, trainer: "Trainer") -> None:
+        """Remember the trainer; called before `on_train_begin`."""
+        self.trainer = trainer
+
+    def on_train_begin(self) -> None:
+        """Run before the first epoch; a wrong argument is best reported here."""
+
+    def on_train_end(self) -> None:
+        """Run after the last epoch, also when training was stopped, interrupted or failed."""
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Run before each epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Run after each epoch; `logs` holds its loss and metrics, with validation data also "val_loss" and so on."""
+
+    def on_train_batch_begin(self, batch: int) -> None:
+        """Run before each batch of an epoch, counted from 0."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Run after each batch; `logs` holds its "loss", as it was before the update."""
+
+    def on_progress(self, rows_done: int, n_rows: int) -> None:
+        """Run within an epoch after each kernel call, so about every 50 ms: with the rows done so far, and all."""
+
+    def on_divergence(self, epoch: int, message: str) -> bool:
+        """Run when the loss stopped being finite; the network has the parameters of its last good epoch again.
+
+        `message` says what happened, in which step. Return True to end training quietly; where no callback does, fit
+        raises FloatingPointError.
+        """
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the callback has to remember when training is cut in two: arrays and JSON types."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned; called after `on_train_begin`."""
+
+    def overrides(self, hook: str) -> bool:
+        """Whether this callback does anything at a hook."""
+        return hook in vars(self) or getattr(type(self), hook) is not getattr(Callback, hook)
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions.
+
+    Parameters
+    ----------
+    on_train_begin, on_train_end : callable of no argument, default None
+    on_epoch_begin : callable of (epoch), default None
+    on_epoch_end : callable of (epoch, logs), default None
+    on_train_batch_begin : callable of (batch), default None
+    on_train_batch_end : callable of (batch, logs), default None
+        What to run; see `Callback`.
+
+    Raises
+    ------
+    TypeError
+        If something given is not callable.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> from fastnn.callbacks import LambdaCallback
+    >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [], 1, seed=0), loss="mse")
+    >>> show = LambdaCallback(on_epoch_begin=lambda epoch: print("epoch", epoch))
+    >>> history = trainer.fit(np.ones((4, 1)), np.ones(4), epochs=2, callbacks=[show])
+    epoch 0
+    epoch 1
+    """
+
+    def __init__(
+        self,
+        *,
+        on_train_begin: Callable[[], Any] | None = None,
+        on_train_end: Callable[[], Any] | None = None,
+        on_epoch_begin: Callable[[int], Any] | None = None,
+        on_epoch_end: Callable[[int, dict[str, float]], Any] | None = None,
+        on_train_batch_begin: Callable[[int], Any] | None = None,
+        on_train_batch_end: Callable[[int, dict[str, float]], Any] | None = None,
+    ):
+        given = {
+            "on_train_begin": on_train_begin, "on_train_end": on_train_end, "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end, "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }  # fmt: skip
+        for name, function in given.items():
+            if function is None:
+                continue
+            if not callable(function):
+                raise TypeError(f"{name} must be callable, got {function!r}")
+            setattr(self, name, function)

@@ -1,0 +1,195 @@
+"""Callbacks that end training: no more progress, no more numbers, no more time."""
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from fastnn.callbacks.base import Callback
+from fastnn.callbacks.monitor import Monitor
+from fastnn.validation import check_bool, check_integer, check_real
+
+
+class EarlyStopping(Callback):
+    """Ends training when a number has not improved for a while [1]_.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        A name in the logs.
+    min_delta : float, default 0.0
+        An improvement by no more than this does not count against patience; >= 0.
+    patience : int, default 0
+        Epochs without improvement after which training ends; >= 0. As in Keras, 0 and 1 both end it after the first.
+    mode : "auto", "min" or "max", default "auto"
+        Whether less or more is better; "auto" knows for the loss and for metrics that fastnn has a name for.
+    baseline : float or None, default None
+        Patience is only reset by values better than this.
+    start_from_epoch : int, default 0
+        Epochs before this one (counted from 0) are not looked at; >= 0.
+    restore_best_weights : bool, default False
+        Whether the network gets back, however training ends, the parameters of the epoch with the best value of all
+        that were looked at: the very best, whatever `min_delta` is.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far.
+    best_epoch : int or None
+        Its epoch.
+    stopped_epoch : int or None
+        The epoch after which this callback ended training.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of its range; when training begins, if the logs will not hold `monitor`.
+
+    References
+    ----------
+    .. [1] L. Prechelt, "Early Stopping - But When?", Neural Networks: Tricks of the Trade, 1998.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> X = np.linspace(-1, 1, 64)[:, None]
+    >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [], 1, seed=0), loss="mse", optimizer=fastnn.SGD(0.1))
+    >>> stopping = fastnn.callbacks.EarlyStopping(monitor="loss", min_delta=1e-3, patience=3)
+    >>> history = trainer.fit(X, X, epochs=1000, callbacks=[stopping])
+    >>> len(history.epoch) < 1000, history.stop_reason
+    (True, 'EarlyStopping: loss did not improve for 3 epochs')
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        start_from_epoch: int = 0,
+        restore_best_weights: bool = False,
+    ):
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience = check_integer("patience", patience, 0)
+        self.baseline = None if baseline is None else check_real("baseline", baseline, -math.inf)
+        self.start_from_epoch = check_integer("start_from_epoch", start_from_epoch, 0)
+        self.restore_best_weights = check_bool("restore_best_weights", restore_best_weights)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self._to_beat: float | None = None  # the best value that counted as an improvement
+        self._wait = 0
+        self._best_parameters: np.ndarray | None = None
+
+    def on_train_begin(self) -> None:
+        self.monitor.check(self.trainer)
+        self._reset()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        if epoch < self.start_from_epoch:
+            return
+        value = logs[self.monitor.name]
+        if self.monitor.is_better(value, self.best):
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best_weights:
+                self._remember()
+        self._wait += 1
+        if self.monitor.is_better(value, self._to_beat, self.monitor.min_delta):
+            self._to_beat = value
+            if self.baseline is None or self.monitor.is_better(value, self.baseline):
+                self._wait = 0
+        if self._wait >= max(self.patience, 1):
+            self.stopped_epoch = epoch
+            self.trainer.stop(f"EarlyStopping: {self.monitor.name} did not improve for {self._wait} epochs")
+
+    def on_train_end(self) -> None:
+        if self._best_parameters is not None:
+            self.trainer.network.parameters[:] = self._best_parameters
+
+    def _remember(self) -> None:
+        parameters = self.trainer.network.parameters
+        if self._best_parameters is None:
+            self._best_parameters = np.empty_like(parameters)
+        np.copyto(self._best_parameters, parameters)
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {
+            "best": self.best, "best_epoch": self.best_epoch, "to_beat": self._to_beat, "wait": self._wait,
+        }  # fmt: skip
+        if self._best_parameters is not None:
+            state["best_parameters"] = self._best_parameters.copy()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._to_beat, self._wait = state["to_beat"], state["wait"]
+        parameters = state.get("best_parameters")
+        self._best_parameters = None if parameters is None else np.array(parameters)
+
+
+class TerminateOnNaN(Callback):
+    """Ends training quietly when the loss stops being finite, instead of with FloatingPointError.
+
+    The network keeps the parameters of its last good epoch. A validation loss that is not finite ends training
+    too, with the parameters as they are.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> X = np.linspace(-1, 1, 64)[:, None]
+    >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [], 1, seed=0), loss="mse", optimizer=fastnn.SGD(1e9))
+    >>> history = trainer.fit(X, X, epochs=1000, callbacks=[fastnn.callbacks.TerminateOnNaN()])
+    >>> history.stop_reason
+    'TerminateOnNaN: the loss stopped being finite in epoch 1, step 3'
+    """
+
+    def on_divergence(self, epoch: int, message: str) -> bool:
+        self.trainer.stop(f"TerminateOnNaN: {message}")
+        return True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                self.trainer.stop(f"TerminateOnNaN: {name} is {logs[name]} in epoch {epoch}")
+
+
+class TimeLimit(Callback):
+    """Ends training after some time, within an epoch if need be.
+
+    Training stops within about 0.1 s. An epoch that is cut short counts as an epoch: it is evaluated and recorded,
+    its loss being the mean over the rows that it saw.
+
+    Parameters
+    ----------
+    seconds : float
+        How long one call of fit may take; > 0.
+
+    Raises
+    ------
+    ValueError
+        If seconds is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> X = np.linspace(-1, 1, 64)[:, None]
+    >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [8], 1, seed=0), loss="mse")
+    >>> history = trainer.fit(X, X, epochs=10**9, callbacks=[fastnn.callbacks.TimeLimit(0.1)])
+    >>> history.stop_reason
+    'TimeLimit: 0.1 s are over'
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds = check_real("seconds", seconds, 0.0, closed="neither")
+
+    def on_train_begin(self) -> None:
+        self._ends_at = time.perf_counter() + self.seconds
+
+    def on_progress(self, rows_done: int, n_rows: int) -> None:
+        if time.perf_counter() >= self._ends_at:
+            self.trainer.stop(f"TimeLimit: {self.seconds:g} s are over")
