@@ -14,7 +14,18 @@ from numba import types
 from numba.extending import overload
 
 from fastnn.kernels.jit import FLAGS, inlined
-from fastnn.kernels.simd import absolute, bits_of, copysign, float_of, fma, maximum, minimum, reciprocal_estimate, reciprocal_sqrt_estimate, select
+from fastnn.kernels.simd import (
+    absolute,
+    bits_of,
+    copysign,
+    float_of,
+    fma,
+    maximum,
+    minimum,
+    reciprocal_estimate,
+    reciprocal_sqrt_estimate,
+    select,
+)
 
 _INLINE = {**FLAGS, "forceinline": True}
 

@@ -31,6 +31,7 @@ from fastnn.kernels.jit import inner
 from fastnn.kernels.simd import (
     call_vector_intrinsic,
     data_pointer,
+    emit_prefetch,
     filled,
     first_lanes,
     lanes,
@@ -51,6 +52,9 @@ PANEL = 32  # samples in a panel: two vectors of float32, four of float64
 # Accumulators fill the registers but for the vectors of B and one broadcast of A.
 TILE_VECTORS = 2 if vector_registers() == 32 else 1
 TILE_ROWS = {32: 14, 8: 6, 4: 3}[vector_registers()]
+
+PREFETCH_STEPS = 16  # ahead of its use, the column of A is asked for: rows of large kernels lie on pages of their own
+DEPTH = 256  # rows of a kernel that the forward product uses for all panels before it goes on to the next
 
 ZERO, BIAS, ADD = 0, 1, 2  # what a tile starts from: nothing, a bias a row, or what C holds
 
@@ -185,6 +189,10 @@ def _emit_tile(builder, o, rows, vectors):
         acc[at].add_incoming(outer_acc[at], blocks["outer"])
     b_k = builder.gep(b_panel, [builder.mul(k, o.b_row)])
     a_k = builder.gep(a_panel, [builder.mul(k, o.a_step)])
+    prefetch_pointer = builder.bitcast(
+        builder.gep(a_k, [builder.mul(o.a_step, number(PREFETCH_STEPS))]), ir.IntType(8).as_pointer()
+    )
+    emit_prefetch(builder, prefetch_pointer)
     b_vectors = [builder.load(vector_pointer(b_k, number(v * n_lanes)), align=align) for v in range(vectors)]
     updated = {}
     for r in range(rows):
@@ -236,26 +244,38 @@ def _rows_of_tiles(n_rows, a, a_at, a_row, a_step, a_jump, b, b_at, b_row, c, c_
 
 @inner
 def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, target, n_samples):
-    """Z = W^T X + b on the panels that hold `n_samples` samples; bias < 0 means none."""
+    """Z = W^T X + b on the panels that hold `n_samples` samples; bias < 0 means none.
+
+    A tile reads a narrow column of W, one cache line a row. All panels use DEPTH rows of it before the next are
+    fetched: the lines of a taller column, a power of two apart, would evict each other.
+    """
     width = lanes(buffer)
-    start = BIAS if bias >= 0 else ZERO
-    for panel in range((n_samples + PANEL - 1) // PANEL):
-        used = min(PANEL, n_samples - panel * PANEL)
-        x = source + panel * fan_in * PANEL
-        z = target + panel * units * PANEL
-        column = 0
-        while column < used:
-            n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
-            _rows_of_tiles(units, parameters, weights, 1, units, 0, buffer, x + column, PANEL, buffer, z + column,
-                           PANEL, 1, fan_in, start, parameters, max(bias, 0), n_vectors, width)  # fmt: skip
-            column += n_vectors * width
+    n_tiles = (units + TILE_ROWS - 1) // TILE_ROWS
+    lower = units // n_tiles
+    n_higher = units - lower * n_tiles
+    for k in range(0, fan_in, DEPTH):
+        depth = min(DEPTH, fan_in - k)
+        start = ADD if k > 0 else BIAS if bias >= 0 else ZERO
+        unit = 0
+        for t in range(n_tiles):
+            height = lower + (t < n_higher)
+            for panel in range((n_samples + PANEL - 1) // PANEL):
+                used = min(PANEL, n_samples - panel * PANEL)
+                x = source + (panel * fan_in + k) * PANEL
+                z = target + (panel * units + unit) * PANEL
+                for column in range(0, used, TILE_VECTORS * width):
+                    n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
+                    _tile(height, n_vectors, parameters, weights + k * units + unit, 1, units, 0, buffer, x + column,
+                          PANEL, buffer, z + column, PANEL, 1, depth, start, parameters, max(bias, 0) + unit,
+                          width)  # fmt: skip
+            unit += height
 
 
 @inner
 def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, target, n_samples):
     """dX = W dZ on the panels that hold `n_samples` samples; vectors that hold none become 0.
 
-    They must not keep what an earlier, fuller batch left: the weight gradient sums whole panels.
+    They must not keep what an earlier, fuller batch left: backward passes of other layers sum whole panels.
     """
     width = lanes(buffer)
     nothing = filled(buffer, 0.0)
@@ -263,16 +283,15 @@ def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, t
         used = min(PANEL, n_samples - panel * PANEL)
         dz = delta + panel * units * PANEL
         dx = target + panel * fan_in * PANEL
-        column = 0
-        while column < used:
+        for column in range(0, used, TILE_VECTORS * width):
             n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
             _rows_of_tiles(fan_in, parameters, weights, units, 1, 0, buffer, dz + column, PANEL, buffer, dx + column,
                            PANEL, 1, units, ZERO, parameters, 0, n_vectors, width)  # fmt: skip
-            column += n_vectors * width
-        if column < PANEL:
+        unused = (used + width - 1) // width * width
+        if unused < PANEL:
             for at in range(dx, dx + fan_in * PANEL, PANEL):
-                for rest in range(column, PANEL, width):
-                    store(buffer, at + rest, nothing)
+                for column in range(unused, PANEL, width):
+                    store(buffer, at + column, nothing)
 
 
 @inner

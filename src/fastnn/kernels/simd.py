@@ -560,20 +560,12 @@ def transpose_block(typingctx, source, source_offset, source_stride, target, tar
     return sig, codegen
 
 
-@intrinsic
-def prefetch(typingctx, array, offset):
-    """Ask for the cache line of an element; never faults."""
-
-    def codegen(context, builder, sig, args):
-        byte_pointer = ir.IntType(8).as_pointer()
-        pointer = builder.bitcast(data_pointer(context, builder, sig.args[0], *args), byte_pointer)
-        function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, _INT32, _INT32, _INT32])
-        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(_INT32, value) for value in (0, 3, 1))
-        builder.call(function, [pointer, read, keep, data])
-        return context.get_dummy_value()
-
-    return signature(types.void, array, types.intp), codegen
+def emit_prefetch(builder, pointer):
+    """Emit llvm.prefetch of a byte pointer's cache line, to be read and kept; it never faults."""
+    function_type = ir.FunctionType(ir.VoidType(), [pointer.type, _INT32, _INT32, _INT32])
+    function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+    read, keep, data = (ir.Constant(_INT32, value) for value in (0, 3, 1))
+    builder.call(function, [pointer, read, keep, data])
 
 
 def vector_registers() -> int:
