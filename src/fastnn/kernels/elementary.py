@@ -218,7 +218,7 @@ def tanh(x):
 
 @inlined
 def root(x):
-    """Return sqrt(x) for 0 <= x < inf to 2 ulp, off the divider: an estimate of 1 / sqrt(x), one Newton step, times x."""
+    """Return sqrt(x) for 0 <= x < inf to 2 ulp, off the divider: x by an estimate of 1 / sqrt(x), a Newton step."""
     y = reciprocal_sqrt_estimate(maximum(x, SMALLEST_ROOT_ARGUMENT))
     root = x * y
     return fma(root * 0.5, fma(-root, y, 1.0), root)

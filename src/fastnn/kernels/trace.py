@@ -19,10 +19,10 @@ def trace(jobs, ops, parameters, gradient, buffer, order, sample_weight, sums, d
     The job's capacity is one panel; its plan works nowhere in place, so the activations stay in `buffer`.
     """
     job = jobs[0]
-    gather(buffer, job.input * PANEL, job.staging * PANEL, job.x_address, job.x_row_stride, job.x_column_stride, job.x_source, order, 0, 1,
-           job.n_inputs, 0.0, 0.0)  # fmt: skip
-    gather(buffer, job.targets * PANEL, job.staging * PANEL, job.y_address, job.y_row_stride, job.y_column_stride, job.y_source, order, 0,
-           1, job.n_outputs, 0.0, 0.0)  # fmt: skip
+    gather(buffer, job.input * PANEL, job.staging * PANEL, job.x_address, job.x_row_stride, job.x_column_stride,
+           job.x_source, order, 0, 1, job.n_inputs, 0.0, 0.0)  # fmt: skip
+    gather(buffer, job.targets * PANEL, job.staging * PANEL, job.y_address, job.y_row_stride, job.y_column_stride,
+           job.y_source, order, 0, 1, job.n_outputs, 0.0, 0.0)  # fmt: skip
     gather_weights(buffer, job.weights * PANEL, sample_weight, order, 0, 1)
     forward(job, ops, ops.size, parameters, buffer, 1, 0, False, True)
     delta, other = job.delta * PANEL, job.other_delta * PANEL

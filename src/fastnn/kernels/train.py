@@ -56,15 +56,15 @@ def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, f
     smoothed_to = (
         0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
     )
-    gather(buffer, job.input * scale, job.staging * scale, job.x_address, job.x_row_stride, job.x_column_stride, job.x_source, order,
-           first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
+    gather(buffer, job.input * scale, job.staging * scale, job.x_address, job.x_row_stride, job.x_column_stride,
+           job.x_source, order, first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
     if job.mode == OUTPUTS:
         forward(job, ops, ops.size, parameters, buffer, n, sample, is_training, False)
         scatter(buffer, job.output * scale, n, job.n_outputs, job.y_address + (first + sample) * job.y_row_stride,
                 job.y_row_stride, job.y_column_stride, job.y_source == FLOAT64)  # fmt: skip
         return
-    gather(buffer, job.targets * scale, job.staging * scale, job.y_address, job.y_row_stride, job.y_column_stride, job.y_source, order,
-           first + sample, n, job.n_outputs, smoothing, smoothed_to)  # fmt: skip
+    gather(buffer, job.targets * scale, job.staging * scale, job.y_address, job.y_row_stride, job.y_column_stride,
+           job.y_source, order, first + sample, n, job.n_outputs, smoothing, smoothed_to)  # fmt: skip
     gather_weights(buffer, job.weights * scale, sample_weight, order, first + sample, n)
     # A loss that takes logits computes the last activation itself, from where its output would lie.
     takes_logits = job.loss >= FIRST_LOGIT_LOSS
@@ -187,8 +187,8 @@ def predict(job_array, ops, parameters, buffer, order, x_address, x_row_stride, 
     step = job.capacity * PANEL
     for first in range(0, n, step):
         count = min(step, n - first)
-        gather(buffer, job.input * scale, job.staging * scale, x_address, x_row_stride, x_column_stride, x_source, order, first, count,
-               job.n_inputs, 0.0, 0.0)  # fmt: skip
+        gather(buffer, job.input * scale, job.staging * scale, x_address, x_row_stride, x_column_stride, x_source,
+               order, first, count, job.n_inputs, 0.0, 0.0)  # fmt: skip
         forward(job, ops, ops.size, parameters, buffer, count, 0, False, False)
         scatter(buffer, job.output * scale, count, job.n_outputs, out_address + first * out_row_stride, out_row_stride,
                 out_column_stride, is_double)  # fmt: skip
