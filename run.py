@@ -10,11 +10,12 @@ pyproject.toml changes, and is yours to delete.
 """
 
 import hashlib
-import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +24,7 @@ FOLDER = Path(os.environ.get("FASTNN_VENV") or ROOT / ".venv").resolve()
 SCRIPTS = FOLDER / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = SCRIPTS / ("python.exe" if os.name == "nt" else "python")
 STAMP = FOLDER / "fastnn-installed.json"
+INDEX = "https://pypi.org/simple/pip/"  # PEP 691
 
 # What a command needs beside fastnn itself, as an extra of pyproject.toml.
 EXTRAS = {"fastnn": "plot", "python": "plot", "pytest": "test"}
@@ -31,16 +33,24 @@ EXTRAS = {"fastnn": "plot", "python": "plot", "pytest": "test"}
 def install_pip_from_pypi():
     """Install pip into the environment from its wheel. A wheel of pip can be run as it is.
 
-    Debian takes `ensurepip` out of Python, so that `python3 -m venv` fails until an administrator installs
-    python3-venv.
+    Debian takes the pip that Python brings along out of it, so that `python3 -m venv` fails until an administrator
+    installs python3-venv.
     """
-    with urllib.request.urlopen("https://pypi.org/pypi/pip/json") as answer:
-        release = json.load(answer)
-    wheel = next(file for file in release["urls"] if file["packagetype"] == "bdist_wheel")
-    with urllib.request.urlopen(wheel["url"]) as answer:
+    request = urllib.request.Request(INDEX, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    with urllib.request.urlopen(request) as answer:
+        files = json.load(answer)["files"]
+    # Final releases only: pip-26.3-py3-none-any.whl, but no pip-26.3b1.
+    wheels = {
+        tuple(map(int, match[1].split("."))): file
+        for file in files
+        if (match := re.fullmatch(r"pip-([0-9.]+)-py3-none-any\.whl", file["filename"])) and not file.get("yanked")
+    }
+    wheel = wheels[max(wheels)]
+    url = urllib.parse.urljoin(INDEX, wheel["url"])
+    with urllib.request.urlopen(url) as answer:
         content = answer.read()
-    if hashlib.sha256(content).hexdigest() != wheel["digests"]["sha256"]:
-        raise SystemExit(f"run.py: {wheel['url']} is not the file that PyPI describes; try again")
+    if hashlib.sha256(content).hexdigest() != wheel["hashes"]["sha256"]:
+        raise SystemExit(f"run.py: {url} is not the file that PyPI describes; try again")
     path = FOLDER / wheel["filename"]
     path.write_bytes(content)
     subprocess.run([PYTHON, path / "pip", "install", "--quiet", "--no-index", path], check=True)
@@ -52,15 +62,14 @@ def make_environment():
 
     print(f"run.py: making a virtual environment in {FOLDER}", file=sys.stderr, flush=True)
     venv.EnvBuilder(clear=True, symlinks=os.name != "nt").create(FOLDER)
-    if importlib.util.find_spec("ensurepip"):
-        subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], check=True, stdout=subprocess.DEVNULL)
-    else:
+    bundled = subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], capture_output=True)
+    if bundled.returncode != 0:
         install_pip_from_pypi()
 
 
 def install(extra):
     """Install fastnn in place, with what the extra asks for."""
-    print(f"run.py: installing fastnn[{extra}] and what it needs, about a minute", file=sys.stderr, flush=True)
+    print(f"run.py: installing fastnn[{extra}] and what it needs, a minute or two", file=sys.stderr, flush=True)
     subprocess.run(
         [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{ROOT}[{extra}]"],
         check=True,
