@@ -56,7 +56,7 @@ def _leaky_relu(z, value):
 
 @inlined
 def _expm1_below_zero(z):
-    """e^z - 1 for z <= 0, relatively accurate near 0: 2 t / (1 - t) with t = tanh(z / 2)."""
+    """e^z - 1 for z <= 0, relatively accurate near 0: 2 t / (1 - t) with t = tanh(z / 2). Error: 2.5 ulp."""
     t = tanh(z * 0.5)
     return (t + t) / (1.0 - t)
 
