@@ -39,8 +39,12 @@ def apply(code, x, y):
             store(y, i, elementary.normal_cdf_and_pdf(v)[0])
         elif code == 9:
             store(y, i, elementary.normal_cdf_and_pdf(v)[1])
-        else:
+        elif code == 10:
             store(y, i, _expm1_below_zero(v))
+        elif code == 11:
+            store(y, i, elementary.root(v))
+        else:
+            store(y, i, elementary.reciprocal(v))
 
 
 def _softplus(x):
@@ -84,6 +88,8 @@ FUNCTIONS = {
     "normal_cdf": Function(8, sp.ndtr, mpmath.ncdf, both(-11.3, 37.0), 10),
     "normal_pdf": Function(9, lambda x: np.exp(-x * x / 2) / np.sqrt(2 * np.pi), mpmath.npdf, TAILS, 4),
     "expm1_below_zero": Function(10, np.expm1, mpmath.expm1, BELOW_ZERO, 2.5),
+    "root": Function(11, np.sqrt, mpmath.sqrt, both(1e-37, 3e38), 2),
+    "reciprocal": Function(12, np.reciprocal, lambda x: 1 / x, both(1e-37, 1e37), 2),
 }
 
 
@@ -93,7 +99,7 @@ def points(function, dtype, n):
     generator = rng(0)
     small = 10.0 ** generator.uniform(-30, 0, n // 4) * generator.choice([-1, 1], n // 4)
     parts = [generator.uniform(low, high, n // 4), generator.normal(size=n // 4), small, [low, high]]
-    if function.ranges is LOGARITHMIC:
+    if low > 0 and high > 1e30:
         parts[0] = np.exp(generator.uniform(np.log(low), np.log(high), n // 2))
         parts[2] = 1 + small
     x = np.concatenate(parts).astype(dtype)
@@ -139,6 +145,8 @@ SPECIAL = {
     "normal_cdf": {0.0: 0.5, INF: 1.0, -INF: 0.0, 1e30: 1.0, -1e30: 0.0},
     "normal_pdf": {INF: 0.0, -INF: 0.0, 1e30: 0.0, -1e30: 0.0},
     "expm1_below_zero": {0.0: 0.0, -INF: -1.0, -1e30: -1.0},
+    "root": {0.0: 0.0, 1.0: 1.0, 4.0: 2.0},
+    "reciprocal": {1.0: 1.0, 2.0: 0.5},
 }
 
 
