@@ -1,7 +1,7 @@
 """What the first minute costs: importing, the first fit, memory. Each sample is a fresh Python process.
 
-The clock runs inside that process and starts before the import. An empty cache is a new directory in NUMBA_CACHE_DIR and
-XDG_CACHE_HOME (and FASTNN_CACHE_DIR, should fastnn read one), so the user's own caches are neither used nor touched.
+The clock runs inside that process and starts before the import. An empty cache is a new directory in NUMBA_CACHE_DIR
+and XDG_CACHE_HOME (and FASTNN_CACHE_DIR, should fastnn read one); the user's own caches are neither used nor touched.
 """
 
 import json
@@ -24,7 +24,8 @@ IMPORTS = {
 # A program each: set up the network for {sizes} and {batch}, train {epochs} epochs on X, y.
 _FASTNN = """
 network = fastnn.Network.mlp({sizes}[0], {sizes}[1:-1], {sizes}[-1], output="softmax")
-fastnn.Trainer(network, loss="categorical_crossentropy").fit(X, y, epochs={epochs}, batch_size={batch}, n_threads={threads})
+trainer = fastnn.Trainer(network, loss="categorical_crossentropy")
+trainer.fit(X, y, epochs={epochs}, batch_size={batch}, n_threads={threads})
 """
 _SKLEARN = """
 import warnings; warnings.simplefilter("ignore")
@@ -82,7 +83,7 @@ def _run(code: str, cache: str | None = None) -> dict:
     env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
     if cache:
         env |= dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "FASTNN_CACHE_DIR"), cache)
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=tempfile.gettempdir())
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"benchmark subprocess failed:\n{code}\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -107,7 +108,7 @@ def importing(workload, peer, settings):
 
 
 def first_fit(workload, peer, settings):
-    """Seconds of a new process's first fit (2,048 rows, 1 epoch), import excluded, caches filled by an earlier process."""
+    """Seconds of a new process's first fit (2,048 rows, 1 epoch), import excluded, caches filled by another process."""
     code = _fill(_CLOCKED, workload, peer, settings, rows=2048)
     _run(code)
     extra = {}

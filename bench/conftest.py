@@ -1,13 +1,14 @@
 """pytest-benchmark on top of crew.py: a workload is measured once, all its peers in turn; its tests then report it.
 
 pytest-benchmark would run one test's rounds after the other's, minutes apart. So the first test of a workload measures
-all peers of that workload that this session has collected, and every test replays its own samples into the ``benchmark``
-fixture through a clock that moves only when told to. The JSON file is pytest-benchmark's own.
+all peers of that workload that this session has collected, and every test replays its own samples into the
+``benchmark`` fixture through a clock that moves only when told to. The JSON file is pytest-benchmark's own.
 """
 
 import pytest
 
 from bench.limits import limit_threads
+from bench.replay import CLOCK
 
 
 def pytest_addoption(parser):
@@ -20,29 +21,16 @@ def pytest_configure(config):
     limit_threads(config.getoption("--bench-threads"))
 
 
+def pytest_ignore_collect(collection_path):
+    """With --doctest-modules pytest would import every peer into this process."""
+    return True if collection_path.suffix == ".py" and not collection_path.name.startswith("test_") else None
+
+
 def pytest_benchmark_update_machine_info(config, machine_info):
     from bench.results import machine
 
     machine_info.update(machine(config.getoption("--bench-threads")))
     machine_info["node"] = ""  # the report names no host
-
-
-class Clock:
-    """A timer for pytest-benchmark that shows recorded time."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-CLOCK = Clock()
-
-
-def cases(workloads):
-    """Parameters for ``@pytest.mark.parametrize("workload, peer", ...)``: workload by workload, peer by peer."""
-    return [pytest.param(w, peer, id=f"{w.name}-{peer}") for w in workloads for peer in w.peers]
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +65,8 @@ def report(benchmark, measured):
     def run(workload, peer):
         result = measured(workload)
         if peer in result.skipped:
-            pytest.skip(f"{peer}: {result.skipped[peer]}")
+            stop = pytest.fail if result.skipped[peer].startswith("FAILED") else pytest.skip
+            stop(f"{peer}: {result.skipped[peer]}")
         samples = iter(result.samples[peer])
         benchmark.group = workload.name
         benchmark.extra_info.update(result.extra[peer])

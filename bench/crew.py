@@ -1,18 +1,25 @@
 """A worker for each peer, and the measuring of one workload by all of them in turn.
 
-Each peer has a process of its own for the whole run, because libraries are not good neighbours: PyTorch eager took 208 us
-a step on 64-64-10 alone, 222 once torch.compile had run in its process, and 230 beside TensorFlow. All workers inherit
-the same CPU; only the one whose turn it is works, the others wait on a pipe.
+Each peer has a process of its own for the whole run, because libraries are not good neighbours: PyTorch eager took
+208 us a step on 64-64-10 alone, 222 once torch.compile had run in its process, and 230 beside TensorFlow. All workers
+inherit the same CPU; only the one whose turn it is works, the others wait on a pipe.
 """
 
 import gc
 import multiprocessing
+import sys
 import traceback
 
 from bench.measure import Measurement, Settings, alternate
 from bench.peers import PEERS, Unsupported
 
-SLOW_KINDS = ("digits", "tutorial", "estimator", "import", "first-fit", "first-fit-empty", "memory")
+
+class PeerFailure(Exception):
+    """A peer broke down; the others go on without it."""
+
+    def __init__(self, peer: str, text: str):
+        super().__init__(text)
+        self.peer = peer
 
 
 class LocalWorker:
@@ -44,6 +51,7 @@ class Worker:
     """The same in a process of its own."""
 
     def __init__(self, peer: str, settings: Settings):
+        self.peer = peer
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=_serve, args=(other, peer, settings), daemon=False)
@@ -51,12 +59,15 @@ class Worker:
         other.close()
 
     def _ask(self, method, *arguments):
-        self.pipe.send((method, arguments))
-        kind, answer = self.pipe.recv()
+        try:
+            self.pipe.send((method, arguments))
+            kind, answer = self.pipe.recv()
+        except (EOFError, OSError) as end:
+            raise PeerFailure(self.peer, f"its process ended: {end!r}") from None
         if kind == "unsupported":
             raise Unsupported(answer)
         if kind == "error":
-            raise RuntimeError(f"in the worker process:\n{answer}")
+            raise PeerFailure(self.peer, answer)
         return answer
 
     def prepare(self, workload) -> None:
@@ -121,13 +132,26 @@ class Crew:
                 ready.append(peer)
             except Unsupported as reason:
                 skipped[peer] = str(reason)
-        rounds = self.settings.slow_rounds if workload.kind in SLOW_KINDS else self.settings.rounds
-        samples = alternate({peer: self.workers[peer].sample for peer in ready}, rounds)
+            except PeerFailure as failure:
+                self._dismiss(failure, skipped)
+        turns = self.settings.rounds_for(workload.kind)
+        while True:
+            try:
+                samples = alternate({peer: self.workers[peer].sample for peer in ready}, turns)
+                break
+            except PeerFailure as failure:  # once more from the start, without it
+                ready.remove(failure.peer)
+                self._dismiss(failure, skipped)
         extra = {peer: self.workers[peer].finish() for peer in ready}
         result = Measurement(workload, self.settings.threads, samples, skipped, extra)
         for peer in ready:
             extra[peer] |= _describe(result, peer)
         return result
+
+    def _dismiss(self, failure: PeerFailure, skipped: dict[str, str]) -> None:
+        print(f"{failure.peer} failed:\n{failure}", file=sys.stderr)
+        skipped[failure.peer] = f"FAILED: {str(failure).splitlines()[-1]}"
+        self.workers.pop(failure.peer).close()  # the next workload gets a new process
 
 
 def _describe(result: Measurement, peer: str) -> dict:

@@ -4,6 +4,7 @@ import time
 import warnings
 
 import numpy as np
+import sklearn
 
 from bench.measure import repeated
 from bench.peers import Unsupported
@@ -33,6 +34,8 @@ def _data(workload):
 
 def _estimator(workload, peer, **parameters):
     """The default classifier (100 relu units, Adam, alpha 1e-4), stopped by nothing but max_iter."""
+    sklearn.set_config(assume_finite=False, skip_parameter_validation=False)  # sklearn_peer.py may have been here
+    warnings.filterwarnings("ignore", message=".*Maximum iterations.*")
     return _classifier(peer)(
         hidden_layer_sizes=workload.sizes[1:-1],
         batch_size=workload.batch,
@@ -48,7 +51,6 @@ def fit(workload, peer, settings):
     X, y = _data(workload)
     estimator = _estimator(workload, peer)
     extra = {"epochs": EPOCHS}
-    warnings.filterwarnings("ignore", message=".*Maximum iterations.*")
     estimator.fit(X[:400], y[:400])
 
     def action():
@@ -64,8 +66,7 @@ def fit(workload, peer, settings):
 def predict(workload, peer, settings):
     """Seconds per ``predict`` of all rows, default settings: every check of the input is in it."""
     X, _ = make_data(workload)
-    X_train, X_test, y, _ = digits()
-    warnings.filterwarnings("ignore", message=".*Maximum iterations.*")
+    X_train, _, y, _ = digits()
     estimator = _estimator(workload, peer).fit(X_train.astype(X.dtype), y)
 
     def run(n):

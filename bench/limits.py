@@ -1,8 +1,8 @@
 """Hold the whole process to a number of threads, before any numerical library is imported.
 
 PyTorch, OpenBLAS, MKL, TensorFlow and numba each have a switch for their own pool; XLA's CPU client has none that it
-keeps to, but sizes its pool by the CPUs the process may run on. So the process gives up the other CPUs first (on Linux),
-which binds every peer alike, and the switches are set besides, so that no pool is made larger than it can be used.
+keeps to, but sizes its pool by the CPUs the process may run on. So the process gives up the other CPUs first (on
+Linux), which binds every peer alike, and the switches are set besides, so that no pool is larger than can be used.
 """
 
 import os

@@ -15,11 +15,19 @@ from dataclasses import dataclass, field
 class Settings:
     threads: int = 1
     rounds: int = 9  # turns of each peer, for what is short
-    slow_rounds: int = 5  # and for whole fits and subprocesses
+    slow_rounds: int = 5  # for whole fits
+    process_rounds: int = 3  # for what needs a fresh process each time
     seconds: float = 0.05  # how long a peer works at least in one turn; a fit of one epoch may last longer
 
+    def rounds_for(self, kind: str) -> int:
+        if kind in ("import", "first-fit", "first-fit-empty", "memory"):
+            return self.process_rounds
+        if kind in ("memory", "agreement"):
+            return 1
+        return self.slow_rounds if kind in ("digits", "tutorial", "estimator") else self.rounds
 
-QUICK = {"rounds": 3, "slow_rounds": 1, "seconds": 0.01}
+
+QUICK = {"rounds": 3, "slow_rounds": 1, "process_rounds": 1, "seconds": 0.01}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Measurements as JSON in pytest-benchmark's layout, and back: the report reads both our file and pytest-benchmark's."""
+"""Measurements as JSON in pytest-benchmark's layout, and back: the report reads our files and pytest-benchmark's."""
 
 import datetime
 import importlib.metadata
@@ -58,10 +58,8 @@ def blas_pools() -> list[str]:
         from threadpoolctl import threadpool_info
     except ImportError:
         return []
-    return sorted(
-        f"{lib['internal_api']} {lib.get('version')} {lib.get('architecture', '')} x{lib['num_threads']}".replace("  ", " ")
-        for lib in threadpool_info()
-    )
+    keys = ("internal_api", "version", "architecture", "num_threads")
+    return sorted(" ".join(str(lib.get(key) or "") for key in keys) for lib in threadpool_info())
 
 
 def _statistics(samples: list[float]) -> dict:

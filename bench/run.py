@@ -17,7 +17,9 @@ def _arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=HERE / "results.json")
     parser.add_argument("--threads", type=int, default=1, help="CPUs and threads that every peer may use (default 1)")
-    parser.add_argument("-k", "--keyword", action="append", help="only workloads whose name, kind or section contains it")
+    parser.add_argument(
+        "-k", "--keyword", action="append", help="only workloads whose name, kind or section contains it"
+    )
     parser.add_argument("-p", "--peer", action="append", help="only these peers; may be repeated")
     parser.add_argument("--quick", action="store_true", help="few short rounds: to see whether it runs, not to compare")
     return parser.parse_args(argv)

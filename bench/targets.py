@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.results import Table
+from bench.workloads import OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ def _ratio(above: tuple[str, str], below: tuple[str, str], scale: float = 1.0):
 
 def _faster(workload, peer, must, aim):
     """How many times fastnn is faster than the peer."""
-    return Target(f"{workload} against {peer}", _ratio((workload, peer), (workload, "fastnn")), must, aim, "x", more=True)
+    return Target(
+        f"{workload} against {peer}", _ratio((workload, peer), (workload, "fastnn")), must, aim, "x", more=True
+    )
 
 
 def _over_gemm(workload, must=1.35, aim=1.15):
-    return Target(f"{workload} over its bare GEMM time", _ratio((workload, "fastnn"), (workload, "gemm")), must, aim, "x")
+    return Target(
+        f"{workload} over its bare GEMM time", _ratio((workload, "fastnn"), (workload, "gemm")), must, aim, "x"
+    )
 
 
 def _against(text, workload, base, must, aim):
@@ -70,7 +75,6 @@ def _memory_beyond(table):
 
 
 SMOOTH = ("tanh", "sigmoid", "elu", "gelu", "silu", "mish")
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "amsgrad", "adamw", "rmsprop", "adagrad", "adadelta", "nadam", "adamax", "lion")
 BASE = "64-64-10/32"
 
 ISSUE_4 = [
@@ -102,7 +106,10 @@ ISSUE_4 = [
 ISSUE_5 = [
     *(_against(f"{o} against adam, {BASE}", f"{BASE} {o}", f"{BASE} adam", 1.3, 1.3) for o in OPTIMIZERS),
     _against(f"Dropout against none, {BASE}", f"{BASE} Dropout", BASE, 1.3, 1.3),
-    *(_against(f"{n} against none, {BASE}", f"{BASE} {n}", BASE, 1.6, 1.6) for n in ("LayerNormalization", "BatchNormalization")),
+    *(
+        _against(f"{n} against none, {BASE}", f"{BASE} {n}", BASE, 1.6, 1.6)
+        for n in ("LayerNormalization", "BatchNormalization")
+    ),
 ]  # fmt: skip
 
 ISSUE_6 = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.conftest import CLOCK, cases
+from bench.replay import CLOCK, cases
 from bench.workloads import PREDICT
 
 

@@ -56,9 +56,7 @@ def fastnn_program(X, y, X_test, y_test, weights, epochs=EPOCHS, threads=1):
     trainer = fastnn.Trainer(
         network, loss="categorical_crossentropy", optimizer=fastnn.optimizers.SGD(learning_rate=LEARNING_RATE)
     )
-    history = trainer.fit(
-        X, y, epochs=epochs, batch_size=None, validation_data=(X_test, y_test), n_threads=threads
-    )
+    history = trainer.fit(X, y, epochs=epochs, batch_size=None, validation_data=(X_test, y_test), n_threads=threads)
     return history.history["val_loss"][-1]
 
 

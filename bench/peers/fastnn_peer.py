@@ -26,7 +26,10 @@ def _optimizer(name):
     cls, parameters = OPTIMIZERS[name]
     if not hasattr(fastnn.optimizers, cls):
         raise Unsupported(f"fastnn has no optimizer {cls} yet")
-    return getattr(fastnn.optimizers, cls)(**parameters)
+    try:
+        return getattr(fastnn.optimizers, cls)(**parameters)
+    except TypeError as missing:  # an option that is still to come
+        raise Unsupported(f"fastnn: {missing}") from None
 
 
 def _layers(workload):

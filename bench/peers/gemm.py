@@ -1,7 +1,7 @@
 """The limit: the matrix products of one training step and nothing else, through the BLAS that numba's ``np.dot`` calls.
 
-Forward ``A W``, then ``A' D`` and (but for the first layer, whose inputs need no gradient) ``D W'``, in a compiled loop,
-on buffers that start on cache lines. No bias, no activation, no loss, no optimizer, no gathering of rows.
+Forward ``A W``, then ``A' D`` and (but for the first layer, whose inputs need no gradient) ``D W'``, in a compiled
+loop, on buffers that start on cache lines. No bias, no activation, no loss, no optimizer, no gathering of rows.
 """
 
 import time

@@ -10,10 +10,10 @@ tensorflow   a training loop written by hand: Keras's layers, loss and optimizer
 
 import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-import keras
 from bench.peers import Unsupported, batches, lookup
 
 OPTIMIZERS = {
@@ -46,9 +46,8 @@ class Model:
             + [keras.layers.Dense(units, activation=workload.hidden) for units in workload.sizes[1:-1]]
             + [keras.layers.Dense(workload.sizes[-1])]
         )
-        self.loss = (
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True) if self.softmax else keras.losses.MeanSquaredError()
-        )
+        losses = keras.losses
+        self.loss = losses.SparseCategoricalCrossentropy(True) if self.softmax else losses.MeanSquaredError()
         self.rng = np.random.default_rng(0)
         self.steps_per_execution = 1
         self.compiled_predict = tf.function(self._outputs, jit_compile=True)
@@ -121,12 +120,13 @@ class Tuned(Model):
     def _train_on_batch(self, n_epochs):
         loss = 0.0
         for _ in range(n_epochs):
-            self.model.reset_metrics()
             if self.workload.batch is None:
                 loss = self.model.train_on_batch(self.X, self.y)
                 continue
+            total = 0.0
             for rows in batches(self.rng.permutation(len(self.X)), self.batch):
-                loss = self.model.train_on_batch(self.X[rows], self.y[rows])
+                total += len(rows) * self.model.train_on_batch(self.X[rows], self.y[rows])
+            loss = total / len(self.X)
         return float(loss)
 
 

@@ -56,7 +56,11 @@ def _sigmoid_backward(a, delta, scratch):
     np.multiply(delta, scratch, out=delta)
 
 
-ACTIVATIONS = {"relu": (_relu, _relu_backward), "tanh": (_tanh, _tanh_backward), "sigmoid": (_sigmoid, _sigmoid_backward)}
+ACTIVATIONS = {
+    "relu": (_relu, _relu_backward),
+    "tanh": (_tanh, _tanh_backward),
+    "sigmoid": (_sigmoid, _sigmoid_backward),
+}
 
 
 def _softmax(z, row, ones):
@@ -143,7 +147,7 @@ class Network:
         self.scratch = [aligned_empty((rows, units), self.dtype) for units in self.sizes]
         self.row, self.ones = aligned_empty((rows, 1), self.dtype), np.ones(rows, self.dtype)
         self.column_ones = np.ones((self.sizes[-1], 1), self.dtype)
-        self.targets = aligned_empty((rows, self.sizes[-1]), self.dtype) if not self.softmax else np.empty(rows, np.int64)
+        self.targets = np.empty(rows, np.int64) if self.softmax else aligned_empty((rows, self.sizes[-1]), self.dtype)
         self.row_starts = np.arange(rows) * self.sizes[-1]
         self.rows = rows
 

@@ -1,7 +1,7 @@
 """scikit-learn's MLPClassifier (MLPRegressor for mse), through its public methods.
 
-One ``fit(max_iter=n_epochs, warm_start=True)`` runs all epochs, so that validation of X and y is paid once a call, as in
-``fastnn.Trainer.fit``; ``partial_fit`` where a single epoch is asked for, because it keeps Adam's moments. Parameter
+One ``fit(max_iter=n_epochs, warm_start=True)`` runs all epochs, so that validation of X and y is paid once a call, as
+in ``fastnn.Trainer.fit``; ``partial_fit`` where a single epoch is asked for, because it keeps Adam's moments. Parameter
 validation and the search for NaN are switched off, stopping is out of reach, and no penalty is added (alpha = 0).
 """
 

@@ -1,9 +1,9 @@
 """torch.compile of the whole step: loss, gradient and Adam are one graph, made by ``torch.func.grad_and_value``.
 
-The usual recipe (compile the loss, call ``backward``, compile ``optimizer.step``) takes 292 us a step on 64-64-10 at 32,
-more than eager, because it enters three graphs and builds an autograd graph between them. One graph over plain tensors
-takes 85, with the C++ wrapper that is switched on here 72. Unrolling eight steps into a graph brings 50, at 23 s of
-compiling and 20 % more time on 784-256-10, so it isn't done: nobody trains that way.
+The usual recipe (compile the loss, call ``backward``, compile ``optimizer.step``) takes 292 us a step on 64-64-10 at
+32, more than eager, because it enters three graphs and builds an autograd graph between them. One graph over plain
+tensors takes 85, with the C++ wrapper that is switched on here 72. Unrolling eight steps into a graph brings 50, at
+23 s of compiling and 20 % more time on 784-256-10, so it isn't done: nobody trains that way.
 """
 
 import torch
