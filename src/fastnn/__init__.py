@@ -5,6 +5,7 @@ from fastnn.callbacks import Callback
 from fastnn.container import FileFormatError
 from fastnn.history import History
 from fastnn.layers import Activation, Dense, Dropout, Input
+from fastnn.many import fit_many
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Adam
 from fastnn.regularizers import L1, L1L2, L2
@@ -29,6 +30,7 @@ __all__ = [
     "Trainer",
     "activations",
     "callbacks",
+    "fit_many",
     "losses",
     "optimizers",
     "regularizers",

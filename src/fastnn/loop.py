@@ -33,6 +33,7 @@ class FitOptions:
     shuffle: bool
     n_threads: int | None
     verbose: int
+    seed: int | None
 
 
 def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback]:

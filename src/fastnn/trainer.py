@@ -8,7 +8,7 @@ from typing import Any
 from fastnn import losses, optimizers
 from fastnn import metrics as metric_functions
 from fastnn.callbacks import Callback
-from fastnn.data import apply_class_weight, check_data, check_validation_data, split_rows
+from fastnn.data import Data, apply_class_weight, check_data, check_validation_data, split_rows
 from fastnn.engine import aligned_zeros, threads_to_infer, threads_to_train
 from fastnn.evaluation import Evaluation
 from fastnn.history import History
@@ -194,15 +194,28 @@ class Trainer:
         >>> len(history.history["loss"])
         3
         """
+        hooks = check_callbacks(callbacks)
+        checked = self._check_fit(
+            X, y, epochs=epochs, batch_size=batch_size, validation_data=validation_data,
+            validation_split=validation_split, sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle,
+            verbose=verbose, n_threads=n_threads, seed=seed,
+        )  # fmt: skip
+        return self._run_fit(*checked, hooks)
+
+    def _check_fit(
+        self, X: Any, y: Any, *, epochs: Any, batch_size: Any, validation_data: Any, validation_split: Any,
+        sample_weight: Any, class_weight: Any, shuffle: Any, verbose: Any, n_threads: Any, seed: Any,
+    ) -> tuple[Data, Data | None, FitOptions]:  # fmt: skip
+        """Return what `fit` was given, checked: data to train on, data to validate on, options. Changes nothing."""
         options = FitOptions(
             epochs=check_integer("epochs", epochs, 1),
             batch_size=None if batch_size is None else check_integer("batch_size", batch_size, 1),
             shuffle=check_bool("shuffle", shuffle),
             n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
             verbose=check_integer("verbose", verbose, 0, 2),
+            seed=None if seed is None else check_integer("seed", seed, 0, 2**63 - 1),
         )
         split = check_real("validation_split", validation_split, 0.0, 1.0, closed="left")
-        hooks = check_callbacks(callbacks)
         data = check_data(self.network, self.loss, X, y, sample_weight)
         validation = check_validation_data(self.network, self.loss, validation_data, split)
         train_rows, validation_rows = split_rows(data, split)
@@ -210,15 +223,17 @@ class Trainer:
             validation = replace(data, rows=validation_rows)
         data.rows = train_rows
         data.weights = apply_class_weight(class_weight, data.y, data.weights)  # after the split: not for validation
-        if seed is not None:
-            self.set_seed(seed)
+        return data, validation, options
+
+    def _run_fit(self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback]) -> History:
+        """Do what `_check_fit` has checked."""
+        if options.seed is not None:
+            self.set_seed(options.seed)
         if options.verbose:
-            hooks.append(ProgressBar(options.epochs, options.verbose))
+            hooks = [*hooks, ProgressBar(options.epochs, options.verbose)]
         network = self.network
-        batch_size = options.batch_size or data.n_rows
-        with Team(
-            threads_to_train(network.plan, network.dtype, min(batch_size, data.n_rows), options.n_threads)
-        ) as team:
+        rows_a_step = min(options.batch_size or data.n_rows, data.n_rows)
+        with Team(threads_to_train(network.plan, network.dtype, rows_a_step, options.n_threads)) as team:
             TrainingLoop(self, data, validation, options, hooks, team).run()
         return self.history
 
