@@ -13,6 +13,7 @@ from fastnn.cpus import FLOPS_A_CALL, FLOPS_A_STEP, available_cpus, threads_for
 from fastnn.kernels import tables
 from fastnn.kernels.data import has_only_finite
 from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.rows import KINDS
 from fastnn.kernels.team import SHARED_SIZE
 from fastnn.kernels.train import predict, run
 from fastnn.plan import Plan
@@ -34,8 +35,8 @@ _SOURCES = {
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return zeros that start on a cache line."""
-    spare = CACHE_LINE // dtype.itemsize
+    """Return zeros that start on a cache line, and after which a whole vector may be read (not written)."""
+    spare = 2 * CACHE_LINE // dtype.itemsize
     raw = np.zeros(size + spare, dtype)
     start = (-raw.ctypes.data % CACHE_LINE) // dtype.itemsize
     return raw[start : start + size]
@@ -180,12 +181,22 @@ def threads_to_infer(plan: Plan, dtype: np.dtype, n_rows: int) -> int:
     return threads_for(flops, n_parts=math.ceil(n_rows / PANEL), least=FLOPS_A_CALL)
 
 
+def row_buffer(plan: Plan, dtype: np.dtype) -> np.ndarray:
+    """Return what `kernels.rows` works in: two rows of the widest layer, each of whole vectors."""
+    return aligned_zeros(2 * whole_lines(max(plan.n_inputs, *plan.units_after), dtype), dtype)
+
+
+def suits_rows(plan: Plan) -> bool:
+    """Whether `kernels.rows` knows all of the plan's ops."""
+    return all(kind in KINDS for kind in plan.ops["kind"])
+
+
 def source_of(dtype: np.dtype) -> int:
     """Return how kernels read a dtype."""
     return int(_SOURCES[dtype])
 
 
 __all__: Sequence[str] = (
-    "MICRO_BATCH_PANELS", "Rows", "Workspace", "aligned_zeros", "available_cpus", "source_of",
-    "threads_to_infer", "threads_to_train", "whole_lines",
+    "MICRO_BATCH_PANELS", "Rows", "Workspace", "aligned_zeros", "available_cpus", "row_buffer", "source_of",
+    "suits_rows", "threads_to_infer", "threads_to_train", "whole_lines",
 )  # fmt: skip

@@ -1,16 +1,24 @@
-"""How a network leaves and enters a process: the part of `Network` that is about files and other libraries."""
+"""How a network leaves and enters: the part of `Network` that is about files, compiled code and other libraries."""
 
 import os
-from typing import TYPE_CHECKING, Self, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from fastnn import persistence
+from fastnn.engine import row_buffer
+from fastnn.kernels.predictor import make_predictor
 
 if TYPE_CHECKING:
     from fastnn.network import Network
 
+# Compiled code holds the addresses of these networks' parameters, and nobody can know when that code is gone.
+_COMPILED: list["Network"] = []
+
 
 class Exchange:
-    """Base of `Network`: its methods that write it down and read it."""
+    """Base of `Network`: its methods that hand it to others and take it from them."""
+
+    _predictor: Callable[[Any, Any], None] | None = None
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the network to a file: architecture, dtype, seed and parameters.
@@ -77,3 +85,42 @@ class Exchange:
         FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
         """
         return cast("Self", persistence.load_network(cast("type[Network]", cls), path))
+
+    def compile_predictor(self) -> Callable[[Any, Any], None]:
+        """Return ``predict(x, out)``, a Numba function for one sample, to be called inside your own ``@njit`` code.
+
+        It checks nothing: x must hold n_inputs numbers, out have room for n_outputs. x may be a 1-D array of any real
+        dtype and strides, or a tuple; out is a 1-D array. The function sees the network's parameters where they lie,
+        so training or `set_weights` after this call shows in its outputs. It is thread-safe, and releases the GIL
+        when Python calls it.
+
+        Returns
+        -------
+        function
+            The same one for every call. The network then stays in memory until the process ends, since compiled code
+            refers to it; for the same reason Numba does not cache functions that call this one on disk.
+
+        Examples
+        --------
+        >>> import numba, numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(2, [8], 1, activation="tanh", seed=0)
+        >>> predict = network.compile_predictor()
+        >>> @numba.njit
+        ... def simulate(x, v, n_steps):
+        ...     force = np.empty(1, np.float32)
+        ...     for _ in range(n_steps):
+        ...         predict((x, v), force)
+        ...         v += 0.01 * force[0]
+        ...         x += 0.01 * v
+        ...     return x
+        >>> bool(np.isfinite(simulate(1.0, 0.0, 100)))
+        True
+        """
+        if self._predictor is None:
+            network = cast("Network", self)
+            self._predictor = make_predictor(
+                network.parameter_buffer, network.plan.ops, row_buffer(network.plan, network.dtype).size,
+                network.n_inputs, network.n_outputs,
+            )  # fmt: skip
+            _COMPILED.append(network)
+        return self._predictor

@@ -225,9 +225,8 @@ def copy(buffer, source, target, size):
 
 
 @inner
-def activate(code, value, buffer, source, target, extra, units, n_panels, keeps_slope):
-    """a = f(z) on `n_panels` panels; `source` may be `target`."""
-    size = units * PANEL * n_panels
+def activate_flat(code, value, buffer, source, target, extra, size, keeps_slope):
+    """a = f(z) on a run of whole vectors, for every f but softmax; `source` may be `target`."""
     if code == RELU:
         _relu_forward(buffer, source, target, size, value)
     elif code == TANH:
@@ -248,12 +247,19 @@ def activate(code, value, buffer, source, target, extra, units, n_panels, keeps_
         _silu_forward(buffer, source, target, extra, size, keeps_slope)
     elif code == MISH:
         _mish_forward(buffer, source, target, extra, size, keeps_slope)
-    elif code == SOFTMAX:
+    else:
+        copy(buffer, source, target, size)
+
+
+@inner
+def activate(code, value, buffer, source, target, extra, units, n_panels, keeps_slope):
+    """a = f(z) on `n_panels` panels; `source` may be `target`."""
+    if code == SOFTMAX:
         for panel in range(n_panels):
             offset = panel * units * PANEL
             softmax(buffer, source + offset, target + offset, units)
     else:
-        copy(buffer, source, target, size)
+        activate_flat(code, value, buffer, source, target, extra, units * PANEL * n_panels, keeps_slope)
 
 
 @inner
