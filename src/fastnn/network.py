@@ -288,7 +288,8 @@ class Network(Exchange):
                     predict_rows(X, out, plan.ops, self.parameter_buffer, buffer)
                     self._idle_buffers.append(buffer)
                     return out
-        X = as_features("X", X, plan.n_inputs, dtype)
+        if type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs:
+            X = as_features("X", X, plan.n_inputs, dtype)
         if out is None:
             out = np.empty((X.shape[0], plan.n_outputs), dtype)
         elif not isinstance(out, np.ndarray):
