@@ -1,5 +1,8 @@
 """fastnn: neural networks at the speed of your CPU."""
 
+from importlib import import_module
+from typing import Any
+
 from fastnn import activations, callbacks, losses, optimizers, regularizers
 from fastnn.callbacks import Callback
 from fastnn.container import FileFormatError
@@ -12,6 +15,9 @@ from fastnn.regularizers import L1, L1L2, L2
 from fastnn.trainer import Trainer
 
 __version__ = "0.1.0"
+
+# Imported when first asked for: scikit-learn takes longer to import than fastnn does.
+_LAZY = {"MLPClassifier": "fastnn.estimators", "MLPRegressor": "fastnn.estimators", "estimators": "fastnn.estimators"}
 
 __all__ = [
     "L1",
@@ -35,3 +41,14 @@ __all__ = [
     "optimizers",
     "regularizers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

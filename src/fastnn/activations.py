@@ -19,6 +19,7 @@ NAMES = (
     "silu",
     "mish",
     "softmax",
+    "exponential",
 )
 
 

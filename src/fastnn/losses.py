@@ -12,6 +12,7 @@ NAMES = ("mse", "mae", "huber", "log_loss", "categorical_crossentropy", "poisson
 _FROM_LOGITS = {
     ("categorical_crossentropy", tables.Activation.SOFTMAX): tables.Loss.SOFTMAX_CROSSENTROPY,
     ("log_loss", tables.Activation.SIGMOID): tables.Loss.SIGMOID_LOG_LOSS,
+    ("poisson", tables.Activation.EXPONENTIAL): tables.Loss.EXPONENTIAL_POISSON,
 }
 
 

@@ -2,8 +2,8 @@
 
 Slow and obvious on purpose. It imports nothing from fastnn, so that an error cannot hide on both sides of a test.
 
-activations   value beside derivative of the twelve activations
-losses        per-sample value beside gradient of the six losses; the two pairs that are computed from logits
+activations   value beside derivative of the thirteen activations
+losses        per-sample value beside gradient of the six losses; the pairs that are computed from logits
 layers        Dense, Activation, Dropout, ...: forward beside backward
 network       forward pass, loss of a batch and its gradient by back-propagation, central differences
 optimizers    one update rule a class

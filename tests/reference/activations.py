@@ -120,6 +120,10 @@ def mish_derivative(z):
     return np.tanh(softplus(z)) + z * tanh_derivative(softplus(z)) * softplus_derivative(z)
 
 
+def exponential(z):
+    return np.exp(z)
+
+
 def softmax(z):
     """Bridle, 1990. A shift of a row changes nothing; with its maximum subtracted exp does not overflow."""
     e = np.exp(z - z.max(axis=-1, keepdims=True))
@@ -139,6 +143,7 @@ ACTIVATIONS = {
     "silu": ActivationPair(silu, silu_derivative),
     "mish": ActivationPair(mish, mish_derivative),
     "softmax": ActivationPair(softmax, None),
+    "exponential": ActivationPair(exponential, exponential),  # its own derivative
 }
 
 

@@ -87,7 +87,7 @@ LOSSES = {
 ALIASES = {"binary_crossentropy": "log_loss"}
 
 
-# The two pairs of output activation and loss that are one function of the logits z: nothing is clipped.
+# The pairs of output activation and loss that are one function of the logits z: nothing is clipped.
 
 
 def softmax_crossentropy(y, z):
@@ -108,9 +108,19 @@ def sigmoid_log_loss_gradient(y, z):
     return (expit(z) - y) / y.shape[1]  # Bishop, equation 4.91
 
 
+def exponential_poisson(y, z):
+    """Negative log-likelihood of counts y at rates exp(z), without the constant log(y!)."""
+    return np.mean(np.exp(z) - y * z, axis=1)
+
+
+def exponential_poisson_gradient(y, z):
+    return (np.exp(z) - y) / y.shape[1]
+
+
 FROM_LOGITS = {
     ("softmax", "categorical_crossentropy"): Loss(softmax_crossentropy, softmax_crossentropy_gradient),
     ("sigmoid", "log_loss"): Loss(sigmoid_log_loss, sigmoid_log_loss_gradient),
+    ("exponential", "poisson"): Loss(exponential_poisson, exponential_poisson_gradient),
 }
 
 

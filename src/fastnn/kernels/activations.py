@@ -34,6 +34,7 @@ GELU = int(Activation.GELU)
 SILU = int(Activation.SILU)
 MISH = int(Activation.MISH)
 SOFTMAX = int(Activation.SOFTMAX)
+EXPONENTIAL = int(Activation.EXPONENTIAL)
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
@@ -113,6 +114,16 @@ def _softplus_slope(a, value):
 
 
 @inlined
+def _exponential(z, value):
+    return exp(z)
+
+
+@inlined
+def _exponential_slope(a, value):
+    return a
+
+
+@inlined
 def _gelu(z):
     cdf, pdf = normal_cdf_and_pdf(z)
     return z * cdf, fma(z, pdf, cdf)
@@ -180,6 +191,7 @@ _selu_forward, _selu_backward = _make_forward(_selu), _make_backward(_selu_slope
 _sigmoid_forward, _sigmoid_backward = _make_forward(_sigmoid), _make_backward(_sigmoid_slope)
 _tanh_forward, _tanh_backward = _make_forward(_tanh), _make_backward(_tanh_slope)
 _softplus_forward, _softplus_backward = _make_forward(_softplus), _make_backward(_softplus_slope)
+_exponential_forward, _exponential_backward = _make_forward(_exponential), _make_backward(_exponential_slope)
 _gelu_forward = _make_forward_with_slope(_gelu)
 _silu_forward = _make_forward_with_slope(_silu)
 _mish_forward = _make_forward_with_slope(_mish)
@@ -241,6 +253,8 @@ def activate_flat(code, value, buffer, source, target, extra, size, keeps_slope)
         _selu_forward(buffer, source, target, size, value)
     elif code == SOFTPLUS:
         _softplus_forward(buffer, source, target, size, value)
+    elif code == EXPONENTIAL:
+        _exponential_forward(buffer, source, target, size, value)
     elif code == GELU:
         _gelu_forward(buffer, source, target, extra, size, keeps_slope)
     elif code == SILU:
@@ -280,6 +294,8 @@ def activate_backward(code, value, buffer, output, extra, delta, units, n_panels
         _selu_backward(buffer, output, delta, size, value)
     elif code == SOFTPLUS:
         _softplus_backward(buffer, output, delta, size, value)
+    elif code == EXPONENTIAL:
+        _exponential_backward(buffer, output, delta, size, value)
     elif code == GELU or code == SILU or code == MISH:
         for i in range(0, size, lanes(buffer)):
             store(buffer, delta + i, load(buffer, delta + i) * load(buffer, extra + i))

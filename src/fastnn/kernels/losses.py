@@ -1,7 +1,7 @@
 """Losses of one panel: the value, the gradient with respect to the network's output, and the running metrics.
 
 Each loss is one function (output a, target y, parameter) -> (value, slope), elementwise on vectors; the loops average
-it over the outputs and weight it by sample. The two losses that belong to an output activation work from logits and
+it over the outputs and weight it by sample. The losses that belong to an output activation work from logits and
 put the activation in place of the logits, so that metrics see outputs in every case.
 
 To add a loss: write its function here, give it a number in `tables.Loss`, call its loop in `panel_loss`, and declare
@@ -27,6 +27,7 @@ CATEGORICAL_CROSSENTROPY = int(Loss.CATEGORICAL_CROSSENTROPY)
 POISSON = int(Loss.POISSON)
 SIGMOID_LOG_LOSS = int(Loss.SIGMOID_LOG_LOSS)
 SOFTMAX_CROSSENTROPY = int(Loss.SOFTMAX_CROSSENTROPY)
+EXPONENTIAL_POISSON = int(Loss.EXPONENTIAL_POISSON)
 
 WEIGHT = int(Sum.WEIGHT)
 LOSS = int(Sum.LOSS)
@@ -134,6 +135,26 @@ def _sigmoid_log_loss_loop(buffer, output, targets, weights, delta, n_outputs, s
 
 
 @inner
+def _exponential_poisson_loop(buffer, output, targets, weights, delta, n_outputs, scale):
+    """From logits z: e^z - y z, slope e^z - y."""
+    share = 1.0 / n_outputs
+    loss = 0.0
+    for column in range(0, PANEL, lanes(buffer)):
+        weight = load(buffer, weights + column)
+        factor = weight * (scale * share)
+        losses = filled(buffer, 0.0)
+        for j in range(n_outputs):
+            i = j * PANEL + column
+            z, y = load(buffer, output + i), load(buffer, targets + i)
+            a = exp(z)
+            losses = losses + (a - y * z)
+            store(buffer, output + i, a)
+            store(buffer, delta + i, (a - y) * factor)
+        loss += total(losses * weight) * share
+    return loss
+
+
+@inner
 def _softmax_crossentropy_loop(buffer, output, targets, weights, delta, n_outputs, scale):
     """From logits z: sum_c y_c (ln sum_k e^z_k - z_c), slope (sum_c y_c) softmax(z) - y."""
     loss = 0.0
@@ -205,7 +226,7 @@ def _count_metrics(buffer, output, targets, weights, n_outputs, sums):
 def panel_loss(job, buffer, output, targets, weights, delta, scale, sums):
     """Loss of one panel, added to `sums`; `delta` becomes the gradient of `scale` times the weighted sum of losses.
 
-    `output` holds activations, or logits for the two losses that take them, which become activations.
+    `output` holds activations, or logits for the losses that take them, which become activations.
     """
     n_outputs = job.n_outputs
     if job.loss == SOFTMAX_CROSSENTROPY:
@@ -215,6 +236,8 @@ def panel_loss(job, buffer, output, targets, weights, delta, scale, sums):
     elif job.loss == GIVEN_DELTA:
         _take_delta(buffer, targets, weights, delta, n_outputs)
         loss = 0.0
+    elif job.loss == EXPONENTIAL_POISSON:
+        loss = _exponential_poisson_loop(buffer, output, targets, weights, delta, n_outputs, scale)
     elif job.loss == MAE:
         loss = _mae_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
     elif job.loss == HUBER:

@@ -35,6 +35,7 @@ class Activation(enum.IntEnum):
     SILU = 9
     MISH = 10
     SOFTMAX = 11
+    EXPONENTIAL = 12
 
 
 class Loss(enum.IntEnum):
@@ -48,6 +49,7 @@ class Loss(enum.IntEnum):
     # An output activation and its loss in one formula, from logits: no overflow, no log(0).
     SIGMOID_LOG_LOSS = 6
     SOFTMAX_CROSSENTROPY = 7
+    EXPONENTIAL_POISSON = 8
 
 
 class Optimizer(enum.IntEnum):

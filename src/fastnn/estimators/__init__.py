@@ -1,0 +1,17 @@
+"""scikit-learn estimators over fastnn: one line changed, the rest of the program stays.
+
+Modules, in the order in which a fit passes through them:
+
+- `parameters`: what the constructor accepts, as constraints and as fastnn's layers, losses and optimizers
+- `labels`: class labels to targets and back
+- `classifier`, `regressor`: the two public classes
+- `base`: what they share: validation, initialisation, continuing, predicting
+- `solvers`: stochastic training through `fastnn.Trainer`, L-BFGS through scipy
+- `stopping`: when stochastic training ends
+- `display`: learning curves of a fitted estimator
+"""
+
+from fastnn.estimators.classifier import MLPClassifier
+from fastnn.estimators.regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,244 @@
+"""What both estimators share: the course of a fit, continuing one, and prediction."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastnn.estimators import parameters
+from fastnn.estimators.objective import Objective
+from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
+from fastnn.network import Network
+from fastnn.trainer import Trainer
+
+_FLOAT_DTYPES = (np.float64, np.float32)
+_SPARSE_ROWS = 1024  # sparse rows are made dense this many at a time to predict
+
+
+def has_stochastic_solver(estimator: "BaseMLP") -> bool:
+    """Return True, or raise the AttributeError that explains why there is no partial_fit."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+    return True
+
+
+only_stochastic = available_if(has_stochastic_solver)
+
+
+class BaseMLP(BaseEstimator, ABC):
+    """A multilayer perceptron that is fitted; subclasses say what the targets are."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = parameters.CONSTRAINTS
+
+    network_: Network
+    n_iter_: int
+    n_outputs_: int
+    t_: int
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    validation_loss_curve_: list[float] | None
+    best_validation_score_: float | None
+
+    # What a continued fit needs beside the public attributes.
+    _trainer: Trainer
+    _seed: int
+    _no_improvement_count: int
+    _best_parameters: np.ndarray
+
+    # --- what subclasses provide ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _learn_targets(self, y: Any, is_first: bool, is_incremental: bool) -> None:
+        """Check y; in a first fit learn the form of the targets and n_outputs_ from it, later hold it to them."""
+
+    @abstractmethod
+    def _encode(self, y: Any) -> np.ndarray:
+        """Return checked targets as the loss takes them."""
+
+    @abstractmethod
+    def _objective(self, y: np.ndarray, weights: np.ndarray | None) -> Objective:
+        """Return what is minimised on encoded targets."""
+
+    @abstractmethod
+    def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        """Return the score of the network's outputs against encoded targets: what `score` returns."""
+
+    # --- the fit ----------------------------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool) -> "BaseMLP":
+        parameters.hidden_units(self.hidden_layer_sizes)
+        is_first = not hasattr(self, "network_") or not (self.warm_start or is_incremental)
+        X, y = self._check_X_y(X, y, is_first)
+        self._learn_targets(y, is_first, is_incremental)
+        samples = self._make_samples(X, y, sample_weight)
+        held_out = self._check_validation_set(validation_set)
+        random_state = self._random_state = check_random_state(self.random_state)
+        if self.early_stopping and held_out is None:
+            self._check_share_held_out(len(samples), is_incremental)
+        if is_first:
+            self._initialize(samples, random_state)
+        if self.solver == "lbfgs":
+            fit_lbfgs(self, self.network_, samples, self._objective(samples.y, samples.weights))
+            return self
+        if self.early_stopping and held_out is None:
+            samples, held_out = self._hold_out(samples, random_state)
+        objective = self._objective(samples.y, samples.weights)
+        if not is_incremental or not hasattr(self, "_trainer"):
+            self._seed = int(random_state.randint(2**31 - 1))
+            self._trainer = make_trainer(self, self.network_, objective)
+        if held_out is not None and self.validation_scores_ is None:
+            self.validation_scores_, self.validation_loss_curve_ = [], []
+        fit_stochastic(self, self._trainer, samples, held_out, objective, is_incremental)
+        return self
+
+    def _check_X_y(self, X: Any, y: Any, is_first: bool) -> tuple[Any, Any]:
+        X, y = validate_data(
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=not is_classifier(self),
+            dtype=_FLOAT_DTYPES, reset=is_first,
+        )  # fmt: skip
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _make_samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        return Samples(X.toarray() if scipy.sparse.issparse(X) else X, self._encode(y), weights, y)
+
+    def _check_validation_set(self, validation_set: tuple | None) -> Samples | None:
+        if validation_set is None:
+            return None
+        X, y, sample_weight = validation_set
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise ValueError("X_val and y_val must be given together")
+        X, y = self._check_X_y(X, y, is_first=False)
+        self._learn_targets(y, is_first=False, is_incremental=True)
+        return self._make_samples(X, y, sample_weight)
+
+    def _initialize(self, samples: Samples, random_state: np.random.RandomState) -> None:
+        """Make the network, and set all attributes that a continued fit goes on from."""
+        dtype = self.dtype
+        if dtype == "auto":
+            # scipy's L-BFGS works in float64, and scikit-learn's coefs_ are float64 after it.
+            dtype = np.float64 if self.solver == "lbfgs" else samples.X.dtype
+        output = self._objective(samples.y, samples.weights).output
+        layers = parameters.make_layers(self, samples.X.shape[1], self.n_outputs_, output)
+        self.network_ = Network(layers, dtype=dtype, seed=0)
+        parameters.initialize(self.network_, random_state)
+        self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
+        self.out_activation_ = parameters.sklearn_name(output)
+        self.n_iter_ = 0
+        self.t_ = 0
+        if self.solver != "lbfgs":
+            self.loss_curve_ = []
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.validation_loss_curve_ = [] if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else math.inf
+            self.best_validation_score_ = -math.inf if self.early_stopping else None
+            self._best_parameters = self.network_.parameters.copy()
+            self._no_improvement_count = 0
+
+    def _check_share_held_out(self, n_samples: int, is_incremental: bool) -> None:
+        """Raise ValueError if early stopping could not hold out its samples; before anything is changed."""
+        if self.solver == "lbfgs":
+            return
+        if is_incremental:
+            raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
+        if math.ceil(self.validation_fraction * n_samples) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+
+    def _hold_out(self, samples: Samples, random_state: np.random.RandomState) -> tuple[Samples, Samples]:
+        """Return the samples to train on and those held out for early stopping: scikit-learn's own choice of them."""
+        is_binary = is_classifier(self) and self.n_outputs_ == 1
+        rows = np.arange(len(samples))
+        train, held_out = train_test_split(
+            rows, test_size=self.validation_fraction, random_state=random_state,
+            stratify=samples.y if is_binary else None,
+        )  # fmt: skip
+        return samples.take(train), samples.take(held_out)
+
+    def _score_samples(self, samples: Samples) -> float:
+        """Return the score by which early stopping decides."""
+        if self.scoring is None:
+            return self._score_outputs(self.network_.predict(samples.X), samples.y, samples.weights)
+        scorer = check_scoring(self, self.scoring)
+        options = {} if samples.weights is None else {"sample_weight": samples.weights}
+        return float(scorer(self, samples.X, samples.targets, **options))
+
+    # --- the fitted parameters, in scikit-learn's form --------------------------------------------------------------
+
+    def _variables(self, name: str, attribute: str) -> list[np.ndarray]:
+        network = self.__dict__.get("network_")
+        if network is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}: it is not fitted yet")
+        pairs = zip(network.plan.variables, network.get_weights(), strict=True)
+        return [view for variable, view in pairs if variable.name == name]
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """Kernels of shape (fan_in, units), one a layer: views into `network_`, so writing to them changes it."""
+        return self._variables("kernel", "coefs_")
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Biases of shape (units,), one a layer: views into `network_`."""
+        return self._variables("bias", "intercepts_")
+
+    # --- prediction -------------------------------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the network's outputs for rows of X, of shape (n, n_outputs_).
+
+        An array that needs neither conversion nor a word about its columns goes to the kernel as it is; everything
+        else through scikit-learn's checks first.
+        """
+        network: Network | None = self.__dict__.get("network_")
+        if network is None:
+            check_is_fitted(self)
+            network = self.network_
+        if (
+            type(X) is np.ndarray
+            and X.dtype == network.dtype
+            and X.ndim == 2
+            and X.shape[1] == network.n_inputs
+            and X.flags.c_contiguous
+            and X.size
+            and "feature_names_in_" not in self.__dict__
+            # The sum of squares is finite only if all values are; where it overflows, the checks below decide.
+            and math.isfinite(np.vdot(X, X))
+        ):
+            return network.predict(X)
+        return self._outputs_of_checked(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False))
+
+    def _outputs_of_checked(self, X: Any) -> np.ndarray:
+        network = self.network_
+        if scipy.sparse.issparse(X):
+            X = X.tocsr()
+            starts = range(0, X.shape[0], _SPARSE_ROWS)
+            outputs = np.concatenate([network.predict(X[start : start + _SPARSE_ROWS].toarray()) for start in starts])
+        else:
+            outputs = network.predict(X)
+        if self.dtype == "auto":
+            # float64 and integer features give float64, as scikit-learn's products of arrays do.
+            outputs = outputs.astype(np.result_type(X.dtype, network.dtype), copy=False)
+        return outputs
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "network_" in self.__dict__
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,281 @@
+"""MLPRegressor: scikit-learn's interface, fastnn's speed."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import xlogy
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import StrOptions
+
+from fastnn.estimators import parameters
+from fastnn.estimators.base import BaseMLP, only_stochastic
+from fastnn.estimators.objective import Objective, summed_over_outputs
+from fastnn.losses import LossFunction
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """A multilayer perceptron for numbers: scikit-learn's MLPRegressor, computed by fastnn's kernels.
+
+    Parameters up to `max_fun` have scikit-learn's names, defaults and meaning [1]_; the ones after it are fastnn's,
+    and their defaults change nothing.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson", "mae", "huber"} or LossFunction, default "squared_error"
+        Half the squared error; half the Poisson deviance, with an exponential output; the absolute error; Huber's loss
+        with delta 1; or an object of `fastnn.losses` such as ``Huber(delta)``. Summed over outputs.
+    hidden_layer_sizes : array-like of int, default (100,)
+        Units of each hidden layer; may be empty.
+    activation : str, ActivationFunction or list of them, default "relu"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu" or any name of `fastnn.activations`; a list gives
+        every hidden layer its own.
+    solver : "adam", "sgd", "lbfgs", another name of `fastnn.optimizers`, or an Optimizer, default "adam"
+        An Optimizer object brings its own learning rate and constants.
+    alpha : float, default 0.0001
+        L2 penalty: alpha / 2 times the sum of squared weights, divided by the weight of the batch.
+    batch_size : int or "auto", default "auto"
+        Samples a step; "auto" is min(200, n_samples). lbfgs always takes all samples.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+        For sgd: learning_rate_init throughout; learning_rate_init / t**power_t after t samples; or a fifth of itself
+        whenever training stands still.
+    learning_rate_init : float, default 0.001
+        Step length at the start; not for lbfgs.
+    power_t : float, default 0.5
+        Exponent of "invscaling".
+    max_iter : int, default 200
+        Most epochs, or iterations of lbfgs.
+    shuffle : bool, default True
+        Whether each epoch has its own order.
+    random_state : int, RandomState instance or None, default None
+        For initial weights (the same as scikit-learn's), the validation split, shuffling and dropout.
+    tol : float, default 1e-4
+        Improvements of loss or score below it do not count; gradient tolerance of lbfgs.
+    verbose : bool, default False
+        Whether to print the loss of each epoch.
+    warm_start : bool, default False
+        Whether `fit` goes on from the weights of the last fit.
+    momentum : float, default 0.9
+        Of sgd, in [0, 1].
+    nesterovs_momentum : bool, default True
+        Whether sgd's momentum is Nesterov's.
+    early_stopping : bool, default False
+        Whether to hold out samples, to stop by their score instead of the training loss, and to keep the weights of the
+        best epoch.
+    validation_fraction : float, default 0.1
+        Share of the samples held out, in [0, 1).
+    beta_1, beta_2 : float, default 0.9, 0.999
+        Decay of adam's two moments, in [0, 1).
+    epsilon : float, default 1e-8
+        Adam's denominator is at least this.
+    n_iter_no_change : int or inf, default 10
+        Epochs without improvement that end training (or divide an adaptive learning rate).
+    max_fun : int, default 15000
+        Most evaluations of the loss by lbfgs.
+    dropout : float or list of float, default 0.0
+        Rate of dropout after every hidden layer, or one each; in [0, 1). lbfgs trains without.
+    scoring : str, callable or None, default None
+        A scikit-learn scorer for the validation samples; None is `score`.
+    callbacks : list of fastnn.callbacks.Callback or None, default None
+        Hooks into the Trainer, after each epoch's own bookkeeping.
+    n_threads : int or None, default 1
+        Threads that train one network; None lets fastnn choose. More do not change results beyond rounding.
+    dtype : {"auto", "float32", "float64"}, default "auto"
+        Of weights and arithmetic; "auto" follows X as scikit-learn does (float32 stays, all else is float64).
+
+    Attributes
+    ----------
+    network_ : fastnn.Network
+        The fitted network itself.
+    coefs_, intercepts_ : list of ndarray
+        Kernels of shape (fan_in, units) and biases of shape (units,): views into `network_`.
+    n_iter_, t_ : int
+        Epochs of the last fit; samples seen by all fits.
+    loss_, best_loss_ : float
+        Loss of the last epoch, penalty included; the lowest (None with early stopping).
+    loss_curve_ : list of float
+        Loss of each epoch, over continued fits. Not with lbfgs.
+    validation_scores_, validation_loss_curve_ : list of float or None
+        Score and loss on held-out samples after each epoch; None where none are.
+    best_validation_score_ : float or None
+        The highest score, with early stopping.
+    n_layers_, n_outputs_ : int
+        Layers, counting input and output; output units.
+    out_activation_ : str
+        scikit-learn's name of the output activation.
+    n_features_in_ : int
+        Features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names.
+
+    References
+    ----------
+    .. [1] https://scikit-learn.org/stable/modules/generated/sklearn.neural_network.MLPRegressor.html
+    .. [2] D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+
+    Examples
+    --------
+    >>> from fastnn import MLPRegressor
+    >>> from sklearn.datasets import make_regression
+    >>> X, y = make_regression(n_samples=200, n_features=5, random_state=1)
+    >>> regressor = MLPRegressor(solver="lbfgs", max_iter=1000, random_state=1).fit(X[:150], y[:150])
+    >>> bool(regressor.score(X[150:], y[150:]) > 0.95)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **parameters.CONSTRAINTS,
+        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber"}), LossFunction],
+    }
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        dropout=0.0,
+        scoring=None,
+        callbacks=None,
+        n_threads=1,
+        dtype="auto",
+    ):
+        parameters.store_parameters(self, locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the network to X and y, from new weights unless `warm_start`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features. float32 and float64 arrays are read in place; sparse ones are made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers.
+        sample_weight : array-like of shape (n_samples,) or None, default None
+            Weights of the mean over samples.
+        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
+            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
+            `early_stopping` looks at them instead of a share of X.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong, or training diverges.
+
+        Examples
+        --------
+        >>> from fastnn import MLPRegressor
+        >>> regressor = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0])
+        >>> round(float(regressor.predict([[1.5]])[0]))
+        3
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
+
+    @only_stochastic
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Train for one epoch over the given samples, going on from the last call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers.
+        sample_weight : array-like of shape (n_samples,) or None, default None
+            Weights of the mean over samples.
+        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
+            As in `fit`. With them `early_stopping` is possible: `network_` then holds the best weights so far.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong.
+
+        Examples
+        --------
+        >>> from fastnn import MLPRegressor
+        >>> regressor = MLPRegressor(random_state=0)
+        >>> for _ in range(3):
+        ...     regressor = regressor.partial_fit([[0.0], [1.0]], [0.0, 2.0])
+        >>> len(regressor.loss_curve_)
+        3
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
+
+    def predict(self, X):
+        """Return the predicted numbers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    # --- what the base class asks for -------------------------------------------------------------------------------
+
+    def _learn_targets(self, y: Any, is_first: bool, is_incremental: bool) -> None:
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if is_first:
+            self.n_outputs_ = n_outputs
+        elif n_outputs != self.n_outputs_:
+            raise ValueError(f"y has {n_outputs} outputs, but {type(self).__name__} was fitted to {self.n_outputs_}")
+
+    def _encode(self, y: Any) -> np.ndarray:
+        return y.reshape(-1, 1) if y.ndim == 1 else y
+
+    def _objective(self, y: np.ndarray, weights: np.ndarray | None) -> Objective:
+        n_outputs = y.shape[1]
+        if self.loss == "squared_error":
+            half = summed_over_outputs("mse", n_outputs, 0.5)
+            return Objective(half, "linear", excess=0.5 * (n_outputs - 1))
+        if self.loss == "poisson":
+            # The deviance has terms in y alone, which no gradient sees.
+            constant = np.average(xlogy(y, y) - y, weights=weights, axis=0).sum()
+            return Objective(summed_over_outputs("poisson", n_outputs), "exponential", float(constant))
+        if isinstance(self.loss, LossFunction):
+            return Objective(summed_over_outputs(self.loss, 1), "linear")
+        return Objective(summed_over_outputs(self.loss, n_outputs), "linear")
+
+    def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        return float(r2_score(y, outputs, sample_weight=weights))

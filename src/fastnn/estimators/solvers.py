@@ -1,0 +1,167 @@
+"""The two ways to fit: epochs of stochastic steps through the Trainer, and L-BFGS over the full-batch gradient."""
+
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from sklearn.exceptions import ConvergenceWarning
+
+from fastnn.data import Data, check_data
+from fastnn.engine import Workspace, threads_to_train
+from fastnn.estimators import parameters
+from fastnn.estimators.objective import Objective
+from fastnn.estimators.stopping import StoppingRule
+from fastnn.kernels import tables
+from fastnn.network import Network
+from fastnn.team import Team
+from fastnn.trainer import Trainer
+
+_DIVERGED = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Features, targets as the loss takes them, weights or None, and targets as the user gave them; n rows each."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    targets: Any
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    def take(self, rows: np.ndarray) -> "Samples":
+        """Return a copy of some rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Samples(self.X[rows], self.y[rows], weights, self.targets[rows])
+
+
+def make_trainer(estimator: Any, network: Network, objective: Objective) -> Trainer:
+    """Return a Trainer with the estimator's optimizer, at its beginning."""
+    optimizer = parameters.make_optimizer(estimator)
+    return Trainer(network, loss=objective.loss, optimizer=optimizer, metrics=objective.metrics)
+
+
+def fit_stochastic(
+    estimator: Any,
+    trainer: Trainer,
+    samples: Samples,
+    held_out: Samples | None,
+    objective: Objective,
+    is_incremental: bool,
+) -> None:
+    """Train until the stopping rule is met, for at most `max_iter` epochs; for one if the fit is incremental."""
+    epochs = 1 if is_incremental else estimator.max_iter
+    n_samples = len(samples)
+    batch_size = min(200, n_samples) if estimator.batch_size == "auto" else estimator.batch_size
+    if batch_size > n_samples:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+        )
+        batch_size = n_samples
+    score = validation_data = None
+    if held_out is not None:
+        score = partial(estimator._score_samples, held_out)
+        validation_data = (held_out.X, held_out.y, held_out.weights)
+    rule = StoppingRule(estimator, objective, n_samples, score)
+    estimator.n_iter_ = 0
+    try:
+        trainer.fit(
+            samples.X, samples.y, epochs=epochs, batch_size=int(batch_size), sample_weight=samples.weights,
+            shuffle=bool(estimator.shuffle), callbacks=[rule, *parameters.as_callbacks(estimator.callbacks)],
+            validation_data=validation_data, n_threads=estimator.n_threads, seed=estimator._seed,
+        )  # fmt: skip
+    except FloatingPointError as error:
+        raise ValueError(_DIVERGED) from error
+    finally:
+        if estimator.early_stopping:
+            np.copyto(trainer.network.parameters, estimator._best_parameters)
+    was_cut_short = rule.has_stopped or is_incremental or trainer.history.stop_reason is not None
+    if estimator.n_iter_ == epochs and not was_cut_short:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+class FullBatch:
+    """Loss and gradient over all samples as a function of a parameter vector: what scipy's optimizers call.
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters are overwritten by each call.
+    objective : Objective
+    data : Data
+    team : Team
+        The threads that work on it.
+    """
+
+    def __init__(self, network: Network, objective: Objective, data: Data, team: Team):
+        self._network = network
+        self._data = data
+        self._workspace = Workspace(network.plan, network.dtype, n_rows=data.n_rows, team=team)
+        self._workspace.set_data(data.x, data.y)
+        self._workspace.set(
+            mode=tables.Mode.GRADIENT, batch_size=data.n_rows,
+            **objective.loss.job_fields(network.plan.output_activation),
+        )  # fmt: skip
+        self._no_moments = np.empty(0, network.dtype)
+
+    def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss, penalties included, and its gradient in float64."""
+        network, workspace = self._network, self._workspace
+        network.parameters[:] = vector
+        workspace.sums.fill(0.0)
+        workspace.jobs["position"].fill(0)
+        workspace.run(1, network.parameter_buffer, self._no_moments, sample_weight=self._data.weights)
+        sums = workspace.totals()
+        loss = sums[tables.Sum.LOSS] / sums[tables.Sum.WEIGHT]
+        return float(loss), workspace.gradients[: network.n_parameters].astype(np.float64)
+
+
+def fit_lbfgs(estimator: Any, network: Network, samples: Samples, objective: Objective) -> None:
+    """Minimise the full-batch loss with scipy's L-BFGS-B [1]_.
+
+    References
+    ----------
+    .. [1] R. H. Byrd, P. Lu, J. Nocedal, "A Limited Memory Algorithm for Bound Constrained Optimization", SIAM
+           Journal on Scientific and Statistical Computing 16(5), 1995.
+    """
+    data = check_data(network, objective.loss, samples.X, samples.y, samples.weights)
+    with Team(threads_to_train(network.plan, network.dtype, data.n_rows, estimator.n_threads)) as team:
+        result = scipy.optimize.minimize(
+            FullBatch(network, objective, data, team),
+            network.parameters.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
+        )
+    estimator.n_iter_ = min(result.nit, estimator.max_iter)
+    network.parameters[:] = result.x
+    if not np.isfinite(network.parameters).all():
+        raise ValueError(_DIVERGED)
+    logs = {"loss": float(result.fun)}
+    if objective.excess:
+        weights = samples.weights
+        error = network.predict(samples.X) - samples.y
+        logs["mse"] = float(np.average((error * error).mean(axis=1), weights=weights))
+    estimator.loss_ = objective.reported(logs)
+    if result.status != 0:
+        advice = ""
+        if estimator.n_iter_ == estimator.max_iter:
+            advice = f"\nIncrease the number of iterations to improve the convergence (max_iter={estimator.max_iter})."
+        warnings.warn(
+            f"lbfgs failed to converge after {estimator.n_iter_} iteration(s) (status={result.status}):\n"
+            f"{result.message}\n{advice}\nScaling the features usually helps; see "
+            "https://scikit-learn.org/stable/modules/preprocessing.html",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,104 @@
+"""When stochastic training ends: scikit-learn's rules, as a callback of the Trainer.
+
+After each epoch the training loss (or with early stopping the validation score) is compared with the best so far.
+More than `n_iter_no_change` epochs without an improvement of `tol` end training, or with the adaptive learning rate
+divide the rate by 5.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn.callbacks import Callback
+from fastnn.estimators.objective import Objective
+
+_SMALLEST_RATE = 1e-6  # below which the adaptive rate is not divided again
+
+
+class StoppingRule(Callback):
+    """Keeps the estimator's curves and counters, and decides after each epoch whether training goes on.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Read for its parameters; written to: n_iter_, t_, loss_, loss_curve_ and all that follows from them.
+    objective : Objective
+        How to report the loss.
+    n_samples : int
+        Samples an epoch.
+    score : callable of no arguments or None
+        Returns the score on the held-out samples; None where there are none.
+
+    Attributes
+    ----------
+    has_stopped : bool
+        Whether the rule ended training before its last epoch.
+    """
+
+    def __init__(self, estimator: Any, objective: Objective, n_samples: int, score: Callable[[], float] | None):
+        self._estimator = estimator
+        self._objective = objective
+        self._n_samples = n_samples
+        self._score = score
+        self.has_stopped = False
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        estimator = self._estimator
+        estimator.n_iter_ += 1
+        estimator.t_ += self._n_samples
+        estimator.loss_ = self._objective.reported(logs)
+        estimator.loss_curve_.append(estimator.loss_)
+        if estimator.verbose:
+            print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+        if self._score is not None:
+            self._validate(self._score(), logs)
+        if estimator.early_stopping:
+            is_better = self._compare_score(estimator.validation_scores_[-1])
+        else:
+            is_better = self._compare_loss(estimator.loss_)
+        estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
+        if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+            self.trainer.learning_rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
+        if estimator._no_improvement_count > estimator.n_iter_no_change:
+            self._stop_or_slow_down()
+
+    def _validate(self, score: float, logs: dict[str, float]) -> None:
+        estimator = self._estimator
+        estimator.validation_scores_.append(score)
+        estimator.validation_loss_curve_.append(self._objective.reported(logs, "val_"))
+        if estimator.verbose:
+            print(f"Validation score: {score:f}")
+
+    def _compare_loss(self, loss: float) -> bool:
+        estimator = self._estimator
+        # A NaN loss is neither better nor worse: as in scikit-learn it does not count as a standstill.
+        is_better = not loss > estimator.best_loss_ - estimator.tol
+        if loss < estimator.best_loss_:
+            estimator.best_loss_ = loss
+        return is_better
+
+    def _compare_score(self, score: float) -> bool:
+        estimator = self._estimator
+        is_better = not score < estimator.best_validation_score_ + estimator.tol
+        if score > estimator.best_validation_score_:
+            estimator.best_validation_score_ = score
+            np.copyto(estimator._best_parameters, self.trainer.network.parameters)
+        return is_better
+
+    def _stop_or_slow_down(self) -> None:
+        estimator, trainer = self._estimator, self.trainer
+        what = "Validation score" if estimator.early_stopping else "Training loss"
+        patience = f"for {estimator.n_iter_no_change} consecutive epochs."
+        message = f"{what} did not improve more than tol={estimator.tol:f} {patience}"
+        if estimator.solver == "sgd" and estimator.learning_rate == "adaptive":
+            if trainer.learning_rate > _SMALLEST_RATE:
+                trainer.learning_rate /= 5.0
+                estimator._no_improvement_count = 0
+                if estimator.verbose:
+                    print(f"{message} Setting learning rate to {trainer.learning_rate:f}")
+                return
+            message += " Learning rate too small."
+        if estimator.verbose:
+            print(f"{message} Stopping.")
+        self.has_stopped = trainer.stop_training = True
