@@ -52,6 +52,13 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes // 60}h{minutes % 60:02d}m"
 
 
+def format_left(seconds: float) -> str:
+    """Return "6s left" or "3m08s left", and nothing for the last moment."""
+    if seconds < 1:
+        return ""
+    return f"{seconds:.0f}s left" if seconds < 59.5 else f"{format_seconds(seconds)} left"
+
+
 def format_logs(logs: dict[str, float]) -> str:
     """Return "loss: 0.1234 - accuracy: 0.9876"."""
     return " - ".join(f"{name}: {format_number(value)}" for name, value in logs.items())
@@ -99,7 +106,8 @@ class ProgressBar(Callback):
         self._unprinted: tuple[int, float, dict[str, float]] | None = None
         self._done = 0
         self._latest = ""
-        self._next_draw = time.perf_counter() + BAR_AFTER_SECONDS
+        self._train_started = time.perf_counter()
+        self._next_draw = self._train_started + BAR_AFTER_SECONDS
 
     def on_epoch_begin(self, epoch: int) -> None:
         self._epoch_started = time.perf_counter()
@@ -117,7 +125,8 @@ class ProgressBar(Callback):
         seconds = now - self._epoch_started
         is_due = self._prints_all or seconds >= REDRAW_SECONDS or done % self._interval == 0 or done == self.epochs
         if is_due or now >= self._next_draw:
-            self._latest = format_logs(logs)
+            # The line has all of them; a bar has room for two.
+            self._latest = format_logs({name: logs[name] for name in ("loss", "val_loss") if name in logs})
         if is_due:
             self._unprinted = None
             self._print(self._line(done, seconds, logs))
@@ -146,29 +155,35 @@ class ProgressBar(Callback):
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _draw(self, epochs_done: float) -> None:
+        elapsed = time.perf_counter() - self._train_started
+        state = {
+            "completed": epochs_done,
+            "epoch": min(int(epochs_done) + 1, self.epochs),
+            "left": format_left(elapsed * (self.epochs - epochs_done) / epochs_done) if epochs_done > 0 else "",
+            "logs": self._latest,
+        }
         if self._bar is None:
-            self._bar = _start_bar(self.epochs)
-        self._bar.update(self._bar.task_ids[0], completed=epochs_done, epoch=min(int(epochs_done) + 1, self.epochs),
-                         logs=self._latest, refresh=True)  # fmt: skip
+            self._bar = _make_bar()
+            self._bar.add_task("training", total=self.epochs, **state)
+            self._bar.start()
+        else:
+            self._bar.update(self._bar.task_ids[0], refresh=True, **state)
         self._next_draw = time.perf_counter() + REDRAW_SECONDS
 
 
-def _start_bar(epochs: int) -> "Progress":
+def _make_bar() -> "Progress":
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     from rich.table import Column
 
     # Drawn by us alone: a thread of rich's own would take time from training.
-    bar = Progress(
+    return Progress(
         TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[logs]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        TextColumn("{task.fields[left]}", style="progress.remaining"),
+        TextColumn("{task.fields[logs]}", markup=False, table_column=Column(no_wrap=True)),
         console=Console(file=sys.stdout),
         auto_refresh=False,
         transient=True,
     )
-    bar.add_task("training", total=epochs, epoch=1, logs="")
-    bar.start()
-    return bar

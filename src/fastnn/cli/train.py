@@ -3,7 +3,9 @@
 import argparse
 import copy
 import dataclasses
+import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from fastnn.network import Network
 from fastnn.trainer import Trainer
 
 SCALES = ("minmax", "standard", "none")
+INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C ended
 _REHEARSAL_ROWS = 128
 
 
@@ -176,10 +179,15 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"kernels ready after {seconds:.2f} s", flush=True)
 
     started = time.perf_counter()
-    history = trainer.fit(split.X, split.y, **options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Training was interrupted")  # said below, without a line of source code
+        history = trainer.fit(split.X, split.y, **options)
     seconds = time.perf_counter() - started
+    was_interrupted = history.stop_reason == "interrupted"
+    if was_interrupted:
+        print("fastnn train: interrupted; what follows is of the last step", file=sys.stderr, flush=True)
     report(trainer, split, seconds, arguments)
-    return 130 if history.stop_reason == "interrupted" else 0
+    return INTERRUPTED if was_interrupted else 0
 
 
 def report(trainer: Trainer, split: Split, seconds: float, arguments: argparse.Namespace) -> None:
