@@ -56,7 +56,7 @@ def format_left(seconds: float) -> str:
     """Return "6s left" or "3m08s left", and nothing for the last moment."""
     if seconds < 1:
         return ""
-    return f"{seconds:.0f}s left" if seconds < 59.5 else f"{format_seconds(seconds)} left"
+    return f"{seconds:.0f}s left" if seconds < 59.5 else f"{format_seconds(max(seconds, 60.0))} left"
 
 
 def format_logs(logs: dict[str, float]) -> str:
@@ -184,6 +184,7 @@ def _make_bar() -> "Progress":
         TextColumn("{task.fields[left]}", style="progress.remaining"),
         TextColumn("{task.fields[logs]}", markup=False, table_column=Column(no_wrap=True)),
         console=Console(file=sys.stdout),
+        redirect_stderr=sys.stderr.isatty(),  # above the bar, unless it leads elsewhere
         auto_refresh=False,
         transient=True,
     )

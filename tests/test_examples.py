@@ -1,0 +1,48 @@
+"""The example programs run from top to bottom and end where their texts say."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+def run(name, capsys, monkeypatch, tmp_path):
+    """Run an example in an empty folder; return what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    (path,) = [example for example in EXAMPLES if example.stem == name]
+    runpy.run_path(str(path), run_name="__main__")
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out
+
+
+@pytest.fixture
+def example(capsys, monkeypatch, tmp_path):
+    return lambda name: run(name, capsys, monkeypatch, tmp_path)
+
+
+def test_digits_in_20_lines(example):
+    results = re.findall(r"epochs in ([\d.]+) s: test accuracy ([\d.]+) %", example("digits_in_20_lines"))
+    (seconds_before, accuracy_before), (seconds_after, accuracy_after) = [tuple(map(float, pair)) for pair in results]
+    assert accuracy_after >= 97.0 > accuracy_before > 90.0
+    assert seconds_after < seconds_before
+
+
+def test_keras_style(example):
+    out = example("keras_style")
+    assert len(re.findall(r"^epoch .*val_accuracy", out, re.MULTILINE)) == 40
+    assert float(re.search(r"test: loss [\d.]+, accuracy ([\d.]+)", out)[1]) > 0.96
+    assert len(re.findall(r"^label (\d): predicted \1 ", out, re.MULTILINE)) == 5
+
+
+def test_one_step_by_hand(example):
+    out = example("one_step_by_hand")
+    for part in ("forward", "loss", "backward", "update"):
+        assert re.search(rf"^{part}\b", out, re.MULTILINE)
+    before, after = map(float, re.search(r"loss: +([\d.]+) before, ([\d.]+) after", out).groups())
+    assert after < before
+    assert "plain NumPy gives the same weights" in out
