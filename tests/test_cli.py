@@ -141,8 +141,13 @@ def test_info(capsys):
     rows = dict(line.split(maxsplit=1) for line in out.splitlines() if line[0] != " ")
     assert rows["fastnn"].startswith(fastnn.__version__)
     assert all(f"{name} " in rows["packages"] for name in info.PACKAGES)
+    assert rows["extras"].startswith("matplotlib ")
     assert "training uses neither" in out
     assert rows["CPU"].endswith("available to this process")
+
+
+def test_info_without_an_extra():
+    assert info.versions_of(["rich", "no-such-package"]).endswith(", no-such-package not installed")
 
 
 def test_info_tells_which_kernels_are_compiled(capsys):

@@ -7,7 +7,7 @@ ten times a second at most, and comes only after a moment.
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnn.callbacks import Callback
 
@@ -156,7 +156,7 @@ class ProgressBar(Callback):
 
     def _draw(self, epochs_done: float) -> None:
         elapsed = time.perf_counter() - self._train_started
-        state = {
+        state: dict[str, Any] = {
             "completed": epochs_done,
             "epoch": min(int(epochs_done) + 1, self.epochs),
             "left": format_left(elapsed * (self.epochs - epochs_done) / epochs_done) if epochs_done > 0 else "",

@@ -3,15 +3,28 @@
 import argparse
 import importlib.metadata
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 
-PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "threadpoolctl", "rich", "safetensors")
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "threadpoolctl", "rich")
+EXTRA_PACKAGES = ("matplotlib", "safetensors", "onnx")
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = commands.add_parser("info", help="versions, CPU, BLAS, threads, and whether kernels are compiled")
     parser.set_defaults(run=run)
+
+
+def versions_of(packages: Iterable[str]) -> str:
+    """Return "numpy 2.4.6, onnx not installed"."""
+    found = []
+    for name in packages:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} not installed")
+    return ", ".join(found)
 
 
 def cpu_name() -> str:
@@ -71,12 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
     from fastnn.kernels.jit import CACHE_FOLDER, STAMP
 
     kernels = ", ".join(f"{name} ({', '.join(dtypes)})" for name, dtypes in cached_kernels().items() if dtypes)
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     blas = blas_libraries()
     rows = [
         ("fastnn", f"{fastnn.__version__} in {Path(fastnn.__file__).parent}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
-        ("packages", versions),
+        ("packages", versions_of(PACKAGES)),
+        ("extras", versions_of(EXTRA_PACKAGES)),
         ("CPU", f"{cpu_name()}, {available_cpus()} available to this process"),
         ("NumPy's BLAS", blas.get("numpy", "not found")),
         ("SciPy's BLAS", blas.get("scipy", "not found")),
