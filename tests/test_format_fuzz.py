@@ -1,5 +1,6 @@
 """Hostile files: thousands of damaged ones, each a FileFormatError or a sound network; no crash, no hang, no memory."""
 
+import contextlib
 import json
 import os
 import time
@@ -25,6 +26,16 @@ FUZZ = settings(
 def valid(tmp_path_factory):
     path = tmp_path_factory.mktemp("valid") / "file"
     fastnn.Network(LAYERS, seed=1).save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("valid") / "file"
+    trainer = fastnn.Trainer(fastnn.Network(LAYERS, seed=1), loss="categorical_crossentropy", metrics=["accuracy"])
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    trainer.fit(X, (X[:, 0] > 0).astype(int), epochs=2, callbacks=[fastnn.callbacks.EarlyStopping(monitor="loss")])
+    trainer.save(path)
     return path.read_bytes()
 
 
@@ -153,6 +164,46 @@ def test_json_replaced_removed_and_added(tmp_path, valid, data):
             other, other_key = data.draw(st.sampled_from(spots))
             holder[key] = json.loads(json.dumps(other[other_key]))
     load(tmp_path / "file", join(header, document, arrays))
+
+
+@FUZZ
+@given(data=st.data())
+def test_checkpoints_replaced_removed_and_added(tmp_path, checkpoint, data):
+    header, document, arrays = split(checkpoint)
+    spots = list(places(document["trainer"]))
+    for _ in range(data.draw(st.integers(1, 2))):
+        holder, key = data.draw(st.sampled_from(spots))
+        if data.draw(st.booleans()) or not (isinstance(holder, dict) and key in holder):
+            with contextlib.suppress(IndexError):
+                holder[key] = data.draw(VALUES)
+        else:
+            del holder[key]
+    path = tmp_path / "file"
+    path.write_bytes(join(header, document, arrays))
+    with contextlib.suppress(FileFormatError):
+        trainer = fastnn.Trainer.load(path)
+        assert np.isfinite(trainer.moments).all()
+
+
+def test_an_array_is_not_read_twice(tmp_path, checkpoint):
+    header, document, arrays = split(checkpoint)
+    again = {"name": "x", "state": {"x": {"array": "trainer/state/moments"}}}
+    document["trainer"]["state"]["callbacks"] = [again] * 1000
+    (tmp_path / "file").write_bytes(join(header, document, arrays))
+    with pytest.raises(FileFormatError, match="or the second to one"):
+        fastnn.Trainer.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_moments_that_are_not_finite(tmp_path, checkpoint, value):
+    (tmp_path / "file").write_bytes(checkpoint)
+    with container.reading(tmp_path / "file") as file:
+        at = file.tensors["trainer/state/moments"].begin
+    content = bytearray(checkpoint)
+    content[at : at + 4] = np.float32(value).tobytes()
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(FileFormatError, match="'trainer/state/moments' holds NaN or infinity"):
+        fastnn.Trainer.load(tmp_path / "file")
 
 
 HUGE = [2**20, 2**31, 2**31 - 1, 2**32, 2**40, 2**62, 2**63 - 1, 2**63, 2**64, 10**18, 10**400]

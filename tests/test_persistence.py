@@ -141,6 +141,89 @@ def test_missing_files_and_folders_are_ordinary_errors(tmp_path):
         fastnn.Network.load(None)
 
 
+# --- checkpoints ----------------------------------------------------------------------------------------------------
+
+X = np.random.default_rng(0).normal(size=(70, 3))
+Y = np.sin(X[:, :1])
+
+
+def make_trainer(optimizer="adam", dtype="float32", loss="mse"):
+    network = fastnn.Network.mlp(3, [8], 1, dropout=0.2, dtype=dtype, seed=0)
+    return fastnn.Trainer(network, loss=loss, optimizer=optimizer, metrics=["mae", "r2"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", ["adam", fastnn.SGD(0.05), fastnn.SGD(0.05, momentum=0.9)], ids=str)
+def test_a_checkpoint_goes_on_as_if_nothing_had_been(tmp_path, optimizer, dtype):
+    uncut, first = (make_trainer(optimizer, dtype, fastnn.losses.Huber(0.5)) for _ in range(2))
+    uncut.fit(X, Y, epochs=5, validation_split=0.2)
+    first.fit(X, Y, epochs=3, validation_split=0.2)
+    first.save(tmp_path / "file")
+    second = fastnn.Trainer.load(tmp_path / "file")
+    assert (second.loss, second.optimizer, second.metrics) == (first.loss, first.optimizer, first.metrics)
+    assert second.history == first.history
+    second.fit(X, Y, epochs=2, validation_split=0.2)
+    assert second.network.parameters.tobytes() == uncut.network.parameters.tobytes()
+    assert second.history.history == uncut.history.history
+
+
+def test_a_checkpoint_before_any_training_and_with_nan_in_the_history(tmp_path):
+    trainer = make_trainer()
+    trainer.save(tmp_path / "file")
+    trainer = fastnn.Trainer.load(tmp_path / "file")
+    assert trainer.history == fastnn.History()
+    trainer.fit(X, Y, epochs=1)
+    trainer.fit(X, Y, epochs=1, validation_split=0.2)
+    assert np.isnan(trainer.history.history["val_loss"][0])
+    trainer.save(tmp_path / "file")
+    loaded = fastnn.Trainer.load(tmp_path / "file")
+    np.testing.assert_equal(loaded.history.history, trainer.history.history)
+
+
+def test_the_state_of_callbacks_is_in_a_checkpoint(tmp_path):
+    def stopping():
+        return fastnn.callbacks.EarlyStopping(monitor="loss", patience=3, min_delta=1e9, restore_best_weights=True)
+
+    uncut, first = make_trainer(), make_trainer()
+    uncut.fit(X, Y, epochs=9, callbacks=[stopping()])
+    save = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: first.save(tmp_path / f"{epoch}"))
+    first.fit(X, Y, epochs=9, callbacks=[stopping(), save])
+    second = fastnn.Trainer.load(tmp_path / "1")
+    second.fit(X, Y, epochs=9, callbacks=[stopping()])
+    assert second.history.epoch == uncut.history.epoch == [0, 1, 2, 3]
+    assert second.network.parameters.tobytes() == uncut.network.parameters.tobytes()
+
+
+def test_a_network_comes_out_of_a_checkpoint_and_a_trainer_not_out_of_a_network(tmp_path):
+    trainer = make_trainer()
+    trainer.save(tmp_path / "file")
+    network = fastnn.Network.load(tmp_path / "file")
+    assert network.parameters.tobytes() == trainer.network.parameters.tobytes()
+    network.save(tmp_path / "file")
+    with pytest.raises(fastnn.FileFormatError, match="it holds no trainer but a 'network'"):
+        fastnn.Trainer.load(tmp_path / "file")
+
+
+def test_what_a_callback_may_not_save_is_an_error(tmp_path):
+    class Bad(fastnn.Callback):
+        def __init__(self, state):
+            self.state = state
+
+        def state_dict(self):
+            return self.state
+
+    cases = [
+        ({"x": np.array(["text"])}, "must have a dtype of .*got <U4"), ({"array": 1}, "the name 'array'"),
+        ({"x": np.nan}, "not JSON compliant"),
+    ]  # fmt: skip
+    for state, message in cases:
+        trainer = make_trainer()
+        trainer.fit(X, Y, epochs=1, callbacks=[Bad(state)])
+        with pytest.raises(ValueError, match=message):
+            trainer.save(tmp_path / "file")
+        assert names_in(tmp_path) == []
+
+
 # --- atomicity ------------------------------------------------------------------------------------------------------
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and POSIX permissions")
@@ -291,3 +374,19 @@ EXPECTED = [
     [0.6183470143726111, 0.38165298562738886],
     [0.541734408880835, 0.458265591119165],
 ]
+
+
+def test_a_checkpoint_of_format_1_loads():
+    """Written by fastnn 0.1.0 after three epochs of the data below; never written again."""
+    trainer = fastnn.Trainer.load(DATA / "trainer-format-1.safetensors")
+    assert trainer.loss == fastnn.losses.Huber(0.5)
+    assert trainer.optimizer == fastnn.Adam(0.01)
+    assert trainer.metrics == ("mae",)
+    assert (trainer.epochs_done, trainer.step, trainer.seed) == (3, 6, 7)
+    assert trainer.history.history["loss"] == pytest.approx(LOSSES, rel=1e-15)
+    assert trainer.evaluate([[0.5, -0.5]], [[1.0]])["mae"] == pytest.approx(MAE, rel=1e-6)
+    assert trainer.fit([[0.5, -0.5]] * 20, [[1.0]] * 20, batch_size=10, epochs=1).epoch == [0, 1, 2, 3]
+
+
+LOSSES = [0.4210869859757521, 0.3556304024364197, 0.2910018786589035]
+MAE = 0.7361831293583647

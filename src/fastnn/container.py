@@ -120,6 +120,9 @@ def _encode(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tu
     # Wide items first: then every array is aligned to its item size.
     for name, array in sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize):
         dtype = array.dtype.newbyteorder("<")
+        if dtype not in _NAMES:
+            known = ", ".join(str(known.newbyteorder("=")) for known in _NAMES)
+            raise ValueError(f"an array must have a dtype of {known} to be saved, got {array.dtype} for {name!r}")
         chunk = np.ascontiguousarray(array, dtype)
         begin, end = end, end + chunk.nbytes
         header[name] = {"dtype": _NAMES[dtype], "shape": list(array.shape), "data_offsets": [begin, end]}

@@ -7,18 +7,22 @@ the file holds. `fastnn.container` is the layer below, docs/format.md the descri
 
 import math
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import container
+from fastnn import container, losses, optimizers
 from fastnn.container import FileFormatError, SavedFile, printable, shown
 from fastnn.layers import Layer, check_layers, from_config
+from fastnn.metrics import check_metrics
 from fastnn.plan import Plan, make_plan
 
 if TYPE_CHECKING:
     from fastnn.network import Network
+    from fastnn.trainer import Trainer
 
+ARRAY = "array"  # {"array": name} in a document stands for an array of the file
 MAX_LAYERS = 10_000
 # Limits on one layer's configuration: far above any real one, and low enough that no number in it can overflow.
 _MAX_INTEGER = 2**31
@@ -120,6 +124,80 @@ def _is_modest(value: Any, depth: int) -> bool:
     return value is None or isinstance(value, bool) or abs(value) <= _MAX_INTEGER
 
 
+# --- trainers -------------------------------------------------------------------------------------------------------
+
+
+def save_trainer(trainer: "Trainer", path: str | os.PathLike) -> None:
+    """Write a trainer and its network to a file, whole or not at all."""
+    part, arrays = network_part(trainer.network)
+    state = trainer.state_dict()
+    if not np.isfinite(state["moments"]).all():
+        raise ValueError("the optimizer's moments must be finite to be saved, got NaN or infinity")
+    own = {"loss": trainer.loss.config, "metrics": list(trainer.metrics), "state": state}
+    document = {"kind": "trainer", "network": part, "trainer": pack(own, "trainer", arrays)}
+    container.write(path, document, arrays)
+
+
+def load_trainer(cls: "type[Trainer]", network_class: "type[Network]", path: str | os.PathLike) -> "Trainer":
+    """Return the trainer in a file, which continues where it was saved."""
+    with container.reading(path) as file:
+        if "trainer" not in file.document:
+            raise file.error(f"it holds no trainer but a {shown(file.document.get('kind'))}")
+        network = read_network(network_class, file)
+        part = member(file, file.document, "trainer", dict)
+        state = member(file, part, "state", dict)
+        loss = _from_config(file, "trainer.loss", losses.get, part.get("loss"))
+        optimizer = _from_config(file, "trainer.optimizer", optimizers.get, state.get("optimizer"))
+        metrics = _from_config(file, "trainer.metrics", check_metrics, part.get("metrics"))
+        # Before memory is taken for the moments:
+        file.expect("trainer/state/moments", network.dtype, (optimizer.slots, network.n_parameters))
+        if state.get("moments") != {ARRAY: "trainer/state/moments"}:
+            raise file.error(f"trainer.state.moments must refer to an array, got {shown(state.get('moments'))}")
+        state = unpack(file, state)
+        if not np.isfinite(state["moments"]).all():
+            raise file.error("the array 'trainer/state/moments' holds NaN or infinity")
+        _check_history(file, state.get("history"))
+        _check_callbacks(file, state.get("callbacks"))
+        trainer = cls(network, loss=loss, optimizer=optimizer, metrics=metrics)
+        try:
+            trainer.load_state_dict(state)
+        except (TypeError, ValueError, KeyError) as error:
+            raise file.error(f"trainer.state: {printable(str(error))}") from None
+        return trainer
+
+
+def _from_config(file: SavedFile, name: str, get: Callable[[Any], Any], config: Any) -> Any:
+    if config is None or not _is_modest(config, _MAX_DEPTH):
+        raise file.error(f"{name} is not a configuration: {shown(config)}")
+    try:
+        return get(config)
+    except (TypeError, ValueError) as error:
+        raise file.error(f"{name}: {printable(str(error))}") from None
+
+
+def _check_history(file: SavedFile, history: Any) -> None:
+    if not isinstance(history, dict) or not isinstance(history.get("columns"), dict):
+        raise file.error(f"trainer.state.history must hold columns, got {shown(history)}")
+    columns = [history.get(name) for name in ("epoch", "seconds", "learning_rate")] + list(history["columns"].values())
+    shapes = {column.shape if isinstance(column, np.ndarray) else () for column in columns}
+    if any(len(shape) != 1 for shape in shapes):
+        raise file.error("trainer.state.history must hold arrays of one dimension")
+    if len(shapes) > 1:
+        raise file.error("trainer.state.history must hold columns of one length")
+    reason = history.get("stop_reason")
+    if reason is not None and not isinstance(reason, str):
+        raise file.error(f"trainer.state.history.stop_reason must be null or a text, got {shown(reason)}")
+
+
+def _check_callbacks(file: SavedFile, callbacks: Any) -> None:
+    is_sound = isinstance(callbacks, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("state"), dict)
+        for entry in callbacks
+    )  # fmt: skip
+    if not is_sound:
+        raise file.error(f"trainer.state.callbacks must be a list of names and states, got {shown(callbacks)}")
+
+
 # --- parts of documents ---------------------------------------------------------------------------------------------
 
 
@@ -133,4 +211,50 @@ def member(file: SavedFile, part: dict[str, Any], name: str, kind: type) -> Any:
     return value
 
 
-__all__ = ["FileFormatError", "load_network", "member", "network_part", "read_network", "save_network"]
+def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Return nested dicts and lists with every array replaced by a reference, and put the arrays into `arrays`.
+
+    Parameters
+    ----------
+    value : dict, list, JSON scalar or ndarray
+        What to save. Dicts must not have the key "array", which marks references.
+    name : str
+        Where it stands; an array is called by the keys that lead to it, joined by "/".
+    arrays : dict
+        Gets the arrays.
+    """
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {ARRAY: name}
+    if isinstance(value, dict):
+        if ARRAY in value:
+            raise ValueError(f"what is saved must not use the name {ARRAY!r}, which {name!r} does")
+        return {key: pack(item, f"{name}/{key}", arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [pack(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
+    return value
+
+
+def unpack(file: SavedFile, value: Any, *, finite: bool = False) -> Any:
+    """Return what `pack` was given, with the arrays read from the file, each at most once."""
+    return _unpack(file, value, set(file.tensors), finite)
+
+
+def _unpack(file: SavedFile, value: Any, left: set[str], finite: bool) -> Any:
+    if isinstance(value, dict):
+        if ARRAY in value:
+            name = value[ARRAY]
+            if len(value) != 1 or not isinstance(name, str) or name not in left:
+                raise file.error(f"not a reference to an array of this file, or the second to one: {shown(value)}")
+            left.remove(name)
+            return file.read(name, finite=finite)
+        return {key: _unpack(file, item, left, finite) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unpack(file, item, left, finite) for item in value]
+    return value
+
+
+__all__ = [
+    "FileFormatError", "load_network", "load_trainer", "member", "network_part", "pack", "read_network",
+    "save_network", "save_trainer", "unpack",
+]  # fmt: skip

@@ -1,5 +1,6 @@
 """The trainer: what a user calls to fit a network and to evaluate it. The epoch loop itself is in `loop`."""
 
+import os
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from fastnn.loop import FitOptions, TrainingLoop, check_callbacks
 from fastnn.losses import LossFunction
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer
+from fastnn.persistence import load_trainer, save_trainer
 from fastnn.progress import ProgressBar
 from fastnn.state import CallbackStates, get_state, set_state
 from fastnn.team import Team
@@ -313,3 +315,69 @@ class Trainer:
             If it does not belong to such a trainer; nothing is changed then.
         """
         set_state(self, state)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a checkpoint: the network, loss, optimizer, metrics, history, and all that `state_dict` holds.
+
+        The file is written whole or not at all, and `Network.load` reads its network alone.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write; an existing file is replaced.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or a moment is NaN or infinite; nothing is written then.
+        OSError
+            If the file cannot be written; an existing file stays as it was.
+
+        See Also
+        --------
+        Trainer.load
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn, pathlib, tempfile
+        >>> X = np.linspace(-1, 1, 64)[:, None]
+        >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [8], 1, seed=0), loss="mse")
+        >>> history = trainer.fit(X, X**2, epochs=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "checkpoint.safetensors")
+        ...     trainer.save(path)
+        ...     later = fastnn.Trainer.load(path)
+        >>> later.fit(X, X**2, epochs=2).epoch
+        [0, 1, 2, 3]
+        """
+        save_trainer(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Trainer":
+        """Return the trainer that a file holds; its next fit goes on where it was saved, bit for bit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file written by `save`.
+
+        Returns
+        -------
+        Trainer
+            With a network of its own, `trainer.network`.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, of another kind, or of a later version of fastnn.
+        OSError
+            If it cannot be opened.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.Trainer.load("missing.safetensors")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
+        """
+        return load_trainer(cls, Network, path)
