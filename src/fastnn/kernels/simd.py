@@ -9,11 +9,13 @@ Jobs
 - the type, its arithmetic, comparison and bit operators (scalars are broadcast)
 - `load`, `store` and their masked forms, `load_at` (converting, from an address)
 - `fma`, `select`, `minimum`, `maximum`, `sqrt`, `round_even`, `total` (horizontal sum), `lanes`, `iota`
+- `flush_denormals`, `restore_denormals`: the processor's mode for numbers too small to be normal
 - `transpose_block`: a square of lanes x lanes elements, in registers
 """
 
 import operator
 
+import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -568,10 +570,54 @@ def emit_prefetch(builder, pointer):
     builder.call(function, [pointer, read, keep, data])
 
 
+# x86's MXCSR: flush-to-zero for results, denormals-are-zero for operands.
+_FLUSH_BITS = 0x8040
+_HAS_MXCSR = llvm.get_process_triple().split("-")[0] in ("x86_64", "i386", "i686")
+
+
+def _emit_mxcsr(builder, instruction, slot):
+    function_type = ir.FunctionType(ir.VoidType(), [slot.type])
+    builder.call(cgutils.get_or_insert_function(builder.module, function_type, f"llvm.x86.sse.{instruction}"), [slot])
+
+
+@intrinsic
+def flush_denormals(typingctx):
+    """Treat denormal numbers as 0 on this thread from here on; returns the mode before, for `restore_denormals`.
+
+    Arithmetic on denormals is up to a hundred times slower, and products of small gradients, decaying moments and the
+    outputs of a saturated softmax are full of them. Other machines than x86 keep their mode.
+    """
+
+    def codegen(context, builder, sig, args):
+        if not _HAS_MXCSR:
+            return ir.Constant(_INT32, 0)
+        slot = cgutils.alloca_once(builder, _INT32)
+        byte_slot = builder.bitcast(slot, ir.IntType(8).as_pointer())
+        _emit_mxcsr(builder, "stmxcsr", byte_slot)
+        before = builder.load(slot)
+        builder.store(builder.or_(before, ir.Constant(_INT32, _FLUSH_BITS)), slot)
+        _emit_mxcsr(builder, "ldmxcsr", byte_slot)
+        return before
+
+    return signature(types.int32), codegen
+
+
+@intrinsic
+def restore_denormals(typingctx, mode):
+    """Put the mode back that `flush_denormals` returned."""
+
+    def codegen(context, builder, sig, args):
+        if _HAS_MXCSR:
+            slot = cgutils.alloca_once(builder, _INT32)
+            builder.store(args[0], slot)
+            _emit_mxcsr(builder, "ldmxcsr", builder.bitcast(slot, ir.IntType(8).as_pointer()))
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int32), codegen
+
+
 def vector_registers() -> int:
     """Return how many 64-byte values the host's vector registers hold at once: 32 (AVX-512), 16 or 8."""
-    import llvmlite.binding as llvm
-
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
         return 32

@@ -22,7 +22,7 @@ from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.optimizers import update
 from fastnn.kernels.penalties import add_penalties
 from fastnn.kernels.schedules import rate_at
-from fastnn.kernels.simd import lanes, load, store
+from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
 from fastnn.kernels.tables import Loss, Mode, Source, Sum
 from fastnn.kernels.team import wait_for_all
 
@@ -122,6 +122,15 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
     sums : (n_threads, N_SUMS) float64, the running sums of each thread
     shared : (team.SHARED_SIZE,) int64, the team's barrier
     """
+    mode = flush_denormals()
+    _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces, sample_weight,
+               sums, shared)  # fmt: skip
+    restore_denormals(mode)
+
+
+@inner
+def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces,
+               sample_weight, sums, shared):  # fmt: skip
     job = jobs[thread]
     n_threads = job.n_threads
     stride = job.parameter_stride
@@ -182,6 +191,7 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
 def predict(job_array, ops, parameters, buffer, order, x_address, x_row_stride, x_column_stride, x_source, n,
             out_address, out_row_stride, out_column_stride, is_double):  # fmt: skip
     """Write the network's outputs for n consecutive rows; `order` is empty."""
+    mode = flush_denormals()
     job = job_array[0]
     scale = job.capacity * PANEL
     step = job.capacity * PANEL
@@ -192,3 +202,4 @@ def predict(job_array, ops, parameters, buffer, order, x_address, x_row_stride, 
         forward(job, ops, ops.size, parameters, buffer, count, 0, False, False)
         scatter(buffer, job.output * scale, count, job.n_outputs, out_address + first * out_row_stride, out_row_stride,
                 out_column_stride, is_double)  # fmt: skip
+    restore_denormals(mode)
