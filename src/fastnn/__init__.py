@@ -3,14 +3,15 @@
 from importlib import import_module
 from typing import Any
 
-from fastnn import activations, callbacks, losses, optimizers, regularizers
+from fastnn import activations, callbacks, constraints, losses, optimizers, regularizers, schedules
 from fastnn.callbacks import Callback
+from fastnn.constraints import MaxNorm
 from fastnn.container import FileFormatError
 from fastnn.history import History
 from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.many import fit_many
 from fastnn.network import Network
-from fastnn.optimizers import SGD, Adam
+from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.regularizers import L1, L1L2, L2
 from fastnn.trainer import Trainer
 
@@ -25,21 +26,31 @@ __all__ = [
     "L2",
     "SGD",
     "Activation",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
     "Callback",
     "Dense",
     "Dropout",
     "FileFormatError",
     "History",
     "Input",
+    "Lion",
+    "MaxNorm",
+    "Nadam",
     "Network",
+    "RMSprop",
     "Trainer",
     "activations",
     "callbacks",
+    "constraints",
     "fit_many",
     "losses",
     "optimizers",
     "regularizers",
+    "schedules",
 ]
 
 

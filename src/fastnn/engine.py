@@ -113,6 +113,7 @@ class Workspace:
         self.set(
             n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
             parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, has_penalties=plan.has_penalties,
+            has_constraints=plan.has_constraints,
             **plan.regions,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from fastnn import activations, initializers, regularizers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn.activations import ActivationFunction
 from fastnn.kernels import tables
 from fastnn.plan import PlanBuilder
@@ -73,6 +73,8 @@ class Dense(Layer):
         Biases start at zero.
     kernel_regularizer, bias_regularizer : L1L2, float or None, default None
         Penalty on W, on b: `fastnn.L1(l1)`, `fastnn.L2(l2)`, `fastnn.L1L2(l1, l2)`; a number means L2.
+    kernel_constraint : MaxNorm or None, default None
+        `fastnn.MaxNorm(max_value)`: a limit of the norm of each column of W, kept after every update.
 
     Raises
     ------
@@ -94,6 +96,7 @@ class Dense(Layer):
     _: KW_ONLY
     kernel_regularizer: Any = None
     bias_regularizer: Any = None
+    kernel_constraint: Any = None
 
     def __post_init__(self):
         object.__setattr__(self, "units", check_integer("units", self.units, 1))
@@ -102,13 +105,18 @@ class Dense(Layer):
         check_choice("kernel_initializer", self.kernel_initializer, initializers.NAMES)
         for name in ("kernel_regularizer", "bias_regularizer"):
             object.__setattr__(self, name, regularizers.get(name, getattr(self, name)))
+        constraint = constraints.get("kernel_constraint", self.kernel_constraint)
+        object.__setattr__(self, "kernel_constraint", constraint)
 
     def build(self, plan: PlanBuilder) -> None:
         fan_in = plan.units
         name = self.kernel_initializer
         if name == "auto":
             name = initializers.suited_to(self.activation.name)
-        weights = plan.add_variable("kernel", (fan_in, self.units), name, regularizer=self.kernel_regularizer)
+        weights = plan.add_variable(
+            "kernel", (fan_in, self.units), name,
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
         bias = -1
         if self.use_bias:
             bias = plan.add_variable("bias", (self.units,), "zeros", regularizer=self.bias_regularizer)

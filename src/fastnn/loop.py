@@ -15,6 +15,7 @@ from fastnn.engine import Rows, Workspace
 from fastnn.evaluation import Evaluation, logs_from_sums
 from fastnn.kernels import tables
 from fastnn.kernels.random import shuffle as fill_permutation
+from fastnn.schedules import Schedule
 from fastnn.team import Team
 
 if TYPE_CHECKING:
@@ -48,21 +49,27 @@ def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback
 class _Snapshot:
     """Parameters and the number of updates that made them.
 
-    Moments are not kept, to save memory: where training returns to a snapshot they start over from zero.
+    Moments are not kept, to save memory: where training returns to a snapshot they start over from zero, but for an
+    average of the parameters.
     """
 
     def __init__(self, trainer: "Trainer"):
         self._parameters = trainer.network.parameter_buffer.copy()
-        self._step = trainer.step
+        self._average = trainer.average.copy()
+        self.take(trainer)
 
     def take(self, trainer: "Trainer") -> None:
         np.copyto(self._parameters, trainer.network.parameter_buffer)
+        np.copyto(self._average, trainer.average)
         self._step = trainer.step
+        self._holds_average = trainer.holds_average
 
     def restore(self, trainer: "Trainer") -> None:
         np.copyto(trainer.network.parameter_buffer, self._parameters)
         trainer.moments.fill(0.0)
+        np.copyto(trainer.average, self._average)
         trainer.step = self._step
+        trainer.holds_average = self._holds_average
 
 
 class TrainingLoop:
@@ -110,21 +117,18 @@ class TrainingLoop:
         self._workspace = self._make_workspace(team)
         jobs = self._workspace.jobs
         # Views of what changes with every call: setting a field by name costs more than a small kernel call.
-        self._position, self._step, self._rate = jobs["position"], jobs["step"], jobs["learning_rate"]
-        self._failed = jobs["failed"]
+        self._position, self._step, self._failed = jobs["position"], jobs["step"], jobs["failed"]
+        self._schedule: Schedule | None = None  # what the jobs' learning rate follows
         self._step.fill(trainer.step)
 
     def _make_workspace(self, team: Team) -> Workspace:
         trainer, network = self._trainer, self._trainer.network
         workspace = Workspace(network.plan, network.dtype, n_rows=self._batch_size, team=team)
         workspace.set_data(self._data.x, self._data.y)
-        hyperparameters = np.zeros(tables.N_HYPERPARAMETERS)
-        values = trainer.optimizer.hyperparameters
-        hyperparameters[: len(values)] = values
         workspace.set(
             mode=tables.Mode.TRAIN, n_rows=self._data.n_rows, batch_size=self._batch_size, seed=trainer.seed,
-            wants_metrics=bool(trainer.metrics), optimizer=trainer.optimizer.code, hyperparameters=hyperparameters,
-            **trainer.loss.job_fields(network.plan.output_activation),
+            wants_metrics=bool(trainer.metrics), **trainer.loss.job_fields(network.plan.output_activation),
+            **trainer.optimizer.job_fields,
         )  # fmt: skip
         return workspace
 
@@ -152,6 +156,7 @@ class TrainingLoop:
             # An interrupt may have come between a kernel's return and what follows it.
             trainer.step = int(self._step[0])
             trainer.history.drop_unfinished()
+            trainer.hold_average(True)
             with ExitStack() as endings:  # runs all of them, whichever raises
                 endings.callback(trainer.callback_states.end)
                 for callback in reversed(begun):
@@ -178,6 +183,7 @@ class TrainingLoop:
                 hook(epoch)
             if trainer.stop_training:
                 return
+            trainer.hold_average(False)
             self._latest, self._earlier = self._earlier, self._latest
             self._latest.take(trainer)
             if self._options.shuffle:
@@ -188,6 +194,7 @@ class TrainingLoop:
             if self._failed[0] or not parameters.is_finite():
                 self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
                 return
+            trainer.hold_average(True)
             logs = logs_from_sums(self._workspace.totals(), trainer.network, trainer.metrics, self._data)
             if self._validation is not None:
                 logs.update(self._validation.run("val_"))
@@ -251,7 +258,9 @@ class TrainingLoop:
     def _call_kernel(self, n_steps: int) -> int:
         """Do up to `n_steps` steps of the epoch; return how many were done."""
         trainer = self._trainer
-        self._rate.fill(trainer.learning_rate)
+        if trainer.schedule is not self._schedule:
+            self._schedule = trainer.schedule
+            self._workspace.set(**self._schedule.job_fields)
         self._workspace.run(
             n_steps, trainer.network.parameter_buffer, trainer.moments, self._order, self._data.weights
         )  # fmt: skip
@@ -266,6 +275,7 @@ class TrainingLoop:
         was_first_batch = self._position[0] == 0
         (self._earlier if was_first_batch else self._latest).restore(trainer)
         self._step.fill(trainer.step)
+        trainer.hold_average(True)
         if not any([hook(epoch, message) for hook in self._listeners("on_divergence")]):
             raise FloatingPointError(
                 f"{message}; the network keeps the parameters of its last good epoch. "

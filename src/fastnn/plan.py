@@ -14,6 +14,7 @@ from fastnn.kernels import tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastnn.constraints import MaxNorm
     from fastnn.layers import Layer
     from fastnn.regularizers import L1L2
 
@@ -31,6 +32,7 @@ class Variable:
     initializer: str
     l1: float = 0.0
     l2: float = 0.0
+    max_norm: float = 0.0
 
     @property
     def size(self) -> int:
@@ -55,6 +57,11 @@ class Plan:
     def has_penalties(self) -> bool:
         """Whether any tensor has an L1 or L2 penalty."""
         return any(variable.l1 or variable.l2 for variable in self.variables)
+
+    @property
+    def has_constraints(self) -> bool:
+        """Whether any kernel has a largest norm."""
+        return any(variable.max_norm for variable in self.variables)
 
     @property
     def output_activation(self) -> tables.Activation:
@@ -96,11 +103,18 @@ class PlanBuilder:
         self._output_is_needed = True  # features stay: the first layer's weight gradient reads them
 
     def add_variable(
-        self, name: str, shape: tuple[int, ...], initializer: str, *, regularizer: "L1L2 | None" = None
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: str,
+        *,
+        regularizer: "L1L2 | None" = None,
+        constraint: "MaxNorm | None" = None,
     ) -> int:
         """Reserve a tensor in the parameter vector and return its offset."""
         l1, l2 = (regularizer.l1, regularizer.l2) if regularizer else (0.0, 0.0)
-        variable = Variable(self.layer, name, shape, self._n_parameters, initializer, l1, l2)
+        max_norm = constraint.max_value if constraint else 0.0
+        variable = Variable(self.layer, name, shape, self._n_parameters, initializer, l1, l2, max_norm)
         self._variables.append(variable)
         self._n_parameters += variable.size
         return variable.offset
@@ -193,7 +207,7 @@ class PlanBuilder:
             row["size"] = variable.size
             row["units"] = variable.shape[-1]
             row["is_kernel"] = variable.name == "kernel"
-            row["l1"], row["l2"] = variable.l1, variable.l2
+            row["l1"], row["l2"], row["max_norm"] = variable.l1, variable.l2, variable.max_norm
         return Plan(
             ops, tuple(self._variables), variable_table, self.n_inputs, self.units, self._n_parameters,
             tuple(units_after), regions, self._n_units,

@@ -59,7 +59,7 @@ def get_state(trainer: "Trainer") -> dict[str, Any]:
     return {
         "optimizer": trainer.optimizer.config,
         "moments": _moments(trainer).copy(),
-        "learning_rate": float(trainer.learning_rate),
+        "learning_rate": trainer.rate_that_was_set,
         "step": trainer.step,
         "epochs_done": trainer.epochs_done,
         "seed": trainer.seed,
@@ -87,13 +87,17 @@ def set_state(trainer: "Trainer", state: dict[str, Any]) -> None:
     target, moments = _moments(trainer), np.asarray(state["moments"])
     if moments.shape != target.shape:
         raise ValueError(f"state['moments'] must have shape {target.shape} for this network, got {moments.shape}")
-    rate = check_real("state['learning_rate']", state["learning_rate"], 0.0)
+    rate = state["learning_rate"]  # None: the optimizer's own
+    if rate is not None:
+        check_real("state['learning_rate']", rate, 0.0)
     step, epochs_done, seed = (
         check_integer(f"state[{name!r}]", state[name], 0, 2**63 - 1) for name in ("step", "epochs_done", "seed")
     )
     history = _history(state["history"])
     target[...] = moments
     trainer.learning_rate, trainer.step, trainer.epochs_done = rate, step, epochs_done
+    # Outside fit a network holds the average, if there is one.
+    trainer.holds_average = trainer.optimizer.use_ema and step > 0
     trainer.set_seed(seed)
     trainer.history = history
     trainer.callback_states.load(state["callbacks"])

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from fastnn import losses, optimizers
 from fastnn import metrics as metric_functions
 from fastnn.callbacks import Callback
@@ -19,6 +21,7 @@ from fastnn.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.persistence import load_trainer, save_trainer
 from fastnn.progress import ProgressBar
+from fastnn.schedules import Constant, Schedule
 from fastnn.state import CallbackStates, get_state, set_state
 from fastnn.team import Team
 from fastnn.validation import check_bool, check_integer, check_real
@@ -43,7 +46,8 @@ class Trainer:
     history : History
         Curves over all calls of `fit`.
     learning_rate : float
-        The current one; callbacks may change it.
+        That of the next step. A number that is set stands in for the optimizer's rate or schedule from the next kernel
+        call on (at the latest, the next epoch) until it is set again; None gives the optimizer's own back.
     step, epochs_done : int
         Updates and epochs since the trainer was made.
     log_names : tuple of str
@@ -86,14 +90,52 @@ class Trainer:
         self.metrics = metric_functions.check_metrics(metrics)
         self.history = History()
         self.stop_training = False
-        self.learning_rate = self.optimizer.learning_rate
+        rate = self.optimizer.learning_rate
+        self._optimizer_schedule = rate if isinstance(rate, Schedule) else Constant(rate)
+        self._set_schedule: Constant | None = None  # a rate that was set
         self.step = 0
+        self.holds_average = False
         self.epochs_done = 0
         self.moments = aligned_zeros(self.optimizer.slots * network.parameter_buffer.size, network.dtype)
         self.steps_a_call = 1  # how many fit the time of a kernel call; found while training
         self.log_names: tuple[str, ...] = ()
         self.callback_states = CallbackStates()
         self._seed: int | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        return self.schedule(self.step)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | None) -> None:
+        self._set_schedule = None if value is None else Constant(value)
+
+    @property
+    def rate_that_was_set(self) -> float | None:
+        """The number that stands in for the optimizer's rate or schedule; None if none does."""
+        return None if self._set_schedule is None else self._set_schedule.learning_rate
+
+    @property
+    def schedule(self) -> Schedule:
+        """What the learning rate follows: a number that was set, or the optimizer's."""
+        return self._set_schedule or self._optimizer_schedule
+
+    @property
+    def average(self) -> np.ndarray:
+        """With `use_ema` the last slot of the moments; empty without."""
+        size = self.network.parameter_buffer.size if self.optimizer.use_ema else 0
+        return self.moments[self.moments.size - size :]
+
+    def hold_average(self, wanted: bool) -> None:
+        """With `use_ema`, have the network hold the average of its parameters, or the parameters that are trained.
+
+        The other of the two lies in the last slot of the moments meanwhile. `fit` ends with the average in place.
+        """
+        if not self.optimizer.use_ema or self.step == 0 or wanted == self.holds_average:
+            return
+        held, kept = self.network.parameter_buffer, self.average
+        held[:], kept[:] = kept.copy(), held.copy()
+        self.holds_average = wanted
 
     @property
     def seed(self) -> int:

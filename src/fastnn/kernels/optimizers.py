@@ -1,7 +1,7 @@
 """Optimizer updates: one pass over the flat vectors of parameters, gradient and moments.
 
 Every vector is as long as whole cache lines, so that no tail is needed; a thread updates the range [first, last).
-`moments` holds the optimizer's slots one after the other, each of `stride` elements.
+`moments` holds the optimizer's slots one after the other, each of `stride` elements; all start at 0.
 
 To add an optimizer: write its pass here, give it a number in `tables.Optimizer`, call it in `update`, and declare it
 in `fastnn/optimizers.py`.
@@ -10,22 +10,59 @@ References
 ----------
 .. [1] I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
 .. [2] D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+.. [3] S. J. Reddi, S. Kale, S. Kumar, "On the Convergence of Adam and Beyond", ICLR 2018.
+.. [4] I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+.. [5] T. Dozat, "Incorporating Nesterov Momentum into Adam", ICLR workshop, 2016.
+.. [6] G. Hinton, "Neural Networks for Machine Learning", lecture 6e, 2012.
+.. [7] A. Graves, "Generating Sequences With Recurrent Neural Networks", 2013, eqs. 38-41.
+.. [8] J. Duchi, E. Hazan, Y. Singer, "Adaptive Subgradient Methods", JMLR 12, 2011.
+.. [9] M. D. Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012.
+.. [10] X. Chen et al., "Symbolic Discovery of Optimization Algorithms", NeurIPS 2023.
+.. [11] B. T. Polyak, A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control Optim.
+       30(4), 1992.
 """
+
+import numpy as np
 
 from fastnn.kernels.elementary import reciprocal, root
 from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.simd import absolute, filled, fma, lanes, load, minimum, select, store
+from fastnn.kernels.simd import (
+    absolute,
+    filled,
+    fma,
+    lanes,
+    load,
+    load_first,
+    maximum,
+    minimum,
+    select,
+    store,
+    store_first,
+)
 from fastnn.kernels.tables import Optimizer
 
-SGD = int(Optimizer.SGD)
 ADAM = int(Optimizer.ADAM)
+AMSGRAD = int(Optimizer.AMSGRAD)
+NADAM = int(Optimizer.NADAM)
+ADAMAX = int(Optimizer.ADAMAX)
+RMSPROP = int(Optimizer.RMSPROP)
+ADAGRAD = int(Optimizer.ADAGRAD)
+ADADELTA = int(Optimizer.ADADELTA)
+LION = int(Optimizer.LION)
 
 TINY = 1e-37  # moments that decay below this become 0: denormals make every later update several times slower
+LARGEST = 3e38  # `root` and `reciprocal` want finite numbers
 
 
 @inlined
 def _flush(x):
     return select(absolute(x) < TINY, 0.0, x)
+
+
+@inlined
+def _mean_square(v, g, decay, rest):
+    """decay * v + rest * g^2, neither denormal nor infinite."""
+    return minimum(_flush(fma(decay, v, rest * (g * g))), LARGEST)
 
 
 @inner
@@ -55,7 +92,7 @@ def _adam(parameters, gradient, moments, stride, first, last, step, rate, beta_1
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i)
         m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
-        v = minimum(_flush(fma(beta_2_v, load(moments, stride + i), rest_2 * (g * g))), 3e38)  # `root` wants v < inf
+        v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
         store(moments, i, m)
         store(moments, stride + i, v)
         step_size = (rate_1 * m) * reciprocal(fma(root(v), root_2, epsilon_v))
@@ -63,11 +100,179 @@ def _adam(parameters, gradient, moments, stride, first, last, step, rate, beta_1
 
 
 @inner
-def update(job, rate, parameters, gradient, moments, first, last):
+def _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, beta_1, beta_2, epsilon):
+    """Algorithm 2 of [3]_: Adam with the largest v so far; corrected for its start at 0 as PyTorch and Keras do."""
+    rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
+    root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
+    beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
+    rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
+    epsilon_v = filled(parameters, epsilon)
+    for i in range(first, last, lanes(parameters)):
+        g = load(gradient, i)
+        m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
+        v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
+        largest = maximum(load(moments, 2 * stride + i), v)
+        store(moments, i, m)
+        store(moments, stride + i, v)
+        store(moments, 2 * stride + i, largest)
+        change = (rate_1 * m) * reciprocal(fma(root(largest), root_2, epsilon_v))
+        store(parameters, i, load(parameters, i) + change)
+
+
+# prod_{i <= t} (1 - 0.96^i / 2) of [5]_, whose factors are 1 in float64 from i = 900 on.
+_WARM_UP = np.cumprod(1.0 - 0.5 * 0.96 ** np.arange(1, 1001))
+
+
+@inner
+def _nadam(parameters, gradient, moments, stride, first, last, step, rate, beta_1, beta_2, epsilon):
+    """Algorithm 2 of [5]_, with the momentum mu_t = beta_1 (1 - 0.96^t / 2) of Keras."""
+    mu, mu_next = beta_1 * (1.0 - 0.5 * 0.96**step), beta_1 * (1.0 - 0.5 * 0.96 ** (step + 1))
+    product = beta_1**step * _WARM_UP[min(step, _WARM_UP.size) - 1]  # mu_1 mu_2 ... mu_t
+    rate_m = filled(parameters, -rate * mu_next / (1.0 - product * mu_next))
+    rate_g = filled(parameters, -rate * (1.0 - mu) / (1.0 - product))
+    root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
+    beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
+    rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
+    epsilon_v = filled(parameters, epsilon)
+    for i in range(first, last, lanes(parameters)):
+        g = load(gradient, i)
+        m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
+        v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
+        store(moments, i, m)
+        store(moments, stride + i, v)
+        change = fma(rate_m, m, rate_g * g) * reciprocal(fma(root(v), root_2, epsilon_v))
+        store(parameters, i, load(parameters, i) + change)
+
+
+@inner
+def _adamax(parameters, gradient, moments, stride, first, last, step, rate, beta_1, beta_2, epsilon):
+    """Algorithm 2 of [2]_: the largest gradient, decayed, in place of the root."""
+    rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
+    beta_1_v, rest_1 = filled(parameters, beta_1), filled(parameters, 1.0 - beta_1)
+    beta_2_v, epsilon_v = filled(parameters, beta_2), filled(parameters, epsilon)
+    for i in range(first, last, lanes(parameters)):
+        g = load(gradient, i)
+        m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
+        u = minimum(_flush(maximum(beta_2_v * load(moments, stride + i), absolute(g))), LARGEST)
+        store(moments, i, m)
+        store(moments, stride + i, u)
+        store(parameters, i, load(parameters, i) + (rate_1 * m) * reciprocal(u + epsilon_v))
+
+
+@inner
+def _rmsprop(parameters, gradient, moments, stride, first, last, rate, rho, momentum, epsilon, centered):
+    """v = rho v + (1 - rho) g^2;  velocity = momentum velocity + rate g / (sqrt(v) + epsilon);  w -= velocity [6]_.
+
+    Centered takes v - mean(g)^2 for v [7]_. Slots: v, then the mean, then the velocity, those that exist.
+    """
+    rate_v, rho_v, rest = filled(parameters, rate), filled(parameters, rho), filled(parameters, 1.0 - rho)
+    momentum_v, epsilon_v = filled(parameters, momentum), filled(parameters, epsilon)
+    velocities = 2 * stride if centered else stride
+    for i in range(first, last, lanes(parameters)):
+        g = load(gradient, i)
+        v = _mean_square(load(moments, i), g, rho_v, rest)
+        store(moments, i, v)
+        if centered:
+            mean = _flush(fma(rho_v, load(moments, stride + i), rest * g))
+            store(moments, stride + i, mean)
+            v = maximum(v - mean * mean, 0.0)  # below 0 only by rounding
+        change = (rate_v * g) * reciprocal(root(v) + epsilon_v)
+        if momentum != 0.0:
+            change = _flush(fma(momentum_v, load(moments, velocities + i), change))
+            store(moments, velocities + i, change)
+        store(parameters, i, load(parameters, i) - change)
+
+
+@inner
+def _adagrad(parameters, gradient, moments, first, last, rate, initial_accumulator, epsilon):
+    """w -= rate g / (sqrt(sum of g^2) + epsilon) [8]_; the slot is the sum, without what it starts from."""
+    rate_v, epsilon_v = filled(parameters, -rate), filled(parameters, epsilon)
+    initial = filled(parameters, initial_accumulator)
+    for i in range(first, last, lanes(parameters)):
+        g = load(gradient, i)
+        squares = minimum(_flush(fma(g, g, load(moments, i))), LARGEST)
+        store(moments, i, squares)
+        change = (rate_v * g) * reciprocal(root(squares + initial) + epsilon_v)
+        store(parameters, i, load(parameters, i) + change)
+
+
+@inner
+def _adadelta(parameters, gradient, moments, stride, first, last, rate, rho, epsilon):
+    """Algorithm 1 of [9]_: dx = -RMS(earlier dx) / RMS(g) g;  w += rate dx."""
+    rate_v, rho_v, rest = filled(parameters, rate), filled(parameters, rho), filled(parameters, 1.0 - rho)
+    epsilon_v = filled(parameters, epsilon)
+    for i in range(first, last, lanes(parameters)):
+        g = load(gradient, i)
+        v = _mean_square(load(moments, i), g, rho_v, rest)
+        changes = load(moments, stride + i)
+        change = root(changes + epsilon_v) * reciprocal(root(v + epsilon_v)) * g
+        store(moments, i, v)
+        store(moments, stride + i, _flush(fma(rho_v, changes, rest * (change * change))))
+        store(parameters, i, load(parameters, i) - rate_v * change)
+
+
+@inner
+def _lion(parameters, gradient, moments, first, last, rate, beta_1, beta_2):
+    """Algorithm 2 of [10]_: w -= rate sign(beta_1 m + (1 - beta_1) g), and m keeps an average of its own rate."""
+    rate_v, zero = filled(parameters, rate), filled(parameters, 0.0)
+    beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
+    rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
+    for i in range(first, last, lanes(parameters)):
+        g, m = load(gradient, i), load(moments, i)
+        direction = fma(beta_1_v, m, rest_1 * g)
+        store(moments, i, _flush(fma(beta_2_v, m, rest_2 * g)))
+        change = select(direction > zero, rate_v, select(direction < zero, -rate_v, zero))
+        store(parameters, i, load(parameters, i) - change)
+
+
+@inner
+def _decay(job, variables, rate, parameters, first, last):
+    """w -= rate * weight_decay * w, apart from the gradient [4]_; kernels only, unless the job wants all."""
+    factor = filled(parameters, 1.0 - rate * job.weight_decay)
+    for v in range(variables.size):
+        variable = variables[v]
+        if variable.is_kernel or job.decays_all:
+            begin, end = max(variable.offset, first), min(variable.offset + variable.size, last)
+            for i in range(begin, end, lanes(parameters)):
+                count = min(lanes(parameters), end - i)
+                store_first(parameters, i, load_first(parameters, i, count) * factor, count)
+
+
+@inner
+def update(job, variables, rate, parameters, gradient, moments, first, last):
     """Apply the job's optimizer to the elements [first, last); `job.step` is the number of updates done before."""
     h = job.hyperparameters
-    stride = job.parameter_stride
+    stride, step = job.parameter_stride, job.step + 1
+    if job.weight_decay > 0.0:
+        _decay(job, variables, rate, parameters, first, last)
     if job.optimizer == ADAM:
-        _adam(parameters, gradient, moments, stride, first, last, job.step + 1, rate, h[0], h[1], h[2])
-    elif job.optimizer == SGD:
+        _adam(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+    elif job.optimizer == AMSGRAD:
+        _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+    elif job.optimizer == NADAM:
+        _nadam(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+    elif job.optimizer == ADAMAX:
+        _adamax(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+    elif job.optimizer == RMSPROP:
+        _rmsprop(parameters, gradient, moments, stride, first, last, rate, h[0], h[1], h[2], h[3] != 0.0)
+    elif job.optimizer == ADAGRAD:
+        _adagrad(parameters, gradient, moments, first, last, rate, h[0], h[1])
+    elif job.optimizer == ADADELTA:
+        _adadelta(parameters, gradient, moments, stride, first, last, rate, h[0], h[1])
+    elif job.optimizer == LION:
+        _lion(parameters, gradient, moments, first, last, rate, h[0], h[1])
+    else:
         _sgd(parameters, gradient, moments, first, last, rate, h[0], h[1] != 0.0)
+
+
+@inner
+def average(job, parameters, moments, first, last):
+    """Keep an exponential moving average of the parameters in the last slot of the moments [11]_."""
+    if not job.averages:
+        return
+    at = moments.size - job.parameter_stride
+    # The average starts at the parameters after the first step.
+    momentum = job.average_momentum if job.step > 0 else 0.0
+    momentum_v, rest = filled(parameters, momentum), filled(parameters, 1.0 - momentum)
+    for i in range(first, last, lanes(parameters)):
+        store(moments, at + i, fma(momentum_v, load(moments, at + i), rest * load(parameters, i)))

@@ -55,10 +55,24 @@ class Loss(enum.IntEnum):
 class Optimizer(enum.IntEnum):
     SGD = 0
     ADAM = 1
+    AMSGRAD = 2
+    NADAM = 3
+    ADAMAX = 4
+    RMSPROP = 5
+    ADAGRAD = 6
+    ADADELTA = 7
+    LION = 8
 
 
 class Schedule(enum.IntEnum):
     CONSTANT = 0
+    STEP = 1
+    EXPONENTIAL = 2
+    INVERSE_TIME = 3
+    POLYNOMIAL = 4
+    COSINE = 5
+    WARMUP_COSINE = 6
+    ONE_CYCLE = 7
 
 
 class Mode(enum.IntEnum):
@@ -88,6 +102,7 @@ class Sum(enum.IntEnum):
     SQUARED_ERROR = 3
     ABSOLUTE_ERROR = 4
     BATCH_LOSS = 5  # this thread's part of the current batch's loss, not a running sum
+    SQUARED_NORM = 6  # this thread's part of the squared norm of the gradient, not a running sum
 
 
 N_SUMS = 16  # columns for them: two cache lines a thread, so that threads do not share one
@@ -120,6 +135,7 @@ VARIABLE = np.dtype(
         ("is_kernel", np.int64),
         ("l1", np.float64),  # penalty: l1 * sum |w| + l2 * sum w^2
         ("l2", np.float64),
+        ("max_norm", np.float64),  # limit of the norm of each column of a kernel; 0: none
     ],
     align=True,
 )
@@ -168,6 +184,14 @@ JOB = np.dtype(
         ("schedule", np.int64),
         ("schedule_values", np.float64, (N_HYPERPARAMETERS,)),
         ("learning_rate", np.float64),
+        ("weight_decay", np.float64),  # decoupled from the gradient
+        ("decays_all", np.int64),  # whether biases and normalisation's parameters decay too
+        ("clip_value", np.float64),  # limits for the gradient; 0: none
+        ("clip_norm", np.float64),
+        ("global_clip_norm", np.float64),
+        ("has_constraints", np.int64),
+        ("averages", np.int64),  # whether the last slot of the moments is an average of the parameters
+        ("average_momentum", np.float64),
         # Where training is; read and written by the kernel.
         ("seed", np.uint64),
         ("step", np.int64),  # updates done since the trainer was made

@@ -14,12 +14,13 @@ Jobs
 import numpy as np
 
 from fastnn.kernels.activations import copy
+from fastnn.kernels.constraints import clip_gradient, hold_norms
 from fastnn.kernels.data import gather, gather_weights, scatter
 from fastnn.kernels.gemm import ADD, PANEL, ZERO
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layers import backward, forward
 from fastnn.kernels.losses import panel_loss
-from fastnn.kernels.optimizers import update
+from fastnn.kernels.optimizers import average, update
 from fastnn.kernels.penalties import add_penalties
 from fastnn.kernels.schedules import rate_at
 from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
@@ -176,7 +177,11 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
                 if not np.isfinite(batch_loss):
                     job.failed = 1
                     break
-                update(job, rate_at(job, job.step), parameters, gradients, moments, first_element, last_element)
+                clip_gradient(job, variables, gradients, sums, shared, thread, first_element, last_element)
+                update(job, variables, rate_at(job, job.step), parameters, gradients, moments, first_element,
+                       last_element)  # fmt: skip
+                hold_norms(job, variables, parameters, shared, thread)
+                average(job, parameters, moments, first_element, last_element)
                 job.step += 1
             if not wait_for_all(shared, n_threads):
                 return

@@ -1,0 +1,54 @@
+"""Optimizers by name and as objects: hyperparameters only, the arithmetic is in kernels/optimizers.py.
+
+To add one: a class here (a frozen record of its arguments), a number in `tables.Optimizer`, its pass over the vectors
+and one line of dispatch in kernels/optimizers.py. Names, ranges, files and tests follow from the class.
+"""
+
+from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
+from fastnn.optimizers.base import Optimizer
+from fastnn.optimizers.momentum import SGD, Lion
+from fastnn.optimizers.rms import Adadelta, Adagrad, RMSprop
+from fastnn.validation import check_choice
+
+_CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Nadam, Adamax, Lion)
+BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
+NAMES = tuple(BY_NAME)
+
+
+def get(optimizer: "str | Optimizer | dict") -> Optimizer:
+    """Return the optimizer for a name, an object, or the dict that a file holds.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> from fastnn import optimizers
+    >>> optimizers.get("adam").learning_rate
+    0.001
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, dict):
+        arguments = dict(optimizer)
+        return BY_NAME[check_choice("optimizer", arguments.pop("name", None), BY_NAME)](**arguments)
+    return BY_NAME[check_choice("optimizer", optimizer, BY_NAME)]()
+
+
+__all__ = [
+    "BY_NAME",
+    "NAMES",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "get",
+]
