@@ -49,7 +49,7 @@ def _gather_values(
     whole = width // step * step
     for panel in range((n + PANEL - 1) // PANEL):
         panel_target = target + panel * width * PANEL
-        for sample in range(0, PANEL, step):
+        for sample in range(0, min(PANEL, n - panel * PANEL), step):
             for lane in range(step):
                 row = address + row_stride * _row_of(order, first, panel * PANEL + sample + lane, n)
                 line = staging + lane * padded
@@ -73,7 +73,7 @@ def _gather_labels(buffer, target, address, stride, order, first, n, n_classes, 
     rest = filled(buffer, off)
     for i in range(0, n_panels * n_classes * PANEL, lanes(buffer)):
         store(buffer, target + i, rest)
-    for i in range(n_panels * PANEL):
+    for i in range(n):
         label = element_at(address + stride * _row_of(order, first, i, n), np.int64, _INT64_EXAMPLE)
         buffer[target + (i // PANEL * n_classes + label) * PANEL + i % PANEL] = on
 

@@ -269,16 +269,30 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
                           PANEL, buffer, z + column, PANEL, 1, depth, start, parameters, max(bias, 0) + unit,
                           width)  # fmt: skip
             unit += height
+    _clear_unused(buffer, target, units, n_samples)
+
+
+@inner
+def _clear_unused(buffer, panels, units, n_samples):
+    """Put 0 into the vectors of the last panel that hold no sample, which products leave out.
+
+    What an earlier, fuller batch left there must not stay: elementwise passes would work on it again and again.
+    """
+    width = lanes(buffer)
+    last = (n_samples - 1) // PANEL
+    unused = (n_samples - last * PANEL + width - 1) // width * width
+    if unused < PANEL:
+        nothing = filled(buffer, 0.0)
+        first = panels + last * units * PANEL
+        for at in range(first, first + units * PANEL, PANEL):
+            for column in range(unused, PANEL, width):
+                store(buffer, at + column, nothing)
 
 
 @inner
 def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, target, n_samples):
-    """dX = W dZ on the panels that hold `n_samples` samples; vectors that hold none become 0.
-
-    They must not keep what an earlier, fuller batch left: backward passes of other layers sum whole panels.
-    """
+    """dX = W dZ on the panels that hold `n_samples` samples."""
     width = lanes(buffer)
-    nothing = filled(buffer, 0.0)
     for panel in range((n_samples + PANEL - 1) // PANEL):
         used = min(PANEL, n_samples - panel * PANEL)
         dz = delta + panel * units * PANEL
@@ -287,11 +301,7 @@ def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, t
             n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
             _rows_of_tiles(fan_in, parameters, weights, units, 1, 0, buffer, dz + column, PANEL, buffer, dx + column,
                            PANEL, 1, units, ZERO, parameters, 0, n_vectors, width)  # fmt: skip
-        unused = (used + width - 1) // width * width
-        if unused < PANEL:
-            for at in range(dx, dx + fan_in * PANEL, PANEL):
-                for column in range(unused, PANEL, width):
-                    store(buffer, at + column, nothing)
+    _clear_unused(buffer, target, fan_in, n_samples)
 
 
 @inner
@@ -308,6 +318,22 @@ def transpose_deltas(buffer, delta, units, n_samples, strips):
         for sample in range(0, n_samples, width):
             source = delta + (sample // PANEL * units + unit) * PANEL + sample % PANEL
             transpose_block(buffer, source, PANEL, buffer, target + sample * strip, strip)
+
+
+@inner
+def _column_sum(buffer, at, stride, n):
+    """The sum of n vectors, in four chains: one would wait four cycles for each addition."""
+    sum_0, sum_1, sum_2, sum_3 = filled(buffer, 0.0), filled(buffer, 0.0), filled(buffer, 0.0), filled(buffer, 0.0)
+    whole = n // 4 * 4
+    for i in range(0, whole, 4):
+        row = at + i * stride
+        sum_0 = sum_0 + load(buffer, row)
+        sum_1 = sum_1 + load(buffer, row + stride)
+        sum_2 = sum_2 + load(buffer, row + 2 * stride)
+        sum_3 = sum_3 + load(buffer, row + 3 * stride)
+    for i in range(whole, n):
+        sum_0 = sum_0 + load(buffer, at + i * stride)
+    return (sum_0 + sum_1) + (sum_2 + sum_3)
 
 
 @inner
@@ -335,9 +361,7 @@ def multiply_weight_gradient(gradient, weights, bias, fan_in, units, buffer, sou
         if bias >= 0:
             for column in range(0, used, width):
                 count = min(width, used - column)
-                column_sum = load(buffer, b + column)
-                for i in range(1, n_samples):
-                    column_sum = column_sum + load(buffer, b + column + i * strip)
+                column_sum = _column_sum(buffer, b + column, strip, n_samples)
                 if start == ADD:
                     column_sum = column_sum + load_first(gradient, bias + unit + column, count)
                 store_first(gradient, bias + unit + column, column_sum, count)
