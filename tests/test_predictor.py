@@ -214,7 +214,8 @@ def test_the_predictor_in_parallel_loops():
 
 def test_code_that_holds_addresses_is_never_cached_on_disk(tmp_path):
     """A cached function that calls the predictor would crash in the next process; Numba must refuse, aloud."""
-    (tmp_path / "module.py").write_text(textwrap.dedent("""
+    (tmp_path / "module.py").write_text(
+        textwrap.dedent("""
         import warnings, numba, numpy as np, fastnn
         predict = fastnn.Network.mlp(2, [4], 1, seed=0).compile_predictor()
         @numba.njit(cache=True)
@@ -225,7 +226,8 @@ def test_code_that_holds_addresses_is_never_cached_on_disk(tmp_path):
             use(np.ones(2), np.zeros(1))
         assert any("dynamic globals" in str(w.message) for w in caught), caught
         assert use.stats.cache_hits == {}
-    """))
+    """)
+    )
     environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(fastnn.__file__).parents[1])}
     command = [sys.executable, str(tmp_path / "module.py")]
     for _ in range(2):

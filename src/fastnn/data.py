@@ -57,8 +57,8 @@ def check_data(
     array = as_features(names[0], X, network.n_inputs, network.dtype)
     check_not_empty(names[0], array)
     targets = as_targets(names[1], y, array.shape[0], network.n_outputs, loss, network.dtype)
-    weights = as_sample_weight(sample_weight, array.shape[0])
-    return Data(finite_rows(names[0], array), targets, weights)
+    weights = as_sample_weight(sample_weight, array.shape[0], names[2])
+    return Data(finite_rows(names[0], array, network.dtype), targets, weights)
 
 
 def check_validation_data(network: "Network", loss: LossFunction, validation_data: Any, split: float) -> Data | None:
@@ -68,7 +68,8 @@ def check_validation_data(network: "Network", loss: LossFunction, validation_dat
     if split:
         raise ValueError(f"validation_split must be 0 when validation_data is given, got {split}")
     if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
-        raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
+        given = f"a tuple of {len(validation_data)}" if isinstance(validation_data, tuple) else type(validation_data)
+        raise TypeError(f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {given}")
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
     X, y, *weights = validation_data
     return check_data(network, loss, X, y, weights[0] if weights else None, names)
@@ -85,8 +86,8 @@ def split_rows(data: Data, split: float) -> tuple[np.ndarray | None, np.ndarray 
     return rows[:-n_validation], rows[-n_validation:]
 
 
-def apply_class_weight(class_weight: Any, y: Rows, weights: np.ndarray) -> np.ndarray:
-    """Return sample weights multiplied by the weight of each sample's class."""
+def apply_class_weight(class_weight: Any, y: Rows, weights: np.ndarray, n_outputs: int) -> np.ndarray:
+    """Return sample weights multiplied by the weight of each sample's class; a single output tells two classes."""
     if class_weight is None:
         return weights
     if not isinstance(class_weight, dict):
@@ -96,6 +97,9 @@ def apply_class_weight(class_weight: Any, y: Rows, weights: np.ndarray) -> np.nd
         target = target.argmax(axis=1) if target.shape[1] > 1 else (target[:, 0] > 0.5).astype(np.int64)
     factors = np.ones(target.shape[0])
     for label, weight in class_weight.items():
-        number = check_integer("a key of class_weight", label, 0)
+        number = check_integer("a key of class_weight", label, 0, max(n_outputs, 2) - 1)
         factors[target == number] = check_real(f"class_weight[{label}]", weight, 0.0)
-    return factors * weights if weights.size else factors
+    factors = factors * weights if weights.size else factors
+    if not factors.any():
+        raise ValueError(f"class_weight must leave some sample a weight, got {class_weight}")
+    return factors

@@ -69,12 +69,13 @@ class Rows:
     def n_rows(self) -> int:
         return self.array.shape[0]
 
-    def is_finite(self) -> bool:
-        """Whether there is neither NaN nor infinity."""
+    def is_finite(self, dtype: np.dtype) -> bool:
+        """Whether there is neither NaN nor infinity once every number is of the network's dtype."""
         if self.source not in (tables.Source.FLOAT32, tables.Source.FLOAT64):
             return True
         n, width = self.array.shape
-        return has_only_finite(self.address, self.row_stride, self.column_stride, self.source, n, width)
+        is_double = dtype.itemsize == 8
+        return has_only_finite(self.address, self.row_stride, self.column_stride, self.source, n, width, is_double)
 
 
 class Workspace:

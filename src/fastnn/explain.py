@@ -115,7 +115,7 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
 
     plan = make_plan(network.layers, works_in_place=False)
     workspace = Workspace(plan, dtype, n_rows=1)
-    workspace.set_data(finite_rows("x", sample.astype(dtype)), y_rows)
+    workspace.set_data(finite_rows("x", sample.astype(dtype), dtype), y_rows)
     workspace.set(
         mode=tables.Mode.GRADIENT,
         batch_size=1,

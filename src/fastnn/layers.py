@@ -1,6 +1,6 @@
 """Declarative layers: what a user writes down. Each knows how to write itself into a plan, and computes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -222,19 +222,23 @@ def from_config(config: dict[str, Any]) -> Layer:
     return known[name](**arguments)
 
 
-def check_layers(layers: Sequence[Layer]) -> None:
-    """Raise TypeError or ValueError unless these are layers of which exactly the first is an `Input`."""
+def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Return the layers, or raise TypeError or ValueError unless exactly the first of them is an `Input`."""
+    if not isinstance(given, Iterable):
+        raise TypeError(f"layers must be a sequence of layers, got {given!r}")
+    layers = tuple(given)
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")
     if not layers or not isinstance(layers[0], Input):
-        given = repr(layers[0]) if layers else "an empty list"
-        raise ValueError(f"layers must start with Input(n_features), got {given}")
+        first = repr(layers[0]) if layers else "an empty list"
+        raise ValueError(f"layers must start with Input(n_features), got {first}")
     for i, layer in enumerate(layers[1:], start=1):
         if isinstance(layer, Input):
             raise ValueError(f"layers must hold one Input, the first; layers[{i}] is {layer!r}")
     if len(layers) == 1:
         raise ValueError("layers must hold at least one layer after Input")
+    return layers
 
 
 __all__ = ["Activation", "Dense", "Dropout", "Input", "Layer", "check_layers", "from_config"]

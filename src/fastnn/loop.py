@@ -191,7 +191,7 @@ class TrainingLoop:
             self._workspace.sums.fill(0.0)
             self._position.fill(0)
             run_steps()
-            if self._failed[0] or not parameters.is_finite():
+            if self._failed[0] or not parameters.is_finite(trainer.network.dtype):
                 self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
                 return
             trainer.hold_average(True)

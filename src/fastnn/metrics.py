@@ -1,6 +1,6 @@
 """Metrics by name. The fast ones are running sums that the kernels keep; the others see all predictions at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -32,6 +32,8 @@ def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
     """Return metric names, or raise ValueError for an unknown one."""
     if isinstance(metrics, str):
         metrics = (metrics,)
+    if not isinstance(metrics, Iterable):
+        raise TypeError(f"metrics must be a sequence of names, got {metrics!r}")
     return tuple(check_choice("metrics", name, NAMES) for name in metrics)
 
 

@@ -22,8 +22,10 @@ from fastnn.validation import (
     as_sample_weight,
     check_bool,
     check_dtype,
+    check_finite,
     check_integer,
     check_not_empty,
+    check_real,
 )
 
 # Rows for which predict keeps one workspace: enough for the kernel's micro-batch.
@@ -79,8 +81,7 @@ class Network(Exchange):
 
     def _set_up(self, layers: Iterable[Layer], dtype: Any, seed: int | None) -> None:
         """Check the arguments and make everything but the initial parameters."""
-        self.layers = tuple(layers)
-        check_layers(self.layers)
+        self.layers = check_layers(layers)
         self.dtype = check_dtype(dtype)
         self.seed = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
         self.plan = make_plan(self.layers)
@@ -147,6 +148,9 @@ class Network(Exchange):
         >>> fastnn.Network.mlp(64, [64], 10, output="softmax", seed=0).n_parameters
         4810
         """
+        if isinstance(hidden, str) or not isinstance(hidden, Iterable):
+            raise TypeError(f"hidden must be a sequence of numbers of units, got {hidden!r}")
+        dropout = check_real("dropout", dropout, 0.0, 1.0, closed="left")
         layers: list[Layer] = [Input(n_inputs)]
         for units in hidden:
             layers.append(Dense(units, activation))
@@ -236,8 +240,7 @@ class Network(Exchange):
         for i, (view, array) in enumerate(zip(views, arrays, strict=True)):
             if array.shape != view.shape:
                 raise ValueError(f"weights[{i}] must have shape {view.shape}, got {array.shape}")
-            if not np.isfinite(array).all():
-                raise ValueError(f"weights[{i}] must be finite, got NaN or infinity")
+            check_finite(f"weights[{i}]", array, self.dtype)
         for view, array in zip(views, arrays, strict=True):
             view[...] = array
 
@@ -288,16 +291,20 @@ class Network(Exchange):
                     predict_rows(X, out, plan.ops, self.parameter_buffer, buffer)
                     self._idle_buffers.append(buffer)
                     return out
-        if type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs:
+        if (
+            type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs
+            or not X.flags.aligned
+        ):  # fmt: skip
             X = as_features("X", X, plan.n_inputs, dtype)
         if out is None:
             out = np.empty((X.shape[0], plan.n_outputs), dtype)
         elif not isinstance(out, np.ndarray):
             raise TypeError(f"out must be a NumPy array or None, got {out!r}")
         elif out.shape != (X.shape[0], plan.n_outputs) or out.dtype != dtype or not out.flags.writeable:
+            kind = "" if out.flags.writeable else "read-only "
             raise ValueError(
                 f"out must be a writable {dtype} array of shape {(X.shape[0], plan.n_outputs)}, "
-                f"got {out.dtype} {out.shape}"
+                f"got a {kind}{out.dtype} array of shape {out.shape}"
             )
         n_rows = X.shape[0]
         if n_rows <= _ROWS_A_CALL:
@@ -360,7 +367,7 @@ class Network(Exchange):
         X = as_features("X", X, self.n_inputs, self.dtype)
         check_not_empty("X", X)
         y_rows = as_targets("y", y, X.shape[0], self.n_outputs, loss_function, self.dtype)
-        x_rows = finite_rows("X", X)
+        x_rows = finite_rows("X", X, self.dtype)
         weights = as_sample_weight(sample_weight, X.shape[0])
         workspace = Workspace(self.plan, self.dtype, n_rows=X.shape[0])
         workspace.set_data(x_rows, y_rows)

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn.engine import Rows
 from fastnn.losses import LossFunction
-from fastnn.validation import as_array, as_gatherable
+from fastnn.validation import as_array, as_gatherable, check_finite
 
 
 def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunction, dtype: np.dtype) -> Rows:
@@ -50,31 +50,29 @@ def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunc
         array = array.reshape(-1, 1)
     if array.ndim != 2 or array.shape[1] != n_outputs:
         raise ValueError(f"{name} must have shape ({n_samples}, {n_outputs}), got {array.shape}")
-    rows = finite_rows(name, as_gatherable(array, dtype))
+    rows = finite_rows(name, as_gatherable(array, dtype), dtype)
     _check_range(name, rows.array, loss)
     return rows
 
 
-def finite_rows(name: str, array: np.ndarray) -> Rows:
-    """Return the array as `Rows`, or raise ValueError if it holds NaN or infinity."""
+def finite_rows(name: str, array: np.ndarray, dtype: np.dtype) -> Rows:
+    """Return the array as `Rows`, or raise ValueError if it is not finite in the network's dtype."""
     rows = Rows.of(array)
-    if not rows.is_finite():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    if not rows.is_finite(dtype):
+        check_finite(name, array, dtype)
     return rows
 
 
 def _as_labels(name: str, array: np.ndarray, n_classes: int) -> np.ndarray:
     if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} must be finite, got NaN or infinity")
+        check_finite(name, array)
         if (array != np.floor(array)).any():
             wrong = array[array != np.floor(array)][0]
             raise ValueError(f"{name} must hold integral class numbers, got {wrong}")
-    labels = np.ascontiguousarray(array, dtype=np.int64)
-    if labels.size and (labels.min() < 0 or labels.max() >= n_classes):
-        wrong = labels[(labels < 0) | (labels >= n_classes)][0]
+    if array.min() < 0 or array.max() >= n_classes:
+        wrong = array[(array < 0) | (array >= n_classes)][0]
         raise ValueError(f"{name} must hold class numbers from 0 to {n_classes - 1}, got {wrong}")
-    return labels
+    return np.ascontiguousarray(array, dtype=np.int64)
 
 
 def _check_range(name: str, array: np.ndarray, loss: LossFunction) -> None:

@@ -266,7 +266,9 @@ class Trainer:
         if validation_rows is not None:
             validation = replace(data, rows=validation_rows)
         data.rows = train_rows
-        data.weights = apply_class_weight(class_weight, data.y, data.weights)  # after the split: not for validation
+        data.weights = apply_class_weight(  # after the split: not for validation
+            class_weight, data.y, data.weights, self.network.n_outputs
+        )
         return data, validation, options
 
     def _run_fit(self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback]) -> History:

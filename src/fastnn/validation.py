@@ -62,7 +62,7 @@ def check_dtype(value: Any) -> np.dtype:
         dtype = np.dtype(value)
     except TypeError:
         raise TypeError(f"dtype must be 'float32' or 'float64', got {value!r}") from None
-    if dtype not in FLOAT_DTYPES:
+    if value is None or dtype not in FLOAT_DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {value!r}")
     return dtype
 
@@ -71,7 +71,10 @@ def as_array(name: str, values: Any) -> np.ndarray:
     """Return `values` as a NumPy array of real numbers, without a copy where it is one."""
     if hasattr(values, "toarray"):
         raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:  # rows of different lengths, for one
+        raise type(error)(f"{name} must be an array of real numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got an array of dtype {array.dtype}")
     return array
@@ -80,10 +83,23 @@ def as_array(name: str, values: Any) -> np.ndarray:
 def as_gatherable(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return the array itself if kernels can read its memory, else converted to `dtype`."""
     if array.dtype in FLOAT_DTYPES or array.dtype == np.uint8:
-        return array
+        return array if array.flags.aligned else array.copy()
     if array.dtype == np.bool_:
         return array.view(np.uint8)
-    return array.astype(dtype)
+    with np.errstate(over="ignore"):  # what becomes infinite is found with the rest that is not finite
+        return array.astype(dtype)
+
+
+def check_finite(name: str, array: np.ndarray, dtype: np.dtype | None = None) -> None:
+    """Raise ValueError at the first number that is not finite, or not once it is of `dtype`."""
+    with np.errstate(over="ignore"):
+        wrong = ~np.isfinite(array if dtype is None else array.astype(dtype, copy=False))
+    if not wrong.any():
+        return
+    at = tuple(np.argwhere(wrong)[0].tolist())
+    place = "".join(f", {axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
+    limit = "" if not np.isfinite(array[at]) else f" in {dtype}"
+    raise ValueError(f"{name} must be finite{limit}, got {array[at]}{place.replace(',', ' in', 1)}")
 
 
 def as_features(name: str, X: Any, n_features: int, dtype: np.dtype) -> np.ndarray:
@@ -103,15 +119,16 @@ def check_not_empty(name: str, array: np.ndarray) -> None:
         raise ValueError(f"{name} must have at least one sample, got shape {array.shape}")
 
 
-def as_sample_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
+def as_sample_weight(sample_weight: Any, n_samples: int, name: str = "sample_weight") -> np.ndarray:
     """Return weights as (n_samples,) float64, or an empty array for None."""
     if sample_weight is None:
         return np.empty(0)
-    weights = np.ascontiguousarray(as_array("sample_weight", sample_weight), dtype=np.float64)
+    weights = np.ascontiguousarray(as_array(name, sample_weight), dtype=np.float64)
     if weights.shape != (n_samples,):
-        raise ValueError(f"sample_weight must have shape ({n_samples},), got {weights.shape}")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError("sample_weight must be finite and not negative")
-    if weights.sum() == 0:
-        raise ValueError("sample_weight must not be all zero")
+        raise ValueError(f"{name} must have shape ({n_samples},), one weight a sample, got {weights.shape}")
+    check_finite(name, weights)
+    if (weights < 0).any():
+        raise ValueError(f"{name} must not be negative, got {weights[weights < 0][0]}")
+    if not weights.any():
+        raise ValueError(f"{name} must not be all zero")
     return weights

@@ -150,8 +150,10 @@ def _finite_rows(source, item_size, example, address, row_stride, column_stride,
 
 
 @kernel
-def has_only_finite(address, row_stride, column_stride, source, n, width):
-    """Whether n rows of float32 or float64 memory hold neither NaN nor infinity."""
+def has_only_finite(address, row_stride, column_stride, source, n, width, is_double):
+    """Whether n rows of float32 or float64 memory are finite in the network's precision: float64 if `is_double`."""
     if source == FLOAT32:
         return _finite_rows(np.float32, 4, _FLOAT32_EXAMPLE, address, row_stride, column_stride, n, width)
+    if not is_double:
+        return _finite_rows(np.float64, 8, _FLOAT32_EXAMPLE, address, row_stride, column_stride, n, width)
     return _finite_rows(np.float64, 8, _FLOAT64_EXAMPLE, address, row_stride, column_stride, n, width)
