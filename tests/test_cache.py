@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import data, jit, random, trace, train
+from fastnn.kernels import data, jit, random, rows, trace, train
 from support import rng
 
-ENTRY_POINTS = (train.run, train.predict, trace.trace, data.has_only_finite, random.shuffle)
+ENTRY_POINTS = (train.run, train.predict, rows.predict_rows, trace.trace, data.has_only_finite, random.shuffle)
 
 
 def use_everything(dtype, hidden, activation, output, loss, optimizer, X, y):
@@ -21,6 +21,7 @@ def use_everything(dtype, hidden, activation, output, loss, optimizer, X, y):
     trainer = fastnn.Trainer(network, loss=loss, optimizer=optimizer, metrics=["accuracy"])
     trainer.fit(X, y, epochs=2, batch_size=16, validation_split=0.2, sample_weight=np.ones(len(X)))
     network.predict(X)
+    network.predict(X[:1].astype(dtype))
     network.loss_and_gradient(X, y, loss=loss)
     network.explain(X[0], y[0], loss=loss)
 
@@ -32,13 +33,13 @@ def compiled():
 def test_a_second_architecture_compiles_nothing(dtype):
     """Nor do other losses, optimizers, dtypes, memory orders and kinds of target."""
     X = rng(1).uniform(0.1, 0.9, (50, 7))
-    labels, rows = rng(2).integers(0, 3, 50), rng(2).uniform(0.1, 0.9, (50, 3))
+    labels, values = rng(2).integers(0, 3, 50), rng(2).uniform(0.1, 0.9, (50, 3))
     use_everything(dtype, [5], "relu", "softmax", "categorical_crossentropy", "adam", X, labels)
     before = compiled()
-    use_everything(dtype, [], "relu", "sigmoid", "log_loss", "sgd", X.astype("float32"), rows)
-    use_everything(dtype, [3, 40, 2], "mish", "linear", "huber", fastnn.SGD(0.01, momentum=0.9), X[::-2], rows[::-2])
-    use_everything(dtype, [64], "tanh", "softplus", "poisson", "adam", np.asfortranarray(X), rows.astype("float32"))
-    use_everything(dtype, [2], "elu", "softmax", "mse", "adam", (255 * X).astype("uint8"), rows)
+    use_everything(dtype, [], "relu", "sigmoid", "log_loss", "sgd", X.astype("float32"), values)
+    use_everything(dtype, [3, 40, 2], "mish", "linear", "huber", fastnn.SGD(0.01, momentum=0.9), X[::-2], values[::-2])
+    use_everything(dtype, [64], "tanh", "softplus", "poisson", "adam", np.asfortranarray(X), values.astype("float32"))
+    use_everything(dtype, [2], "elu", "softmax", "mse", "adam", (255 * X).astype("uint8"), values)
     assert compiled() == before
 
 
@@ -53,12 +54,13 @@ def run_python(code, **environment):
 
 PROGRAM = """
 import numpy as np, fastnn
-from fastnn.kernels import data, jit, random, trace, train
+from fastnn.kernels import data, jit, random, rows, trace, train
 network = fastnn.Network.mlp(2, [3], 1, dtype=DTYPE, seed=0)
 fastnn.Trainer(network, loss="mse").fit(np.eye(2), np.ones(2))
-network.predict(np.eye(2))
+network.predict(np.ones((300, 2)))
+network.predict(np.ones((1, 2), DTYPE))
 network.explain([1.0, 2.0], 1.0, loss="mse")
-for entry in (train.run, train.predict, trace.trace, data.has_only_finite, random.shuffle):
+for entry in (train.run, train.predict, rows.predict_rows, trace.trace, data.has_only_finite, random.shuffle):
     print(sum(entry.stats.cache_hits.values()), sum(entry.stats.cache_misses.values()))
 """
 
