@@ -95,7 +95,7 @@ ASK = """
 import numpy as np
 from fastnn.kernels.data import has_only_finite
 x = np.ones((2, 3))
-print(has_only_finite(x.ctypes.data, 24, 8, 1, 2, 3), *has_only_finite.stats.cache_hits.values())
+print(has_only_finite(x.ctypes.data, 24, 8, 1, 2, 3, True), *has_only_finite.stats.cache_hits.values())
 """
 
 # A sum that is always 1, where the check for NaN expects 0 of finite numbers.
