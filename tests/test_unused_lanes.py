@@ -1,18 +1,31 @@
-"""Lanes of a panel that hold no sample must not build up values: elementwise passes work on whole panels."""
+"""Lanes of a panel that hold no sample: products leave them out, and must not leave in them what was there before."""
 
 import numpy as np
 import pytest
+from numba import njit
 
-import fastnn
+from fastnn.kernels.gemm import PANEL, multiply_forward, multiply_input_gradient
+from fastnn.kernels.jit import FLAGS
 
 
-@pytest.mark.parametrize("activation", ["selu", "softplus", "leaky_relu", "mish"])
-def test_thousands_of_small_batches_leave_the_loss_finite(activation):
-    # In 5 rows of a 32-row panel a whole vector is unused; selu multiplied what was there by 1.05 a step.
-    generator = np.random.default_rng(0)
-    X, y = generator.normal(size=(40, 3)), generator.normal(size=(40, 1))
-    network = fastnn.Network.mlp(3, [8], 1, activation=activation, output=activation, seed=0)
-    trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(1e-6))
-    trainer.fit(X, y, epochs=1, batch_size=None)  # fills all lanes
-    history = trainer.fit(X[:5], y[:5], epochs=5000, batch_size=5, shuffle=False)
-    assert np.isfinite(history.history["loss"]).all()
+@njit(**FLAGS)
+def _forward(parameters, fan_in, units, buffer, source, target, n_samples):
+    multiply_forward(parameters, 0, -1, fan_in, units, buffer, source, target, n_samples)
+
+
+@njit(**FLAGS)
+def _input_gradient(parameters, fan_in, units, buffer, source, target, n_samples):
+    multiply_input_gradient(parameters, 0, fan_in, units, buffer, source, target, n_samples)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("product", "read", "written"), [(_forward, 3, 5), (_input_gradient, 5, 3)])
+def test_vectors_without_a_sample_become_zero(product, read, written, dtype):
+    n_samples, lanes = 5, 64 // np.dtype(dtype).itemsize
+    buffer = np.full((read + written) * PANEL + 64, np.inf, dtype)
+    buffer[: read * PANEL] = 1.0
+    product(np.ones(15, dtype), 3, 5, buffer, 0, read * PANEL, n_samples)
+    result = buffer[read * PANEL : (read + written) * PANEL].reshape(written, PANEL)
+    np.testing.assert_array_equal(result[:, :n_samples], read)
+    np.testing.assert_array_equal(result[:, lanes:], 0.0)
+    assert np.isinf(buffer[(read + written) * PANEL :]).all()
