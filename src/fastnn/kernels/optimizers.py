@@ -50,19 +50,13 @@ ADAGRAD = int(Optimizer.ADAGRAD)
 ADADELTA = int(Optimizer.ADADELTA)
 LION = int(Optimizer.LION)
 
-TINY = 1e-37  # moments that decay below this become 0: denormals make every later update several times slower
 LARGEST = 3e38  # `root` and `reciprocal` want finite numbers
 
 
 @inlined
-def _flush(x):
-    return select(absolute(x) < TINY, 0.0, x)
-
-
-@inlined
 def _mean_square(v, g, decay, rest):
-    """decay * v + rest * g^2, neither denormal nor infinite."""
-    return minimum(_flush(fma(decay, v, rest * (g * g))), LARGEST)
+    """decay * v + rest * g^2, finite."""
+    return minimum(fma(decay, v, rest * (g * g)), LARGEST)
 
 
 @inner
@@ -74,7 +68,7 @@ def _sgd(parameters, gradient, moments, first, last, rate, momentum, nesterov):
         if momentum == 0.0:
             change = rate_v * g
         else:
-            velocity = _flush(fma(momentum_v, load(moments, i), rate_v * g))
+            velocity = fma(momentum_v, load(moments, i), rate_v * g)
             store(moments, i, velocity)
             change = fma(momentum_v, velocity, rate_v * g) if nesterov else velocity
         store(parameters, i, load(parameters, i) + change)
@@ -91,7 +85,7 @@ def _adam(parameters, gradient, moments, stride, first, last, step, rate, beta_1
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i)
-        m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
+        m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
         store(moments, i, m)
         store(moments, stride + i, v)
@@ -109,7 +103,7 @@ def _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, bet
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i)
-        m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
+        m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
         largest = maximum(load(moments, 2 * stride + i), v)
         store(moments, i, m)
@@ -136,7 +130,7 @@ def _nadam(parameters, gradient, moments, stride, first, last, step, rate, beta_
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i)
-        m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
+        m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
         store(moments, i, m)
         store(moments, stride + i, v)
@@ -152,8 +146,8 @@ def _adamax(parameters, gradient, moments, stride, first, last, step, rate, beta
     beta_2_v, epsilon_v = filled(parameters, beta_2), filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i)
-        m = _flush(fma(beta_1_v, load(moments, i), rest_1 * g))
-        u = minimum(_flush(maximum(beta_2_v * load(moments, stride + i), absolute(g))), LARGEST)
+        m = fma(beta_1_v, load(moments, i), rest_1 * g)
+        u = minimum(maximum(beta_2_v * load(moments, stride + i), absolute(g)), LARGEST)
         store(moments, i, m)
         store(moments, stride + i, u)
         store(parameters, i, load(parameters, i) + (rate_1 * m) * reciprocal(u + epsilon_v))
@@ -173,12 +167,12 @@ def _rmsprop(parameters, gradient, moments, stride, first, last, rate, rho, mome
         v = _mean_square(load(moments, i), g, rho_v, rest)
         store(moments, i, v)
         if centered:
-            mean = _flush(fma(rho_v, load(moments, stride + i), rest * g))
+            mean = fma(rho_v, load(moments, stride + i), rest * g)
             store(moments, stride + i, mean)
             v = maximum(v - mean * mean, 0.0)  # below 0 only by rounding
         change = (rate_v * g) * reciprocal(root(v) + epsilon_v)
         if momentum != 0.0:
-            change = _flush(fma(momentum_v, load(moments, velocities + i), change))
+            change = fma(momentum_v, load(moments, velocities + i), change)
             store(moments, velocities + i, change)
         store(parameters, i, load(parameters, i) - change)
 
@@ -190,7 +184,7 @@ def _adagrad(parameters, gradient, moments, first, last, rate, initial_accumulat
     initial = filled(parameters, initial_accumulator)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i)
-        squares = minimum(_flush(fma(g, g, load(moments, i))), LARGEST)
+        squares = minimum(fma(g, g, load(moments, i)), LARGEST)
         store(moments, i, squares)
         change = (rate_v * g) * reciprocal(root(squares + initial) + epsilon_v)
         store(parameters, i, load(parameters, i) + change)
@@ -207,7 +201,7 @@ def _adadelta(parameters, gradient, moments, stride, first, last, rate, rho, eps
         changes = load(moments, stride + i)
         change = root(changes + epsilon_v) * reciprocal(root(v + epsilon_v)) * g
         store(moments, i, v)
-        store(moments, stride + i, _flush(fma(rho_v, changes, rest * (change * change))))
+        store(moments, stride + i, fma(rho_v, changes, rest * (change * change)))
         store(parameters, i, load(parameters, i) - rate_v * change)
 
 
@@ -220,7 +214,7 @@ def _lion(parameters, gradient, moments, first, last, rate, beta_1, beta_2):
     for i in range(first, last, lanes(parameters)):
         g, m = load(gradient, i), load(moments, i)
         direction = fma(beta_1_v, m, rest_1 * g)
-        store(moments, i, _flush(fma(beta_2_v, m, rest_2 * g)))
+        store(moments, i, fma(beta_2_v, m, rest_2 * g))
         change = select(direction > zero, rate_v, select(direction < zero, -rate_v, zero))
         store(parameters, i, load(parameters, i) - change)
 
