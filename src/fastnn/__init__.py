@@ -11,6 +11,7 @@ from fastnn.history import History
 from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.many import fit_many
 from fastnn.network import Network
+from fastnn.onnx import to_onnx
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.regularizers import L1, L1L2, L2
 from fastnn.trainer import Trainer
@@ -51,6 +52,7 @@ __all__ = [
     "optimizers",
     "regularizers",
     "schedules",
+    "to_onnx",
 ]
 
 

@@ -19,7 +19,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,13 @@ def write(path: str | os.PathLike, document: Mapping[str, Any], arrays: Mapping[
     OSError
         If writing fails; `path` is then as it was.
     """
-    target = Path(os.path.realpath(os.fspath(path)))
     header, chunks = _encode(document, arrays)
+    replace_file(path, [len(header).to_bytes(8, "little"), header, *(chunk.data for chunk in chunks)])
+
+
+def replace_file(path: str | os.PathLike, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write bytes to `path`, whole or not at all, as `write` says."""
+    target = Path(os.path.realpath(os.fspath(path)))
     remove_leftovers(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
@@ -99,12 +104,11 @@ def write(path: str | os.PathLike, document: Mapping[str, Any], arrays: Mapping[
             if target.exists():
                 with contextlib.suppress(PermissionError):  # the file belongs to somebody else
                     temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-            file.write(len(header).to_bytes(8, "little") + header)
             for chunk in chunks:
-                file.write(chunk.data)
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)  # noqa: PTH105  (the tests stop a process here by name)
+        os.replace(temporary, target)  # noqa: PTH105
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

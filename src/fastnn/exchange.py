@@ -9,6 +9,8 @@ from fastnn.engine import row_buffer
 from fastnn.kernels.predictor import make_predictor
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fastnn.network import Network
 
 # Compiled code holds the addresses of these networks' parameters, and nobody can know when that code is gone.
@@ -124,3 +126,98 @@ class Exchange:
             )  # fmt: skip
             _COMPILED.append(network)
         return self._predictor
+
+    @classmethod
+    def from_torch(cls, module: "nn.Sequential") -> Self:
+        """Return a network with the layers and trained parameters of a PyTorch module.
+
+        Parameters
+        ----------
+        module : torch.nn.Sequential
+            Of Linear, Dropout, normalizations and activations; nested ones are taken apart. The parameters are copied.
+
+        Returns
+        -------
+        Network
+            Of dtype float64 if all parameters are, else float32. `predict` gives what ``module.eval()`` gives.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is missing.
+        ValueError, TypeError
+            If a module has no equal in fastnn, with its name and those that have one.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> from torch import nn  # doctest: +SKIP
+        >>> fastnn.Network.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)))  # doctest: +SKIP
+        Network([Input(4), Dense(8, 'relu'), Dense(1)], dtype='float32', seed=None)
+        """
+        from fastnn.interop.torch import from_torch
+
+        return cast("Self", from_torch(cast("type[Network]", cls), module))
+
+    def to_torch(self) -> "nn.Sequential":
+        """Return the network as a PyTorch module in evaluation mode, with copies of the parameters.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Of the network's dtype.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is missing.
+        ValueError
+            If a layer or an activation has no equal among PyTorch's modules.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.Network.mlp(4, [8], 1, seed=0).to_torch()  # doctest: +SKIP
+        Sequential(
+          (0): Linear(in_features=4, out_features=8, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=8, out_features=1, bias=True)
+        )
+        """
+        from fastnn.interop.torch import to_torch
+
+        return to_torch(cast("Network", self))
+
+    @classmethod
+    def from_keras(cls, model: Any) -> Self:
+        """Return a network with the layers and trained parameters of a Keras model.
+
+        Parameters
+        ----------
+        model : keras.Model
+            Sequential, or a functional model that is a chain: Dense, Dropout, normalizations and activations. The
+            parameters are copied.
+
+        Returns
+        -------
+        Network
+            Of dtype float64 if all parameters are, else float32. `predict` gives what ``model.predict`` gives.
+
+        Raises
+        ------
+        ImportError
+            If Keras is missing.
+        ValueError, TypeError
+            If a layer has no equal in fastnn, with its name and those that have one, or the model is not a chain.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> import keras  # doctest: +SKIP
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])  # doctest: +SKIP
+        >>> fastnn.Network.from_keras(model)  # doctest: +SKIP
+        Network([Input(4), Dense(1)], dtype='float32', seed=None)
+        """
+        from fastnn.interop.keras import from_keras
+
+        return cast("Self", from_keras(cast("type[Network]", cls), model))

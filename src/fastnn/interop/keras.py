@@ -1,0 +1,115 @@
+"""Keras: a chain of layers to a network."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import layers
+from fastnn.activations import ELU, NAMES, ActivationFunction, LeakyReLU
+from fastnn.interop.parts import Part, assemble, dense
+
+if TYPE_CHECKING:
+    from fastnn.network import Network
+
+
+def _require_keras() -> Any:
+    try:
+        import keras
+    except ImportError as error:
+        raise ImportError("from_keras needs Keras: pip install keras and one of its backends") from error
+    return keras
+
+
+def _activation(function: Any) -> ActivationFunction:
+    """Our activation for a function of keras.activations, or for a layer that stands for one."""
+    if type(function).__name__ in _READ:
+        part = _READ[type(function).__name__](function)
+        if part is not None and isinstance(part.layer, layers.Activation):
+            return part.layer.function
+    name = getattr(function, "__name__", str(function))
+    if name == "leaky_relu":
+        return LeakyReLU(0.2)  # the function's default, unlike ours
+    if name == "elu":
+        return ELU(1.0)
+    if name not in NAMES:
+        raise ValueError(f"the activation {name!r} has no equal in fastnn; known are {', '.join(NAMES)}")
+    return ActivationFunction(name)
+
+
+def _read_dense(layer: Any) -> Part:
+    kernel, *bias = layer.get_weights()
+    return dense(_floats(kernel), _floats(bias[0]) if bias else None, _activation(layer.activation))
+
+
+def _read_relu(layer: Any) -> Part:
+    if layer.max_value is not None or layer.threshold:
+        raise ValueError(f"{layer.name!r}, a ReLU with max_value or threshold, has no equal in fastnn")
+    slope = float(layer.negative_slope)
+    return Part(layers.Activation(LeakyReLU(slope) if slope else "relu"))
+
+
+def _read_softmax(layer: Any) -> Part:
+    if layer.axis not in (1, -1):
+        raise ValueError(f"{layer.name!r}, a Softmax over axis {layer.axis}, has no equal in fastnn")
+    return Part(layers.Activation("softmax"))
+
+
+# Class name in keras.layers -> function of a layer; None where it does nothing.
+_READ: dict[str, Callable[[Any], Part | None]] = {
+    "InputLayer": lambda layer: None,
+    "Identity": lambda layer: None,
+    "Dense": _read_dense,
+    "Activation": lambda layer: Part(layers.Activation(_activation(layer.activation))),
+    "ReLU": _read_relu,
+    "LeakyReLU": lambda layer: Part(layers.Activation(LeakyReLU(float(layer.negative_slope)))),
+    "ELU": lambda layer: Part(layers.Activation(ELU(float(layer.alpha)))),
+    "Softmax": _read_softmax,
+    "Dropout": lambda layer: Part(layers.Dropout(float(layer.rate))),
+}
+
+
+def _floats(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+
+def read(layer: Any) -> Part | None:
+    """Return a layer as a part of a network; None if it does nothing."""
+    name = type(layer).__name__
+    if name not in _READ or not type(layer).__module__.startswith("keras."):
+        known = ", ".join(_READ)
+        raise ValueError(f"{layer.name!r}, a layer of type {name}, has no equal in fastnn; known are {known}")
+    return _READ[name](layer)
+
+
+def _chain(keras: Any, model: Any) -> list[Any]:
+    """The layers in the order in which data pass them, those of nested models too, found from the output backwards."""
+    tensors = getattr(model, "outputs", None)
+    if tensors is None or len(tensors) != 1:
+        raise ValueError("model must be a Sequential or functional model with one output")
+    chain: list[Any] = []
+    while True:
+        history = tensors[0]._keras_history
+        layer, call = history.operation, history.operation._inbound_nodes[history.node_index]
+        chain = (_chain(keras, layer) if isinstance(layer, keras.Model) else [layer]) + chain
+        if call.is_input:
+            return chain
+        tensors = call.input_tensors
+        if len(tensors) != 1:
+            raise ValueError(f"model must be a chain of layers, but {layer.name!r} has {len(tensors)} inputs")
+
+
+def from_keras(cls: "type[Network]", model: Any) -> "Network":
+    """Return a network with the layers and parameters of a model; `Network.from_keras` documents it."""
+    keras = _require_keras()
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, got {type(model).__name__}")
+    if not model.built:
+        raise ValueError("model must be built: give it an Input, or call it once")
+    parts = [part for part in map(read, _chain(keras, model)) if part is not None]
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
+        raise ValueError(f"model must have one input of shape (None, n_features), got {shape}")
+    dtypes = {array.dtype for part in parts for array in part.weights}
+    return assemble(cls, "model", parts, shape[1], "float64" if dtypes == {np.dtype(np.float64)} else "float32")

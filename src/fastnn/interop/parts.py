@@ -1,0 +1,73 @@
+"""What the readers of other libraries' models share: layers beside the values of their parameters."""
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.activations import ActivationFunction
+from fastnn.layers import Activation, Dense, Input, Layer
+
+if TYPE_CHECKING:
+    from fastnn.network import Network
+
+
+@dataclass
+class Part:
+    """One layer of another library in our terms: the layer, and its parameters in the order of `get_weights`."""
+
+    layer: Layer
+    weights: list[np.ndarray] = field(default_factory=list)
+    n_inputs: int | None = None  # how many features it must be given, where it knows
+
+
+def dense(kernel: np.ndarray, bias: np.ndarray | None, activation: "str | ActivationFunction" = "linear") -> Part:
+    """Return a dense layer with a kernel of shape (fan_in, units)."""
+    weights = [kernel] if bias is None else [kernel, bias]
+    return Part(Dense(kernel.shape[1], activation, use_bias=bias is not None), weights, kernel.shape[0])
+
+
+def assemble(cls: "type[Network]", source: str, parts: list[Part], n_inputs: int | None, dtype: Any) -> "Network":
+    """Return a network of these parts.
+
+    Parameters
+    ----------
+    cls : type
+        The class of network.
+    source : str
+        What the parts come from, for messages.
+    parts : list of Part
+        In order.
+    n_inputs : int or None
+        Number of features; None takes it from the first part that knows.
+    dtype : dtype-like
+        float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, no part knows the number of features, or a parameter is not finite.
+    """
+    if not parts:
+        raise ValueError(f"{source} must have at least one layer")
+    known = [part.n_inputs for part in parts if part.n_inputs is not None]
+    if n_inputs is None:
+        if not known:
+            raise ValueError(f"{source} has no layer that tells the number of features")
+        n_inputs = known[0]
+    parts = _with_activations_inside(parts)
+    network = cls([Input(n_inputs), *(part.layer for part in parts)], dtype=dtype)
+    network.set_weights([array for part in parts for array in part.weights])
+    return network
+
+
+def _with_activations_inside(parts: list[Part]) -> list[Part]:
+    """Put each activation that follows a linear dense layer into that layer."""
+    merged: list[Part] = []
+    for part in parts:
+        last = merged[-1].layer if merged else None
+        if isinstance(part.layer, Activation) and isinstance(last, Dense) and last.activation.name == "linear":
+            merged[-1] = replace(merged[-1], layer=replace(last, activation=part.layer.function))
+        else:
+            merged.append(part)
+    return merged
