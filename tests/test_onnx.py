@@ -1,5 +1,7 @@
 """ONNX export: ONNX Runtime gives what predict gives, for every layer and activation."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,104 @@ def test_any_number_of_rows(rows):
 def test_what_cannot_be_exported_is_an_error():
     with pytest.raises(TypeError, match=r"model must be a fastnn\.Network, an estimator or a pipeline, got 3"):
         fastnn.to_onnx(3)
+
+
+# --- estimators and pipelines ---------------------------------------------------------------------------------------
+
+Y = X[:, 0] + X[:, 1] ** 2 / 4
+CLASSES = {
+    "two numbers": np.where(Y > 1, 7, -3),
+    "three numbers": np.digitize(Y, [0, 1.5]) * 10,
+    "two texts": np.where(Y > 1, "yes", "no"),
+    "three texts": np.array(["low", "middle", "h\u00f6ch"])[np.digitize(Y, [0, 1.5])],
+    "texts as objects": np.array(["a", "b", "c"], object)[np.digitize(Y, [0, 1.5])],
+    "truth": Y > 1,
+    "one class": np.full(len(Y), 5),
+}
+
+
+@pytest.fixture(scope="module")
+def skl2onnx():
+    return pytest.importorskip("skl2onnx", reason="the extra onnx is not installed")
+
+
+def classifier(**options):
+    return fastnn.MLPClassifier(hidden_layer_sizes=(8,), max_iter=5, random_state=0, **options)
+
+
+def fitted(model, *data):
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # five epochs are enough here
+        return model.fit(*data)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_classifier(skl2onnx, kind):
+    model = fitted(classifier(), X, CLASSES[kind])
+    proto = fastnn.to_onnx(model)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [output.name for output in proto.graph.output] == ["label", "probabilities"]
+    assert {node.domain for node in proto.graph.node} == {""}
+    label, probabilities = run(proto, X)
+    assert label.tolist() == model.predict(X).tolist()
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+
+
+def test_a_classifier_of_many_labels_a_sample(skl2onnx):
+    targets = np.stack([Y > 1, Y > 0, X[:, 2] > 0], axis=1).astype(int)
+    model = fitted(classifier(), X, targets)
+    label, probabilities = run(fastnn.to_onnx(model), X)
+    np.testing.assert_array_equal(label, model.predict(X))
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("targets", [Y, np.stack([Y, -Y], axis=1)], ids=["one", "two"])
+def test_a_regressor(skl2onnx, targets):
+    model = fitted(fastnn.MLPRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0), X, targets)
+    proto = fastnn.to_onnx(model)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [output.name for output in proto.graph.output] == ["variable"]
+    (outputs,) = run(proto, X)
+    np.testing.assert_allclose(outputs, model.predict(X).reshape(len(X), -1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_pipeline(skl2onnx, tmp_path):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    wide = X * [1, 10, 100, 1, 1, 1] + 5
+    model = fitted(make_pipeline(StandardScaler(), classifier()), wide, CLASSES["three texts"])
+    fastnn.to_onnx(model, tmp_path / "pipeline.onnx")
+    label, probabilities = run(onnx.load(tmp_path / "pipeline.onnx"), wide.astype(np.float32))
+    assert label.tolist() == model.predict(wide).tolist()
+    np.testing.assert_allclose(probabilities, model.predict_proba(wide), atol=1e-5)
+
+    regressor = fastnn.MLPRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0)
+    model = fitted(make_pipeline(StandardScaler(), MinMaxScaler(), regressor), wide, Y)
+    (outputs,) = run(fastnn.to_onnx(model), wide.astype(np.float32))
+    np.testing.assert_allclose(outputs[:, 0], model.predict(wide), rtol=1e-5, atol=1e-5)
+
+
+def test_skl2onnx_itself_with_its_options_and_in_its_other_types(skl2onnx):
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    fastnn.onnx.register_converters()
+    fastnn.onnx.register_converters()
+    model = fitted(classifier(), X, CLASSES["three texts"])
+    label, rows = run(skl2onnx.to_onnx(model, X, target_opset=OPSET), X)
+    assert label.tolist() == model.predict(X).tolist()
+    probabilities = np.array([[row[name] for name in model.classes_] for row in rows])
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+    regressor = fitted(fastnn.MLPRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0), X, Y)
+    proto = skl2onnx.to_onnx(regressor, initial_types=[("X", DoubleTensorType([None, 6]))], target_opset=OPSET)
+    (outputs,) = run(proto, X.astype(np.float64))
+    np.testing.assert_allclose(outputs[:, 0], regressor.predict(X), rtol=1e-5, atol=1e-5)
+
+
+def test_an_estimator_that_is_not_fitted(skl2onnx):
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        fastnn.to_onnx(classifier())

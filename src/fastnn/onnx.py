@@ -253,15 +253,28 @@ def register_converters() -> None:
     """
     _require("skl2onnx")
     from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
     from fastnn.estimators import MLPClassifier, MLPRegressor
 
     update_registered_converter(
-        MLPClassifier, "FastnnMLPClassifier", calculate_linear_classifier_output_shapes, _convert_classifier,
+        MLPClassifier, "FastnnMLPClassifier", _classifier_shapes, _convert_classifier,
         options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
     )  # fmt: skip
     update_registered_converter(MLPRegressor, "FastnnMLPRegressor", _regressor_shapes, _convert_regressor)
+
+
+def _classifier_shapes(operator: Any) -> None:
+    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+
+    calculate_linear_classifier_output_shapes(operator)
+    n_rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[1].type = FloatTensorType([n_rows, _n_probabilities(operator.raw_operator)])
+
+
+def _n_probabilities(classifier: Any) -> int:
+    """How many probabilities a sample gets: two from one output unit, also where only one class was seen."""
+    return max(2, classifier.network_.n_outputs)
 
 
 def _regressor_shapes(operator: Any) -> None:
@@ -293,15 +306,10 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     else:
         classes = np.asarray(classifier.classes_)
         is_text = classes.dtype.kind in "OUS"
-        known = graph.constant(np.resize(classes, outputs_of(classifier)), object if is_text else np.int64)
+        known = graph.constant(np.resize(classes, _n_probabilities(classifier)), object if is_text else np.int64)
         label = graph.node("Gather", known, graph.node("ArgMax", outputs, axis=1, keepdims=0))
     container.add_node("Identity", [label], [operator.outputs[0].full_name])
     container.add_node("Identity", [outputs], [operator.outputs[1].full_name])
-
-
-def outputs_of(classifier: Any) -> int:
-    """Return how many probabilities a classifier gives a sample."""
-    return max(2, classifier.network_.n_outputs)
 
 
 def _float_input(graph: _Graph, operator: Any) -> str:
