@@ -23,7 +23,7 @@ NAMES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ActivationFunction:
     """An activation without a parameter, known by its name.
 
@@ -48,6 +48,9 @@ class ActivationFunction:
 
     def __post_init__(self):
         check_choice("activation", self.name, NAMES)
+
+    def __repr__(self) -> str:
+        return repr(self.name)  # as it is written down: Dense(3, activation="relu")
 
     @property
     def code(self) -> tables.Activation:

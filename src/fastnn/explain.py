@@ -125,7 +125,7 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
     )
     parameters = aligned_zeros(workspace.stride, dtype)
     parameters[: plan.n_parameters] = network.parameters
-    deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max())))
+    deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max(initial=1))))
     no_rows, no_weights = np.empty(0, np.int64), np.empty(0)
     trace(
         workspace.jobs, plan.ops, parameters, workspace.gradients, workspace.buffers, no_rows, no_weights,
