@@ -80,12 +80,12 @@ def test_numpy_s_global_random_state_is_untouched():
 
 
 def test_the_data_are_not_changed():
-    x, y, weight = X.copy(), Y.copy(), rng(3).uniform(size=N)
-    kept = weight.copy()
+    x, y, weight = X.copy(), np.eye(2)[Y.argmax(axis=1)], rng(3).uniform(size=N)
+    kept_y, kept_weight = y.copy(), weight.copy()
     make_trainer().fit(x, y, epochs=2, sample_weight=weight, validation_split=0.2, class_weight={0: 2.0})
     np.testing.assert_array_equal(x, X)
-    np.testing.assert_array_equal(y, Y)
-    np.testing.assert_array_equal(weight, kept)
+    np.testing.assert_array_equal(y, kept_y)
+    np.testing.assert_array_equal(weight, kept_weight)
 
 
 # -- callbacks, interrupts ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from fastnn import activations, callbacks, constraints, losses, optimizers, regularizers, schedules
+from fastnn import activations, callbacks, constraints, losses, metrics, optimizers, regularizers, schedules
 from fastnn.callbacks import Callback
 from fastnn.constraints import MaxNorm
 from fastnn.container import FileFormatError
@@ -14,6 +14,7 @@ from fastnn.network import Network
 from fastnn.onnx import to_onnx
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.regularizers import L1, L1L2, L2
+from fastnn.splits import train_validation_test_split
 from fastnn.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -49,10 +50,12 @@ __all__ = [
     "constraints",
     "fit_many",
     "losses",
+    "metrics",
     "optimizers",
     "regularizers",
     "schedules",
     "to_onnx",
+    "train_validation_test_split",
 ]
 
 

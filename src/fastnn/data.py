@@ -8,7 +8,7 @@ import numpy as np
 from fastnn.engine import Rows
 from fastnn.losses import LossFunction
 from fastnn.targets import as_targets, finite_rows
-from fastnn.validation import as_features, as_sample_weight, check_integer, check_not_empty, check_real
+from fastnn.validation import as_features, as_sample_weight, check_not_empty
 
 if TYPE_CHECKING:
     from fastnn.network import Network
@@ -73,33 +73,3 @@ def check_validation_data(network: "Network", loss: LossFunction, validation_dat
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
     X, y, *weights = validation_data
     return check_data(network, loss, X, y, weights[0] if weights else None, names)
-
-
-def split_rows(data: Data, split: float) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the row numbers to train on and to validate on; (None, None) without a split."""
-    if not split:
-        return None, None
-    n_validation = int(np.ceil(data.n_rows * split))
-    if n_validation >= data.n_rows:
-        raise ValueError(f"validation_split={split} leaves no sample of {data.n_rows} to train on")
-    rows = np.arange(data.n_rows)
-    return rows[:-n_validation], rows[-n_validation:]
-
-
-def apply_class_weight(class_weight: Any, y: Rows, weights: np.ndarray, n_outputs: int) -> np.ndarray:
-    """Return sample weights multiplied by the weight of each sample's class; a single output tells two classes."""
-    if class_weight is None:
-        return weights
-    if not isinstance(class_weight, dict):
-        raise TypeError(f"class_weight must be a dict of class number to weight, got {class_weight!r}")
-    target = y.array
-    if target.ndim == 2:
-        target = target.argmax(axis=1) if target.shape[1] > 1 else (target[:, 0] > 0.5).astype(np.int64)
-    factors = np.ones(target.shape[0])
-    for label, weight in class_weight.items():
-        number = check_integer("a key of class_weight", label, 0, max(n_outputs, 2) - 1)
-        factors[target == number] = check_real(f"class_weight[{label}]", weight, 0.0)
-    factors = factors * weights if weights.size else factors
-    if not factors.any():
-        raise ValueError(f"class_weight must leave some sample a weight, got {class_weight}")
-    return factors

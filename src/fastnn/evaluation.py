@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn import metrics as metric_functions
 from fastnn.data import Data
 from fastnn.engine import Workspace
 from fastnn.kernels import tables
 from fastnn.losses import LossFunction
+from fastnn.metrics import Metric, Outputs
 from fastnn.team import Team
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 128  # a thread
 _FIRST_CALL_BATCHES = 32
+_PIECE_ROWS = 4096
 _NO_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 
@@ -28,7 +29,7 @@ class Evaluation:
     ----------
     network : Network
     loss : LossFunction
-    metrics : sequence of str
+    metrics : sequence of Metric
     data : Data
     team : Team
         The threads that share the rows.
@@ -40,12 +41,13 @@ class Evaluation:
         self,
         network: "Network",
         loss: LossFunction,
-        metrics: Sequence[str],
+        metrics: Sequence[Metric],
         data: Data,
         team: Team,
         call_seconds: float = 0.05,
     ):
         self._network = network
+        self._loss = loss
         self._metrics = metrics
         self._data = data
         self._call_seconds = call_seconds
@@ -71,28 +73,40 @@ class Evaluation:
             workspace.run(n_batches, parameters, moments, data.order, data.weights)
             seconds = max(time.perf_counter() - started, 1e-9)
             n_batches = max(1, min(2 * n_batches, int(n_batches * self._call_seconds / seconds)))
-        return logs_from_sums(workspace.totals(), self._network, self._metrics, data, prefix)
+        return logs_from_sums(workspace.totals(), self._network, self._loss, self._metrics, data, prefix)
 
 
 def logs_from_sums(
-    sums: np.ndarray, network: "Network", metrics: Sequence[str], data: Data, prefix: str = ""
+    sums: np.ndarray,
+    network: "Network",
+    loss: LossFunction,
+    metrics: Sequence[Metric],
+    data: Data,
+    prefix: str = "",
 ) -> dict[str, float]:
     """Return the loss and the metrics that running sums stand for; metrics that need all predictions get them."""
     means = sums / max(sums[tables.Sum.WEIGHT], 1e-300)
     logs = {prefix + "loss": float(means[tables.Sum.LOSS])}
     outputs = None
-    for name in metrics:
-        if name in metric_functions.FROM_SUMS:
-            logs[prefix + name] = float(metric_functions.FROM_SUMS[name](means))
-        else:
-            if outputs is None:
-                outputs = _outputs(network, data)
-            logs[prefix + name] = float(metric_functions.FROM_PREDICTIONS[name](*outputs))
+    for metric in metrics:
+        if metric.from_sums is not None:
+            logs[prefix + metric.name] = float(metric.from_sums(means))
+        elif metric.compute is not None:
+            outputs = outputs or _all_outputs(network, loss, data)
+            logs[prefix + metric.name] = float(metric.compute(outputs))
     return logs
 
 
-def _outputs(network: "Network", data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return targets, predictions and weights of all rows, for metrics that need them at once."""
-    chosen = slice(None) if data.rows is None else data.rows
-    weights = data.weights[chosen] if data.weights.size else None
-    return data.y.array[chosen], network.predict(data.x.array[chosen]), weights
+def _all_outputs(network: "Network", loss: LossFunction, data: Data) -> Outputs:
+    """Predict all rows of the data; those of a split are gathered in pieces, never all at once."""
+    is_multilabel = loss.name == "log_loss" and network.n_outputs > 1
+    if data.rows is None:
+        return Outputs(data.y.array, network.predict(data.x.array), data.weights if data.weights.size else None,
+                       is_multilabel)  # fmt: skip
+    rows = data.rows
+    predictions = np.empty((rows.size, network.n_outputs), network.dtype)
+    for first in range(0, rows.size, _PIECE_ROWS):
+        piece = slice(first, first + _PIECE_ROWS)
+        network.predict(data.x.array[rows[piece]], out=predictions[piece])
+    weights = data.weights[rows] if data.weights.size else None
+    return Outputs(data.y.array[rows], predictions, weights, is_multilabel)

@@ -163,7 +163,7 @@ class TrainingLoop:
                     endings.callback(callback.on_train_end)
 
     def _log_names(self) -> tuple[str, ...]:
-        names = ("loss", *self._trainer.metrics)
+        names = ("loss", *(metric.name for metric in self._trainer.metrics))
         return names if self._validation is None else (*names, *(f"val_{name}" for name in names))
 
     def _listeners(self, hook: str) -> list[Callable[..., Any]]:
@@ -195,7 +195,9 @@ class TrainingLoop:
                 self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
                 return
             trainer.hold_average(True)
-            logs = logs_from_sums(self._workspace.totals(), trainer.network, trainer.metrics, self._data)
+            logs = logs_from_sums(
+                self._workspace.totals(), trainer.network, trainer.loss, trainer.metrics, self._data
+            )  # fmt: skip
             if self._validation is not None:
                 logs.update(self._validation.run("val_"))
             trainer.epochs_done = epoch + 1

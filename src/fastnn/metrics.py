@@ -1,44 +1,242 @@
-"""Metrics by name. The fast ones are running sums that the kernels keep; the others see all predictions at once."""
+"""Metrics by name, and as objects where one has a parameter.
 
-from collections.abc import Callable, Iterable, Sequence
+The fast ones are running sums that the kernels keep while they train or evaluate. The others see all predictions of an
+epoch at once, at its end, and most are scikit-learn's functions. To add one: a function of `Outputs` here, a line in
+`_METRICS`.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastnn.kernels.tables import Sum
-from fastnn.validation import check_choice
-
-# name -> value from the running sums, each divided by the sum of weights
-FROM_SUMS: dict[str, Callable[[np.ndarray], float]] = {
-    "accuracy": lambda means: means[Sum.CORRECT],
-    "mse": lambda means: means[Sum.SQUARED_ERROR],
-    "rmse": lambda means: means[Sum.SQUARED_ERROR] ** 0.5,
-    "mae": lambda means: means[Sum.ABSOLUTE_ERROR],
-}
+from fastnn.validation import check_choice, check_integer
 
 
-def _r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
+@dataclass(frozen=True)
+class Outputs:
+    """Targets and predictions of all rows of a data set, in the forms that metrics take.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n,) or (n, n_outputs)
+        int64 class numbers, or rows.
+    predictions : ndarray of shape (n, n_outputs)
+    sample_weight : ndarray of shape (n,) or None
+    is_multilabel : bool
+        Whether several outputs are a yes or no each, rather than the probabilities of classes.
+    """
+
+    y: np.ndarray
+    predictions: np.ndarray
+    sample_weight: np.ndarray | None
+    is_multilabel: bool
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The targets as (n, n_outputs), class numbers as one-hot rows."""
+        return np.eye(self.predictions.shape[1])[self.y] if self.y.ndim == 1 else self.y
+
+    def decisions(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is, and what is predicted: 0 or 1 for one output, a row of them for several labels, else classes."""
+        n_outputs = self.predictions.shape[1]
+        if self.is_multilabel:
+            return (self.rows > 0.5).astype(np.int64), (self.predictions > 0.5).astype(np.int64)
+        if n_outputs == 1:
+            return (self.y.reshape(-1) > 0.5).astype(np.int64), (self.predictions[:, 0] > 0.5).astype(np.int64)
+        classes = self.y if self.y.ndim == 1 else self.y.argmax(axis=1)
+        return classes, self.predictions.argmax(axis=1)
+
+    def binary_columns(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(whether, score) of one output, of each label, or of each class against the rest."""
+        true, _ = self.decisions()
+        n_outputs = self.predictions.shape[1]
+        if true.ndim == 1:
+            true = true[:, np.newaxis] if n_outputs == 1 else true[:, np.newaxis] == np.arange(n_outputs)
+        return [(true[:, j], self.predictions[:, j]) for j in range(n_outputs)]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of an epoch beside the loss.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in logs and `History`.
+    compute : callable of (Outputs), or None
+        Its value from all predictions.
+    from_sums : callable of (means), or None
+        Its value from the kernels' running sums, each divided by the sum of weights.
+    greater_is_better : bool or None
+        None where fastnn cannot know.
+    """
+
+    name: str
+    compute: Callable[[Outputs], float] | None = None
+    from_sums: Callable[[np.ndarray], float] | None = None
+    greater_is_better: bool | None = None
+
+
+def _average(values: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    return float(np.average(values, weights=sample_weight))
+
+
+def _binary_accuracy(outputs: Outputs) -> float:
+    """Share of outputs, of all samples, on the right side of one half."""
+    is_right = (outputs.predictions > 0.5) == (outputs.rows > 0.5)
+    return _average(is_right.mean(axis=1), outputs.sample_weight)
+
+
+def _of_decisions(name: str) -> Callable[[Outputs], float]:
+    """scikit-learn's precision, recall or F1: of the yes for one output, the mean over classes or labels for more."""
+
+    def compute(outputs: Outputs) -> float:
+        from sklearn import metrics
+
+        true, predicted = outputs.decisions()
+        average = "binary" if outputs.predictions.shape[1] == 1 else "macro"
+        return getattr(metrics, name)(
+            true, predicted, average=average, sample_weight=outputs.sample_weight, zero_division=0
+        )
+
+    return compute
+
+
+def _roc_auc(outputs: Outputs) -> float:
+    """Area under the ROC curve: of one output, the mean over labels, or over classes each against the rest.
+
+    NaN where a class or a label has no sample, or nothing but samples.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    columns = outputs.binary_columns()
+    if any(true.min() == true.max() for true, _ in columns):
+        return math.nan
+    areas = [roc_auc_score(true, score, sample_weight=outputs.sample_weight) for true, score in columns]
+    return float(np.mean(areas))
+
+
+def _log_loss(outputs: Outputs) -> float:
+    """scikit-learn's log loss of probabilities; the mean over labels for several of them."""
+    from sklearn.metrics import log_loss
+
+    true, _ = outputs.decisions()
+    if true.ndim == 1 and outputs.predictions.shape[1] > 1:
+        labels = np.arange(outputs.predictions.shape[1])
+        return log_loss(true, outputs.predictions, labels=labels, sample_weight=outputs.sample_weight)
+    losses = [
+        log_loss(true, score, labels=[0, 1], sample_weight=outputs.sample_weight)
+        for true, score in outputs.binary_columns()
+    ]
+    return float(np.mean(losses))
+
+
+def _r2(outputs: Outputs) -> float:
     from sklearn.metrics import r2_score
 
-    return r2_score(y, predicted, sample_weight=sample_weight)
+    if len(outputs.predictions) < 2:
+        return math.nan
+    return r2_score(outputs.rows, outputs.predictions, sample_weight=outputs.sample_weight)
 
 
-# name -> function of (y, predictions, sample_weight), over all samples
-FROM_PREDICTIONS: dict[str, Callable[..., float]] = {"r2": _r2}
+_METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", from_sums=lambda means: means[Sum.CORRECT], greater_is_better=True),
+        Metric("mse", from_sums=lambda means: means[Sum.SQUARED_ERROR], greater_is_better=False),
+        Metric("rmse", from_sums=lambda means: means[Sum.SQUARED_ERROR] ** 0.5, greater_is_better=False),
+        Metric("mae", from_sums=lambda means: means[Sum.ABSOLUTE_ERROR], greater_is_better=False),
+        Metric("r2", _r2, greater_is_better=True),
+        Metric("binary_accuracy", _binary_accuracy, greater_is_better=True),
+        Metric("precision", _of_decisions("precision_score"), greater_is_better=True),
+        Metric("recall", _of_decisions("recall_score"), greater_is_better=True),
+        Metric("f1", _of_decisions("f1_score"), greater_is_better=True),
+        Metric("roc_auc", _roc_auc, greater_is_better=True),
+        Metric("log_loss", _log_loss, greater_is_better=False),
+    )
+}
+NAMES = tuple(_METRICS)
 
-NAMES = (*FROM_SUMS, *FROM_PREDICTIONS)
+
+class TopKAccuracy(Metric):
+    """Share of samples whose class is among the k outputs with the highest values; ties count for the class.
+
+    Parameters
+    ----------
+    k : int, default 5
+        How many outputs; >= 1.
+
+    Raises
+    ------
+    ValueError
+        If k < 1.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> network = fastnn.Network.mlp(4, [], 10, output="softmax", seed=0)
+    >>> top = fastnn.metrics.TopKAccuracy(10)
+    >>> trainer = fastnn.Trainer(network, loss="categorical_crossentropy", metrics=[top])
+    >>> trainer.evaluate(np.ones((3, 4)), [1, 2, 3])["top_10_accuracy"]
+    1.0
+    """
+
+    def __init__(self, k: int = 5):
+        k = check_integer("k", k, 1)
+
+        def compute(outputs: Outputs) -> float:
+            classes, predictions = outputs.decisions()[0], outputs.predictions
+            of_class = np.take_along_axis(predictions, classes[:, np.newaxis], axis=1)
+            is_right = (predictions > of_class).sum(axis=1) < k
+            return _average(is_right, outputs.sample_weight)
+
+        super().__init__(f"top_{k}_accuracy", compute, greater_is_better=True)
 
 
-def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Return metric names, or raise ValueError for an unknown one."""
-    if isinstance(metrics, str):
+def _from_callable(function: Callable[..., Any]) -> Metric:
+    name = getattr(function, "__name__", type(function).__name__)
+    takes_weights = _takes_weights(function)
+
+    def compute(outputs: Outputs) -> float:
+        arguments = {"sample_weight": outputs.sample_weight} if takes_weights else {}
+        value = function(outputs.y, outputs.predictions, **arguments)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"metric {name!r} must return a number, got {value!r}") from None
+
+    return Metric(name, compute)
+
+
+def _takes_weights(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # a builtin
+        return False
+    return "sample_weight" in parameters
+
+
+def check_metrics(metrics: Any) -> tuple[Metric, ...]:
+    """Return metrics given as names, objects or functions, or raise ValueError or TypeError."""
+    if isinstance(metrics, (str, Metric)) or callable(metrics):
         metrics = (metrics,)
     if not isinstance(metrics, Iterable):
-        raise TypeError(f"metrics must be a sequence of names, got {metrics!r}")
-    return tuple(check_choice("metrics", name, NAMES) for name in metrics)
-
-
-def greater_is_better(name: str) -> bool | None:
-    """Whether more of a number in the logs is better; None for a metric that fastnn has no name for."""
-    if name in ("loss", "mse", "rmse", "mae"):
-        return False
-    return True if name in NAMES else None
+        raise TypeError(f"metrics must be a list of names, metrics or functions, got {metrics!r}")
+    checked: list[Metric] = []
+    for metric in metrics:
+        if isinstance(metric, Metric):
+            checked.append(metric)
+        elif isinstance(metric, str) or not callable(metric):
+            checked.append(_METRICS[check_choice("metrics", metric, NAMES)])
+        else:
+            checked.append(_from_callable(metric))
+    names = ["loss", *(metric.name for metric in checked)]
+    for name in names:
+        if names.count(name) > 1 or name.startswith("val_"):
+            raise ValueError(f"metrics must have names of their own that do not start with 'val_', got {name!r}")
+    return tuple(checked)

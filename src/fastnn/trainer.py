@@ -1,8 +1,9 @@
 """The trainer: what a user calls to fit a network and to evaluate it. The epoch loop itself is in `loop`."""
 
+import math
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from fastnn import losses, optimizers
 from fastnn import metrics as metric_functions
 from fastnn.callbacks import Callback
-from fastnn.data import Data, apply_class_weight, check_data, check_validation_data, split_rows
+from fastnn.data import Data, check_data, check_validation_data
 from fastnn.engine import aligned_zeros, threads_to_infer, threads_to_train
 from fastnn.evaluation import Evaluation
 from fastnn.history import History
@@ -22,6 +23,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.persistence import load_trainer, save_trainer
 from fastnn.progress import ProgressBar
 from fastnn.schedules import Constant, Schedule
+from fastnn.splits import apply_class_weights, class_numbers, class_weights, split_off
 from fastnn.state import CallbackStates, get_state, set_state
 from fastnn.team import Team
 from fastnn.validation import check_bool, check_integer, check_real
@@ -38,8 +40,12 @@ class Trainer:
         A name from `fastnn.losses.NAMES` ("binary_crossentropy" is "log_loss"), or an object.
     optimizer : str or Optimizer, default "adam"
         A name, or an object with hyperparameters.
-    metrics : sequence of str, default ()
-        Names from `fastnn.metrics.NAMES`, kept beside the loss.
+    metrics : sequence of str, Metric or callable, default ()
+        Numbers beside the loss: names from `fastnn.metrics.NAMES`, objects such as `fastnn.metrics.TopKAccuracy`, or
+        functions of yours, ``f(y, predictions)`` or ``f(y, predictions, sample_weight=...)``, that get NumPy arrays
+        (class numbers as (n,) int64, other targets as (n, n_outputs)) and return a number under their own name.
+        accuracy, mse, rmse and mae of the training data are running means over the epoch's batches, as in Keras; the
+        others are taken over all rows when the epoch is over. All are weighted like the loss.
 
     Attributes
     ----------
@@ -80,7 +86,7 @@ class Trainer:
         *,
         loss: "str | LossFunction",
         optimizer: "str | Optimizer" = "adam",
-        metrics: Sequence[str] = (),
+        metrics: Any = (),
     ):
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastnn.Network, got {network!r}")
@@ -199,11 +205,14 @@ class Trainer:
         validation_data : tuple (X, y) or (X, y, sample_weight), or None, default None
             Evaluated after each epoch.
         validation_split : float, default 0.0
-            Share of the samples, from the end, that is held back for validation; in [0, 1).
+            Share of the samples that is held back for validation, rounded up; in [0, 1). They are drawn at random from
+            the seed (unlike Keras's, which are the last ones), so the same in each call of fit with the same data.
+            Where targets are classes, each class gives its share. Nothing is copied.
         sample_weight : array-like of shape (n,) or None, default None
             Weights of the mean over samples.
-        class_weight : dict of int to float or None, default None
-            A factor for the samples of each class, in training only (as in Keras).
+        class_weight : dict of int to float, "balanced" or None, default None
+            A factor for the weights of the samples of each class, in training, validation and metrics; classes that
+            the dict does not name have 1. "balanced" is n_samples / (n_classes * samples of the class), from y.
         shuffle : bool, default True
             Whether each epoch has its own order.
         callbacks : iterable of Callback, default ()
@@ -262,13 +271,15 @@ class Trainer:
         split = check_real("validation_split", validation_split, 0.0, 1.0, closed="left")
         data = check_data(self.network, self.loss, X, y, sample_weight)
         validation = check_validation_data(self.network, self.loss, validation_data, split)
-        train_rows, validation_rows = split_rows(data, split)
-        if validation_rows is not None:
-            validation = replace(data, rows=validation_rows)
-        data.rows = train_rows
-        data.weights = apply_class_weight(  # after the split: not for validation
-            class_weight, data.y, data.weights, self.network.n_outputs
-        )
+        n_validation = math.ceil(data.n_rows * split)
+        if n_validation >= data.n_rows:
+            raise ValueError(f"validation_split={validation_split} leaves no sample of {data.n_rows} to train on")
+        self._weight_classes(class_weight, data, validation)
+        if n_validation:
+            classes = class_numbers(data.y, self.loss)
+            split_seed = self.seed if options.seed is None else options.seed
+            train_rows, validation_rows = split_off(data.n_rows, n_validation, classes, split_seed)
+            data, validation = replace(data, rows=train_rows), replace(data, rows=validation_rows)
         return data, validation, options
 
     def _run_fit(self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback]) -> History:
@@ -282,6 +293,18 @@ class Trainer:
         with Team(threads_to_train(network.plan, network.dtype, rows_a_step, options.n_threads)) as team:
             TrainingLoop(self, data, validation, options, hooks, team).run()
         return self.history
+
+    def _weight_classes(self, class_weight: Any, data: Data, validation: Data | None) -> None:
+        """Multiply sample weights by those of the classes, which are worked out from the training data."""
+        if class_weight is None:
+            return
+        classes = class_numbers(data.y, self.loss)
+        weight_of = class_weights(class_weight, classes, self.network.n_outputs)
+        data.weights = apply_class_weights(weight_of, classes, data.weights)
+        if validation is not None:
+            validation.weights = apply_class_weights(
+                weight_of, class_numbers(validation.y, self.loss), validation.weights
+            )  # fmt: skip
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the loss and the metrics over all rows, dropout off.

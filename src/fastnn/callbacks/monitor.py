@@ -3,7 +3,6 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from fastnn.metrics import greater_is_better
 from fastnn.validation import check_choice, check_real
 
 if TYPE_CHECKING:
@@ -38,7 +37,8 @@ class Monitor:
             known = ", ".join(map(repr, trainer.log_names))
             raise ValueError(f"monitor must be one of {known}, got {self.name!r}{hint}")
         if self.mode == "auto":
-            more = greater_is_better(self.name.removeprefix("val_"))
+            directions = {metric.name: metric.greater_is_better for metric in trainer.metrics}
+            more = directions.get(self.name.removeprefix("val_"), False)
             if more is None:
                 raise ValueError(f"mode must be 'min' or 'max' for {self.name!r}, a metric of your own; got 'auto'")
             self.sign = -1.0 if more else 1.0
