@@ -1,6 +1,7 @@
 """Metrics: against scikit-learn or by hand, weighted, in training, validation and evaluation."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -187,6 +188,25 @@ def test_a_function_that_returns_no_number():
     trainer, y = make_trainer("binary", lambda y, predictions: "good")
     with pytest.raises(TypeError, match="metric '<lambda>' must return a number, got 'good'"):
         trainer.evaluate(X, y)
+
+
+def test_metrics_are_picklable():
+    trainer, y = make_trainer("classes", [*NAMES, TopKAccuracy(2), worst_class])
+    again = pickle.loads(pickle.dumps(trainer))
+    assert again.evaluate(X, y) == trainer.evaluate(X, y)
+
+
+def worst_class(y, predictions):
+    return predictions[np.arange(len(y)), y].min()
+
+
+def test_saved_metrics_come_back(tmp_path):
+    trainer, y = make_trainer("classes", ["f1", TopKAccuracy(2), "mse"])
+    trainer.save(tmp_path / "x.fastnn")
+    assert fastnn.Trainer.load(tmp_path / "x.fastnn").evaluate(X, y) == trainer.evaluate(X, y)
+    own, _ = make_trainer("classes", [worst])
+    with pytest.raises(ValueError, match="metrics must have names that fastnn knows to be saved, got 'worst'"):
+        own.save(tmp_path / "y.fastnn")
 
 
 def test_top_k_arguments():

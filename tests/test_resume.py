@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.callbacks import EarlyStopping, LambdaCallback, ReduceLROnPlateau
+from fastnn.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
 
 X = np.random.default_rng(0).normal(size=(70, 3))
 Y = np.sin(X[:, :1])
@@ -95,6 +95,20 @@ def test_callbacks_resume_too():
     second.fit(X, Y, epochs=60, callbacks=callbacks, **options)
     assert curves(second.history) == curves(uncut.history)
     assert (again.best, again.best_epoch, again.stopped_epoch) == (stopping.best, stopping.best_epoch, n_epochs - 1)
+    np.testing.assert_array_equal(second.network.parameters, uncut.network.parameters)
+
+
+def test_resuming_from_the_file_of_a_checkpoint(tmp_path):
+    options = {"validation_data": (X[:20], -Y[:20])}
+    uncut, first = make_trainer(fastnn.Adam(0.02)), make_trainer(fastnn.Adam(0.02))
+    uncut.fit(X, Y, epochs=60, callbacks=make_callbacks(), **options)
+    n_epochs = len(uncut.history.epoch)
+    # Listed before the others, it still writes what they know at the end of the epoch.
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}.fastnn", every=n_epochs - 2, save_trainer=True)
+    first.fit(X, Y, epochs=60, callbacks=[checkpoint, *make_callbacks()], **options)
+    second = fastnn.Trainer.load(tmp_path / f"{n_epochs - 2}.fastnn")
+    second.fit(X, Y, epochs=60, callbacks=make_callbacks(), **options)
+    assert curves(second.history) == curves(uncut.history)
     np.testing.assert_array_equal(second.network.parameters, uncut.network.parameters)
 
 

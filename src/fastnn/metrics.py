@@ -7,6 +7,7 @@ epoch at once, at its end, and most are scikit-learn's functions. To add one: a 
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,11 @@ class Metric:
     compute: Callable[[Outputs], float] | None = None
     from_sums: Callable[[np.ndarray], float] | None = None
     greater_is_better: bool | None = None
+
+    def __reduce__(self) -> Any:
+        # A pickle holds the name, since the functions of most metrics have none of their own.
+        is_known = _METRICS.get(self.name) is self
+        return (_known, (self.name,)) if is_known else super().__reduce__()
 
 
 def _average(values: np.ndarray, sample_weight: np.ndarray | None) -> float:
@@ -163,8 +169,14 @@ _METRICS = {
 NAMES = tuple(_METRICS)
 
 
+def _known(name: str) -> Metric:
+    return _METRICS[name]
+
+
 class TopKAccuracy(Metric):
     """Share of samples whose class is among the k outputs with the highest values; ties count for the class.
+
+    Its name is "top_3_accuracy" for k = 3, which `Trainer` takes for it as well.
 
     Parameters
     ----------
@@ -186,6 +198,8 @@ class TopKAccuracy(Metric):
     1.0
     """
 
+    k: int
+
     def __init__(self, k: int = 5):
         k = check_integer("k", k, 1)
 
@@ -196,21 +210,40 @@ class TopKAccuracy(Metric):
             return _average(is_right, outputs.sample_weight)
 
         super().__init__(f"top_{k}_accuracy", compute, greater_is_better=True)
+        object.__setattr__(self, "k", k)
+
+    def __reduce__(self) -> Any:
+        return TopKAccuracy, (self.k,)
 
 
-def _from_callable(function: Callable[..., Any]) -> Metric:
-    name = getattr(function, "__name__", type(function).__name__)
-    takes_weights = _takes_weights(function)
+class FunctionMetric(Metric):
+    """A function of the user's as a metric.
 
-    def compute(outputs: Outputs) -> float:
-        arguments = {"sample_weight": outputs.sample_weight} if takes_weights else {}
-        value = function(outputs.y, outputs.predictions, **arguments)
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise TypeError(f"metric {name!r} must return a number, got {value!r}") from None
+    Parameters
+    ----------
+    function : callable of (y, predictions) or (y, predictions, sample_weight=...)
+        Gets NumPy arrays, returns a number.
+    """
 
-    return Metric(name, compute)
+    function: Callable[..., Any]
+
+    def __init__(self, function: Callable[..., Any]):
+        name = getattr(function, "__name__", type(function).__name__)
+        takes_weights = _takes_weights(function)
+
+        def compute(outputs: Outputs) -> float:
+            arguments = {"sample_weight": outputs.sample_weight} if takes_weights else {}
+            value = function(outputs.y, outputs.predictions, **arguments)
+            try:
+                return float(value)
+            except (TypeError, ValueError):
+                raise TypeError(f"metric {name!r} must return a number, got {value!r}") from None
+
+        super().__init__(name, compute)
+        object.__setattr__(self, "function", function)
+
+    def __reduce__(self) -> Any:
+        return FunctionMetric, (self.function,)
 
 
 def _takes_weights(function: Callable[..., Any]) -> bool:
@@ -231,12 +264,33 @@ def check_metrics(metrics: Any) -> tuple[Metric, ...]:
     for metric in metrics:
         if isinstance(metric, Metric):
             checked.append(metric)
+        elif isinstance(metric, str) and (top_k := re.fullmatch(r"top_([1-9]\d{0,8})_accuracy", metric)):
+            checked.append(TopKAccuracy(int(top_k[1])))
         elif isinstance(metric, str) or not callable(metric):
             checked.append(_METRICS[check_choice("metrics", metric, NAMES)])
         else:
-            checked.append(_from_callable(metric))
+            checked.append(FunctionMetric(metric))
     names = ["loss", *(metric.name for metric in checked)]
     for name in names:
         if names.count(name) > 1 or name.startswith("val_"):
             raise ValueError(f"metrics must have names of their own that do not start with 'val_', got {name!r}")
     return tuple(checked)
+
+
+def saved_names(metrics: Iterable[Metric]) -> list[str]:
+    """Return the form in which files keep metrics: names that `check_metrics` takes back.
+
+    Raises
+    ------
+    ValueError
+        If one is a function of the user's, which no file can hold.
+    """
+    names = []
+    for metric in metrics:
+        if metric is not _METRICS.get(metric.name) and not isinstance(metric, TopKAccuracy):
+            raise ValueError(
+                f"metrics must have names that fastnn knows to be saved, got {metric.name!r}, a function of yours; "
+                "keep trainer.state_dict() instead"
+            )
+        names.append(metric.name)
+    return names

@@ -15,7 +15,7 @@ import numpy as np
 from fastnn import container, losses, optimizers
 from fastnn.container import FileFormatError, SavedFile, printable, shown
 from fastnn.layers import Layer, check_layers, from_config
-from fastnn.metrics import check_metrics
+from fastnn.metrics import check_metrics, saved_names
 from fastnn.plan import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def save_trainer(trainer: "Trainer", path: str | os.PathLike) -> None:
     state = trainer.state_dict()
     if not np.isfinite(state["moments"]).all():
         raise ValueError("the optimizer's moments must be finite to be saved, got NaN or infinity")
-    own = {"loss": trainer.loss.config, "metrics": list(trainer.metrics), "state": state}
+    own = {"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}
     document = {"kind": "trainer", "network": part, "trainer": pack(own, "trainer", arrays)}
     container.write(path, document, arrays)
 

@@ -11,7 +11,7 @@ from fastnn.validation import check_bool, check_integer
 
 
 class ModelCheckpoint(Callback):
-    """Saves the network at the end of epochs; each file is written whole or not at all.
+    """Saves the network, or all of training, at the end of epochs; each file is written whole or not at all.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ class ModelCheckpoint(Callback):
         Look at every n-th epoch only; >= 1.
     mode : "auto", "min" or "max", default "auto"
         Whether less or more is better; "auto" knows for the loss and for metrics that fastnn has a name for.
+    save_trainer : bool, default False
+        False writes what `Network.save` does; True what `Trainer.save` does, from which training can be resumed.
 
     Attributes
     ----------
@@ -64,11 +66,13 @@ class ModelCheckpoint(Callback):
         save_best_only: bool = False,
         every: int = 1,
         mode: str = "auto",
+        save_trainer: bool = False,
     ):
         self.path = os.fspath(path)
         self.monitor = Monitor(monitor, mode)
         self.save_best_only = check_bool("save_best_only", save_best_only)
         self.every = check_integer("every", every, 1)
+        self.save_trainer = check_bool("save_trainer", save_trainer)
         self.best: float | None = None
         self.last_path: Path | None = None
 
@@ -89,7 +93,10 @@ class ModelCheckpoint(Callback):
                 return
             self.best = value
         path = self._path_of(epoch, logs)
-        self.trainer.network.save(path)
+        if self.save_trainer:
+            self.trainer.save(path)
+        else:
+            self.trainer.network.save(path)
         self.last_path = path
 
     def _path_of(self, epoch: int, logs: dict[str, float]) -> Path:
