@@ -259,7 +259,7 @@ def check_metrics(metrics: Any) -> tuple[Metric, ...]:
     if isinstance(metrics, (str, Metric)) or callable(metrics):
         metrics = (metrics,)
     if not isinstance(metrics, Iterable):
-        raise TypeError(f"metrics must be a list of names, metrics or functions, got {metrics!r}")
+        raise TypeError(f"metrics must be a sequence of names, metrics or functions, got {metrics!r}")
     checked: list[Metric] = []
     for metric in metrics:
         if isinstance(metric, Metric):

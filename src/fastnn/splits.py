@@ -76,19 +76,25 @@ def class_weights(class_weight: Any, classes: np.ndarray | None, n_outputs: int)
     """
     if class_weight is None:
         return None
+    is_balanced = isinstance(class_weight, str) and class_weight == "balanced"
+    if not is_balanced and not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight must be a dict of class number to weight or 'balanced', got {class_weight!r}")
+    weights = (
+        {}
+        if is_balanced
+        else {
+            check_integer("a key of class_weight", label, 0, max(n_outputs, 2) - 1): check_real(
+                f"class_weight[{label}]", weight, 0.0
+            )
+            for label, weight in class_weight.items()
+        }
+    )
     if classes is None:
         raise ValueError(f"class_weight must be None where targets are no classes, got {class_weight!r}")
-    if isinstance(class_weight, str) and class_weight == "balanced":
+    if is_balanced:
         labels, counts = np.unique(classes, return_counts=True)
-        return dict(zip(labels.tolist(), (classes.size / (labels.size * counts)).tolist(), strict=True))
-    if not isinstance(class_weight, Mapping):
-        raise TypeError(f"class_weight must be a dict of class number to weight or 'balanced', got {class_weight!r}")
-    return {
-        check_integer("a key of class_weight", label, 0, max(n_outputs, 2) - 1): check_real(
-            f"class_weight[{label}]", weight, 0.0
-        )
-        for label, weight in class_weight.items()
-    }
+        weights = dict(zip(labels.tolist(), (classes.size / (labels.size * counts)).tolist(), strict=True))
+    return weights
 
 
 def apply_class_weights(
