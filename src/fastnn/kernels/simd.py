@@ -527,35 +527,49 @@ def put_at(typingctx, address, value, target):
 def transpose_block(typingctx, source, source_offset, source_stride, target, target_offset, target_stride):
     """Transpose a square block: target[j * target_stride + i] = source[i * source_stride + j], i, j < lanes.
 
-    Each of the log2(lanes) stages exchanges, between vectors i and i + 2^s, the lanes whose bit s differs.
+    Quarters of vectors are put together as they are loaded, from rows `chunk` apart, which costs no shuffle; what is
+    left is to transpose chunk x chunk blocks within the quarters of `chunk` vectors: half the shuffles of a network of
+    log2(lanes) stages.
     """
     vector = _vector_of(source.dtype)
     n = vector.lanes
+    chunk = n // 4
     align = vector.dtype.bitwidth // 8
 
     def codegen(context, builder, sig, args):
         vector_type = _llvm_type(vector)
+        chunk_type = ir.VectorType(vector_type.element, chunk)
         origin = data_pointer(context, builder, sig.args[0], args[0], args[1])
         destination = data_pointer(context, builder, sig.args[3], args[3], args[4])
 
-        def row(base, stride, i):
-            pointer = builder.gep(base, [builder.mul(stride, ir.Constant(_INT64, i))])
-            return builder.bitcast(pointer, vector_type.as_pointer())
+        def at(base, stride, row, column, kind):
+            offset = builder.add(builder.mul(stride, ir.Constant(_INT64, row)), ir.Constant(_INT64, column))
+            return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
 
-        rows = [builder.load(row(origin, args[2], i), align=align) for i in range(n)]
-        mask_type = ir.VectorType(_INT32, n)
-        step = 1
-        while step < n:
-            low = [j if not j & step else n + j - step for j in range(n)]
-            high = [j + step if not j & step else n + j for j in range(n)]
-            for i in range(n):
-                if not i & step:
-                    a, b = rows[i], rows[i + step]
-                    rows[i] = builder.shuffle_vector(a, b, ir.Constant(mask_type, low))
-                    rows[i + step] = builder.shuffle_vector(a, b, ir.Constant(mask_type, high))
-            step *= 2
-        for i in range(n):
-            builder.store(rows[i], row(destination, args[5], i), align=align)
+        def shuffle(a, b, lanes):
+            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes))
+
+        def quarters(row, column):
+            """A vector whose quarter q is `chunk` elements of row `row + q * chunk`."""
+            parts = [
+                builder.load(at(origin, args[2], row + q * chunk, column, chunk_type), align=align) for q in range(4)
+            ]
+            halves = [shuffle(parts[q], parts[q + 1], list(range(2 * chunk))) for q in (0, 2)]
+            return shuffle(halves[0], halves[1], list(range(n)))
+
+        for column in range(0, n, chunk):
+            rows = [quarters(row, column) for row in range(chunk)]
+            step = 1
+            while step < chunk:
+                low = [j if not j & step else n + j - step for j in range(n)]
+                high = [j + step if not j & step else n + j for j in range(n)]
+                for i in range(chunk):
+                    if not i & step:
+                        a, b = rows[i], rows[i + step]
+                        rows[i], rows[i + step] = shuffle(a, b, low), shuffle(a, b, high)
+                step *= 2
+            for i in range(chunk):
+                builder.store(rows[i], at(destination, args[5], column + i, 0, vector_type), align=align)
         return context.get_dummy_value()
 
     sig = signature(types.void, source, types.intp, types.intp, target, types.intp, types.intp)
