@@ -94,7 +94,7 @@ def test_the_plot_is_a_picture(tmp_path, capsys):
         (["iris", "--batch-size", "0"], "batch_size must be an integer >= 1, got 0"),
         (["iris", "--batch-size", "some"], "must be an integer or 'full', got 'some'"),
         (["iris", "--hidden", "-3"], "units must be an integer >= 1, got -3"),
-        (["iris", "--dropout", "1"], "rate must be a number in [0, 1), got 1.0"),
+        (["iris", "--dropout", "1"], "dropout must be a number in [0, 1), got 1.0"),
         (["iris", "--learning-rate", "-1"], "learning_rate must be"),
         (["iris", "--validation-size", "1"], "validation_split must be"),
         (["iris", "--test-size", "2"], "test_size"),
@@ -170,30 +170,30 @@ def test_python_m_fastnn():
     assert run().returncode == 2
 
 
-def test_a_reader_that_goes_away_is_no_traceback():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fastnn", "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait(timeout=60) == 1
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_a_reader_that_goes_away_is_no_traceback(environment):
+    command = [sys.executable, "-m", "fastnn", "info"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "", **environment}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process there")
 def test_an_interrupt_gives_what_there_is():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fastnn", "train", "iris", "--epochs", "100000000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("kernels ready"):
-            break
-    # The line comes just before training begins.
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=0.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    command = [sys.executable, "-m", "fastnn", "train", "iris", "--epochs", "100000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("kernels ready"):
+                break
+        # The line comes just before training begins.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "test accuracy" in out
     assert err == "fastnn train: interrupted; what follows is of the last step\n"
