@@ -1,0 +1,187 @@
+"""What every layer, activation, loss and optimizer keeps to: one table, one set of tests.
+
+Whoever adds a part adds one line to PARTS (a test fails until then) and has it tested in every respect below; what
+only that part does is tested in a file of its own.
+"""
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import fastnn
+import reference as ref
+from fastnn import activations, layers, losses, optimizers
+from support import assert_close, rng
+
+PARTS = [
+    # Layers, each between two dense ones.
+    fastnn.Dense(7, "tanh"),
+    fastnn.Dense(33, "relu", use_bias=False, kernel_initializer="orthogonal"),
+    fastnn.Activation("softplus"),
+    fastnn.Dropout(0.3),
+    # Activations, as hidden and as output layer.
+    *map(activations.get, activations.NAMES),
+    activations.LeakyReLU(0.3),
+    activations.ELU(0.5),
+    # Losses.
+    *map(losses.get, losses.NAMES),
+    losses.Huber(0.4),
+    losses.Scaled("mse", 0.5),
+    # Optimizers.
+    *map(optimizers.get, optimizers.NAMES),
+    fastnn.SGD(0.05, momentum=0.9, nesterov=True),
+    fastnn.Adam(0.01, amsgrad=True),
+]
+N_INPUTS, N_OUTPUTS, N = 6, 3, 45
+X = rng(1).normal(size=(N, N_INPUTS))
+
+each_part = pytest.mark.parametrize("part", PARTS, ids=repr)
+
+
+def kind_of(part):
+    kinds = (layers.Layer, activations.ActivationFunction, losses.LossFunction, optimizers.Optimizer)
+    return next(kind for kind in kinds if isinstance(part, kind))
+
+
+def make_trainer(part, dtype="float64", seed=0):
+    """A trainer in which the part has its place."""
+    kind = kind_of(part)
+    middle = (
+        [part]
+        if kind is layers.Layer
+        else [fastnn.Dense(5, part if kind is activations.ActivationFunction else "tanh")]
+    )
+    output = part if kind is activations.ActivationFunction else "sigmoid" if kind is losses.LossFunction else "linear"
+    network = fastnn.Network(
+        [fastnn.Input(N_INPUTS), fastnn.Dense(5, "silu"), *middle, fastnn.Dense(N_OUTPUTS, output)],
+        dtype=dtype, seed=seed,
+    )  # fmt: skip
+    return fastnn.Trainer(
+        network,
+        loss=part if kind is losses.LossFunction else "mse",
+        optimizer=part if kind is optimizers.Optimizer else fastnn.Adam(0.01),
+    )
+
+
+def make_targets(n=N):
+    """In (0, 1), where every loss and every activation has a meaning for them."""
+    return rng(2).uniform(0.1, 0.9, (n, N_OUTPUTS))
+
+
+def descendants(cls):
+    return {cls}.union(*map(descendants, cls.__subclasses__()))
+
+
+def test_the_table_is_complete():
+    abstract = {layers.Layer, layers.Input, optimizers.Optimizer}
+    for base in (layers.Layer, activations.ActivationFunction, losses.LossFunction, optimizers.Optimizer):
+        missing = descendants(base) - abstract - {type(part) for part in PARTS}
+        assert not missing, f"add a line to PARTS for {missing}"
+
+
+@each_part
+def test_it_prints_as_it_is_written(part):
+    kind = kind_of(part)
+    written = eval(repr(part), {**vars(fastnn), **vars(activations), **vars(losses)})
+    assert (activations.get(written) if kind is activations.ActivationFunction else written) == part
+
+
+@each_part
+def test_its_config_is_json_and_makes_it_again(part):
+    get = {
+        layers.Layer: layers.from_config,
+        activations.ActivationFunction: activations.get,
+        losses.LossFunction: losses.get,
+        optimizers.Optimizer: optimizers.get,
+    }[kind_of(part)]
+    assert get(json.loads(json.dumps(part.config))) == part
+
+
+@each_part
+def test_it_is_a_value(part):
+    """Immutable, hashable, and equal to its copies."""
+    for same in (copy.deepcopy(part), pickle.loads(pickle.dumps(part))):
+        assert same == part
+        assert hash(same) == hash(part)
+    assert part != object()
+    for name in part.__dataclass_fields__:
+        with pytest.raises(AttributeError):
+            setattr(part, name, None)
+
+
+@each_part
+def test_its_gradient_is_the_central_difference(part):
+    trainer = make_trainer(part)
+    network, loss, y = trainer.network, trainer.loss, make_targets()
+    _, gradient = network.loss_and_gradient(X, y, loss=loss)
+
+    def value(parameters):
+        network.parameters[:] = parameters
+        return network.loss_and_gradient(X, y, loss=loss)[0]
+
+    expected = ref.central_difference(value, network.parameters.copy(), eps=1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-7 * max(1.0, np.abs(expected).max()))
+
+
+@each_part
+def test_the_gradient_of_a_batch_is_the_weighted_mean_over_its_samples(part, dtype):
+    trainer = make_trainer(part, dtype)
+    y, weight = make_targets(), rng(3).uniform(0.5, 2.0, N)
+    loss, gradient = trainer.network.loss_and_gradient(X, y, loss=trainer.loss, sample_weight=weight)
+    singles = [
+        trainer.network.loss_and_gradient(X[i : i + 1], y[i : i + 1], loss=trainer.loss) for i in range(N)
+    ]  # fmt: skip
+    share = weight / weight.sum()
+    units = 200
+    assert_close(np.dtype(dtype).type(loss), share @ [value for value, _ in singles], units)
+    largest = max(np.abs(g).max() for _, g in singles)
+    error = np.abs(gradient - share @ np.array([g for _, g in singles], float)).max()
+    assert error <= units * np.finfo(dtype).eps * largest
+
+
+@each_part
+def test_float32_is_float64_to_its_precision(part):
+    single, double = make_trainer(part, "float32").network, make_trainer(part, "float64").network
+    double.parameters[:] = single.parameters
+    assert_close(single.predict(X.astype("float32")), double.predict(X.astype("float32")), 100)
+
+
+@each_part
+def test_it_learns_and_the_same_seed_gives_the_same_bits(part, dtype):
+    results = []
+    for _ in range(2):
+        trainer = make_trainer(part, dtype)
+        before = trainer.evaluate(X, make_targets())["loss"]
+        trainer.fit(X, make_targets(), epochs=40, batch_size=16)
+        results.append(trainer.network.parameters)
+    assert trainer.evaluate(X, make_targets())["loss"] < before
+    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(trainer.network.predict(X), trainer.network.predict(X))
+
+
+@each_part
+def test_it_is_saved_and_loaded(part, tmp_path):
+    trainer = make_trainer(part)
+    trainer.fit(X, make_targets())
+    trainer.save(tmp_path / "trainer.fastnn")
+    again = fastnn.Trainer.load(tmp_path / "trainer.fastnn")
+    assert (again.network.layers, again.loss, again.optimizer) == (
+        trainer.network.layers,
+        trainer.loss,
+        trainer.optimizer,
+    )
+    for one in (trainer, again):
+        one.fit(X, make_targets(), epochs=2)
+    np.testing.assert_array_equal(again.network.parameters, trainer.network.parameters)
+
+
+@each_part
+def test_it_shows_in_the_summary(part):
+    network = make_trainer(part).network
+    rows = network.summary().splitlines()
+    assert len(rows) == len(network.layers) + 2
+    for row, layer in zip(rows[1:], network.layers, strict=False):
+        assert row.startswith(type(layer).__name__)
