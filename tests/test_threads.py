@@ -1,6 +1,7 @@
 """One network trained by several threads: the same numbers, whatever their number; and no thread stays behind."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -101,25 +102,46 @@ def test_blas_pools_are_left_alone(data):
     assert threadpool_info() == before
 
 
-def test_helpers_end_with_the_team():
-    with Team(4) as team:
-        assert sum(thread.name.startswith("fastnn-helper") for thread in threading.enumerate()) == 3
-        team.run(lambda jobs, thread: jobs.append(thread), seen := [])
-    assert sorted(seen) == [0, 1, 2, 3]
-    assert not any(thread.name.startswith("fastnn-helper") for thread in threading.enumerate())
+def helpers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("fastnn-helper")]
+
+
+def test_helpers_end_with_the_fit(data):
+    seen = []
+
+    class Look(fastnn.Callback):
+        def on_epoch_end(self, epoch, logs):
+            seen.append(len(helpers()))
+
+    fitted(data, 4, callbacks=[Look()])
+    assert seen == [3, 3, 3]
+    assert not helpers()
+
+
+def test_helpers_wait_through_a_slow_callback_and_a_change_of_kernel(data):
+    """Long enough for them to nap; and evaluation calls the same kernel with other arguments, in turn with training."""
+
+    class Dawdle(fastnn.Callback):
+        def on_epoch_end(self, epoch, logs):
+            time.sleep(0.05)
+
+    slow = fitted(data, 2, validation_split=0.3, callbacks=[Dawdle()])
+    quick = fitted(data, 2, validation_split=0.3)
+    assert slow.history.history == quick.history.history
+    assert np.array_equal(slow.network.parameters, quick.network.parameters)
 
 
 def test_a_lost_team_dismisses_its_helpers():
     team = Team(3)
-    helpers = list(team._threads)
+    threads = list(team._threads)
     del team
-    for helper in helpers:
+    for helper in threads:
         helper.join(timeout=10)
         assert not helper.is_alive()
 
 
 def test_an_error_in_a_helper_reaches_the_caller():
-    def fails_in_one(jobs, thread):
+    def fails_in_one(jobs, thread, n_steps):
         if thread == 1:
             jobs.set()
             raise ArithmeticError("in a helper")
@@ -127,7 +149,7 @@ def test_an_error_in_a_helper_reaches_the_caller():
 
     with Team(3) as team, pytest.raises(ArithmeticError, match="in a helper"):
         while True:  # the helper's error may come in just after the caller's part is done
-            team.run(fails_in_one, threading.Event())
+            team.run(fails_in_one, threading.Event(), 1)
 
 
 @pytest.mark.parametrize(
@@ -220,3 +242,29 @@ def test_none_takes_one_thread_for_small_steps_and_all_cpus_for_large(monkeypatc
     assert threads_to_train(large, float32, 64, 100) == 2
     assert threads_to_infer(small, float32, 1000) == 1
     assert threads_to_infer(large, float32, 10_000) == 4
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "layer"),
+    [
+        (fastnn.optimizers.SGD(0.1, momentum=0.9), {}),
+        (fastnn.optimizers.Adam(clipnorm=0.01), {}),
+        (fastnn.optimizers.Adam(global_clipnorm=0.01), {}),
+        (fastnn.optimizers.SGD(0.1, clipvalue=1e-3), {"kernel_regularizer": 0.01}),
+        (fastnn.optimizers.SGD(0.1), {"kernel_regularizer": 0.01, "bias_regularizer": 0.1}),
+        (fastnn.optimizers.SGD(1.0), {"kernel_constraint": fastnn.constraints.MaxNorm(0.5)}),
+        (fastnn.optimizers.AdamW(0.01, weight_decay=0.1), {}),
+    ],
+    ids=["momentum", "clipnorm", "global_clipnorm", "clipvalue", "penalties", "max_norm", "weight_decay"],
+)
+def test_what_comes_between_gradient_and_update(data, optimizer, layer):
+    """Clipping, penalties and constraints look at more than a thread's range; the network spans many pieces of it."""
+    found = []
+    for n_threads in (1, 3):
+        hidden = [fastnn.Dense(200, "tanh", **layer), fastnn.Dense(150, "tanh")]
+        network = fastnn.Network([fastnn.Input(20), *hidden, fastnn.Dense(5, "softmax")], seed=3, dtype="float64")
+        trainer = fastnn.Trainer(network, loss="categorical_crossentropy", optimizer=optimizer)
+        history = trainer.fit(*data, epochs=2, batch_size=300, n_threads=n_threads, seed=0)
+        found.append((network.parameters, history.history["loss"]))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-11)

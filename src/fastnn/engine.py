@@ -142,13 +142,13 @@ class Workspace:
         """Call the kernel for up to `n_steps` batches."""
         weights = _NO_WEIGHTS if sample_weight is None else sample_weight
         arguments = (
-            n_steps, self.plan.ops, self.plan.variable_table, order, parameters, moments, self.gradients, self.buffers,
-            weights, self.sums, self._shared,
+            self.plan.ops, self.plan.variable_table, order, parameters, moments, self.gradients, self.buffers, weights,
+            self.sums, self._shared,
         )  # fmt: skip
         if self._team is None:
-            run(self.jobs, 0, *arguments)
+            run(self.jobs, 0, n_steps, *arguments)
         else:
-            self._team.run(run, self.jobs, *arguments)
+            self._team.run(run, self.jobs, n_steps, *arguments)
 
     def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
         """Write the outputs for the rows of x into `out`."""

@@ -1,6 +1,7 @@
 """A team of plain Python threads that run one kernel together, for as long as one fit lasts.
 
-The threads meet at barriers inside the kernels (see kernels/team.py); Python hands them one call after the other.
+The threads meet at barriers inside the kernels (see kernels/team.py). Python hands the helpers the arguments once; they
+stay in the kernel, and the caller's next call with the same arguments finds them there.
 """
 
 import os
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.cpus import available_cpus
-from fastnn.kernels.team import DISMISSED, POLLS, SHARED_SIZE
+from fastnn.kernels.team import DISMISSED, GENERATION, POLLS, SHARED_SIZE
 
 _POLLS = 400  # of a barrier before it gives the core away: about 20 us
 
@@ -33,15 +34,6 @@ class Team:
     n_threads : int
     shared : ndarray of int64
         The barrier's memory, an argument of every kernel that the team runs.
-
-    Examples
-    --------
-    >>> from fastnn.team import Team
-    >>> seen = []
-    >>> with Team(3) as team:
-    ...     team.run(lambda jobs, thread, shared: jobs.append(thread), seen, team.shared)
-    >>> sorted(seen)
-    [0, 1, 2]
     """
 
     def __init__(self, n_threads: int):
@@ -54,6 +46,7 @@ class Team:
 
     def _start(self) -> None:
         self._process = os.getpid()
+        self._call: tuple = ()  # what the helpers are in
         queues: list[SimpleQueue] = [SimpleQueue() for _ in range(1, self.n_threads)]
         self._queues = queues
         # Helpers hold no reference to the team: a team that was lost (Ctrl-C at the worst moment) dismisses them.
@@ -71,23 +64,32 @@ class Team:
             self.close()
             raise
 
-    def run(self, kernel: Callable[..., object], jobs: Any, *arguments: Any) -> None:
-        """Call ``kernel(jobs, thread, *arguments)`` in every thread of the team; return when the caller's is done.
+    def run(self, kernel: Callable[..., object], jobs: Any, n_steps: int, *arguments: Any) -> None:
+        """Call ``kernel(jobs, thread, n_steps, *arguments)`` in every thread; return when the caller's is done.
 
-        The kernel has to end with a barrier, so that the others' are done as well.
+        The kernel has to end with a barrier, so that the others' are done as well; helpers stay in it for the next
+        call with the same arguments, as `fastnn.kernels.train.run` does.
 
         Raises
         ------
         BaseException
             What the kernel raised in any thread; the team is closed then.
         """
+        if self.n_threads == 1:
+            kernel(jobs, 0, n_steps, *arguments)
+            return
         if self._process != os.getpid():  # after a fork only the calling thread lives on
             self._dismiss.detach()
             self._start()
+        call = (kernel, jobs, *arguments)
         try:
-            for queue in self._queues:
-                queue.put((kernel, jobs, arguments))
-            kernel(jobs, 0, *arguments)
+            if not _are_same(call, self._call):
+                # Helpers in another kernel, or in this one with other arguments, come back for these.
+                self.shared[GENERATION] += 1
+                self._call = call
+                for queue in self._queues:
+                    queue.put(call)
+            kernel(jobs, 0, n_steps, *arguments)
             if self._errors:
                 raise self._errors[0]
         except BaseException:
@@ -164,6 +166,10 @@ def share_out(work: Callable[[Any], object], items: Iterable[Any], n_threads: in
         raise errors[0]
 
 
+def _are_same(one: tuple, other: tuple) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
 def _dismiss(shared: np.ndarray, queues: list[SimpleQueue]) -> None:
     shared[DISMISSED] = 1
     for queue in queues:
@@ -173,9 +179,9 @@ def _dismiss(shared: np.ndarray, queues: list[SimpleQueue]) -> None:
 def _help(thread: int, queue: SimpleQueue, shared: np.ndarray, errors: list[BaseException]) -> None:
     """Do the calls that come in, until None comes."""
     while (call := queue.get()) is not None:
-        kernel, jobs, arguments = call
+        kernel, jobs, *arguments = call
         try:
-            kernel(jobs, thread, *arguments)
+            kernel(jobs, thread, 0, *arguments)
         except BaseException as error:
             # Not swallowed: the caller raises it. It would wait at a barrier otherwise.
             errors.append(error)

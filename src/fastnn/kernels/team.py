@@ -1,7 +1,10 @@
 """What the threads of a team need to work as one: a barrier on memory that they share.
 
 `shared` is an int64 array with one word a cache line: how many have arrived, how many rounds are over, whether the
-team was dismissed, and how often to poll before giving the core away.
+team was dismissed, how often to poll before giving the core away, and what the caller wants of its helpers.
+
+A helper enters a kernel once and stays: between two calls it waits in the kernel, without Python and its lock, for
+the caller to come. Waking a sleeping thread takes 50 to 100 us, which is a whole step of many networks.
 
 Why the barrier is right on machines that reorder memory accesses [1]_: each arrival is an atomic addition with
 acquire and release semantics, so the last to arrive has seen all that the others wrote before; it publishes the new
@@ -15,6 +18,8 @@ partners that have none; and sleeping, because a scheduler may hand a core that 
 Jobs
 ----
 - `wait_for_all`: the barrier; writing to `shared[DISMISSED]` ends all waits, for good
+- `open_call`, `wait_for_call`: how the caller's entry into a kernel begins the helpers' part of it; writing another
+  number to `shared[GENERATION]` sends them back to Python
 
 References
 ----------
@@ -33,11 +38,14 @@ from numba.extending import intrinsic
 from fastnn.kernels.jit import inner
 from fastnn.kernels.simd import data_pointer
 
-ARRIVED, ROUND, DISMISSED, POLLS = 0, 8, 16, 24  # a cache line apart: polling one does not slow writing another
-SHARED_SIZE = 32
+# A cache line apart: polling one does not slow writing another.
+ARRIVED, ROUND, DISMISSED, POLLS, OPEN, STEPS, GENERATION = range(0, 56, 8)
+SHARED_SIZE = 64
 
 YIELDS = 1000  # about a millisecond
-NAP = 100  # microseconds
+NAP = 100  # microseconds, at a barrier
+LINGER = 8  # between calls a helper polls so many times longer than at a barrier
+SHORTEST_NAP, LONGEST_NAP = 50, 2000  # and then sleeps longer and longer: about an eighth of how long it has waited
 
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 _IS_WINDOWS = sys.platform == "win32"
@@ -104,15 +112,15 @@ def _give_core_away(typingctx):
 
 
 @intrinsic
-def _nap(typingctx):
+def _nap(typingctx, microseconds):
     def codegen(context, builder, sig, args):
         if _IS_WINDOWS:
             _call(builder, "Sleep", ir.VoidType(), [ir.Constant(_INT32, 1)])
         else:
-            _call(builder, "usleep", _INT32, [ir.Constant(_INT32, NAP)])
+            _call(builder, "usleep", _INT32, [builder.trunc(args[0], _INT32)])
         return context.get_dummy_value()
 
-    return signature(types.void), codegen
+    return signature(types.void, types.int64), codegen
 
 
 @inner
@@ -124,6 +132,8 @@ def wait_for_all(shared, n_threads):
     """
     if n_threads == 1:
         return True
+    if _read(shared, DISMISSED) != 0:
+        return False
     current = _read(shared, ROUND)
     if _fetch_add(shared, ARRIVED, 1) == n_threads - 1:
         _write(shared, ARRIVED, 0)
@@ -140,5 +150,35 @@ def wait_for_all(shared, n_threads):
         elif waits <= polls + YIELDS:
             _give_core_away()
         else:
-            _nap()
+            _nap(NAP)
     return True
+
+
+@inner
+def open_call(shared, n_steps):
+    """Begin a call, as its caller: the helpers do their part of up to `n_steps` batches."""
+    _write(shared, STEPS, n_steps)
+    _write(shared, OPEN, _read(shared, ROUND) + 1)
+
+
+@inner
+def wait_for_call(shared, generation):
+    """Return how many steps the caller wants, as a helper between calls; -1 if it is to go back to Python.
+
+    A call ends with a barrier. So the number of the round stands still between calls, and a call that was opened in
+    this round has not begun for this helper.
+    """
+    polls = shared[POLLS] * LINGER
+    waits = 0
+    while _read(shared, OPEN) != _read(shared, ROUND) + 1:
+        if _read(shared, DISMISSED) != 0 or _read(shared, GENERATION) != generation:
+            return -1
+        waits += 1
+        if waits <= polls:
+            _relax()
+        else:
+            _nap(min(SHORTEST_NAP + 6 * (waits - polls), LONGEST_NAP))
+    # Once more: what was written before the call was opened is seen now. Old arguments, or a call that was given up?
+    if _read(shared, DISMISSED) != 0 or _read(shared, GENERATION) != generation:
+        return -1
+    return shared[STEPS]

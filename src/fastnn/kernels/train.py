@@ -25,7 +25,7 @@ from fastnn.kernels.penalties import add_penalties
 from fastnn.kernels.schedules import rate_at
 from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
 from fastnn.kernels.tables import Loss, Mode, Source, Sum
-from fastnn.kernels.team import wait_for_all
+from fastnn.kernels.team import GENERATION, open_call, wait_for_all, wait_for_call
 
 TRAIN = int(Mode.TRAIN)
 GRADIENT = int(Mode.GRADIENT)
@@ -36,6 +36,8 @@ LOSS = int(Sum.LOSS)
 BATCH_LOSS = int(Sum.BATCH_LOSS)
 FIRST_LOGIT_LOSS = int(Loss.SIGMOID_LOG_LOSS)
 LOG_LOSS = int(Loss.LOG_LOSS)
+
+PIECE = 8192  # elements of a gradient that are summed up and used at once: they stay in cache between the two
 
 
 @inner
@@ -84,11 +86,19 @@ def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, f
 
 
 @inner
-def _add_gradients(gradients, stride, n_threads, first, last):
-    """gradients[0] += gradients[1] + ... on the range [first, last), in the order of the threads."""
-    for thread in range(1, n_threads):
-        for i in range(first, last, lanes(gradients)):
-            store(gradients, i, load(gradients, i) + load(gradients, thread * stride + i))
+def _add_gradients(gradients, target, stride, n_threads, first, last):
+    """gradients[target:] = gradients of thread 0 + of thread 1 + ... on the range [first, last), in this order."""
+    for i in range(first, last, lanes(gradients)):
+        total_gradient = load(gradients, i)
+        for thread in range(1, n_threads):
+            total_gradient = total_gradient + load(gradients, thread * stride + i)
+        store(gradients, target + i, total_gradient)
+
+
+@inner
+def _looks_at_whole_gradient(job):
+    """Whether something comes between the sum of the gradients and the update that needs more than a thread's range."""
+    return job.has_penalties or job.clip_value > 0.0 or job.clip_norm > 0.0 or job.global_clip_norm > 0.0
 
 
 @inner
@@ -109,7 +119,10 @@ def _penalized(job, variables, parameters, gradient, first, last, weight):
 @kernel
 def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces, sample_weight, sums,
         shared):  # fmt: skip
-    """Do up to `n_steps` batches of this epoch as thread number `thread` of the team; all threads call this alike.
+    """Do up to `n_steps` batches of this epoch as thread number `thread` of the team.
+
+    Thread 0, the caller, returns when they are done. A helper does its part of this call and, with the same arguments
+    but for the number of steps, of all that follow, until it is sent back.
 
     Parameters
     ----------
@@ -124,8 +137,18 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
     shared : (team.SHARED_SIZE,) int64, the team's barrier
     """
     mode = flush_denormals()
-    _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces, sample_weight,
-               sums, shared)  # fmt: skip
+    if thread == 0:
+        open_call(shared, n_steps)
+    generation = shared[GENERATION]
+    while True:
+        if thread > 0:
+            n_steps = wait_for_call(shared, generation)
+            if n_steps < 0:
+                break
+        _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces,
+                   sample_weight, sums, shared)  # fmt: skip
+        if thread == 0:
+            break
     restore_denormals(mode)
 
 
@@ -170,7 +193,11 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
             batch_loss = 0.0
             for t in range(n_threads):
                 batch_loss += sums[t, BATCH_LOSS]
-            _add_gradients(gradients, stride, n_active, first_element, last_element)
+            # Where nothing looks at the whole gradient, each thread sums up its range in its own vector, piece by piece,
+            # just before the update: lines that another thread wrote are read once, and nobody has to fetch them back.
+            sums_in_pieces = n_threads > 1 and job.mode == TRAIN and not _looks_at_whole_gradient(job)
+            if n_threads > 1 and not sums_in_pieces:
+                _add_gradients(gradients, 0, stride, n_active, first_element, last_element)
             if job.has_penalties:
                 own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
             if job.mode == TRAIN:
@@ -178,8 +205,14 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
                     job.failed = 1
                     break
                 clip_gradient(job, variables, gradients, sums, shared, thread, first_element, last_element)
-                update(job, variables, rate_at(job, job.step), parameters, gradients, moments, first_element,
-                       last_element)  # fmt: skip
+                rate = rate_at(job, job.step)
+                if sums_in_pieces:
+                    for begin in range(first_element, last_element, PIECE):
+                        end = min(begin + PIECE, last_element)
+                        _add_gradients(gradients, thread * stride, stride, n_active, begin, end)
+                        update(job, variables, rate, parameters, gradient, moments, begin, end)
+                else:
+                    update(job, variables, rate, parameters, gradients, moments, first_element, last_element)
                 hold_norms(job, variables, parameters, shared, thread)
                 average(job, parameters, moments, first_element, last_element)
                 job.step += 1
