@@ -193,8 +193,8 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
             batch_loss = 0.0
             for t in range(n_threads):
                 batch_loss += sums[t, BATCH_LOSS]
-            # Where nothing looks at the whole gradient, each thread sums up its range in its own vector, piece by piece,
-            # just before the update: lines that another thread wrote are read once, and nobody has to fetch them back.
+            # Where nothing looks at the whole gradient, each thread sums up its range in its own vector, a piece just
+            # before its update: lines that another thread wrote are read once, and nobody has to fetch them back.
             sums_in_pieces = n_threads > 1 and job.mode == TRAIN and not _looks_at_whole_gradient(job)
             if n_threads > 1 and not sums_in_pieces:
                 _add_gradients(gradients, 0, stride, n_active, first_element, last_element)
