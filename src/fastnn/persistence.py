@@ -127,14 +127,24 @@ def _is_modest(value: Any, depth: int) -> bool:
 # --- trainers -------------------------------------------------------------------------------------------------------
 
 
-def save_trainer(trainer: "Trainer", path: str | os.PathLike) -> None:
-    """Write a trainer and its network to a file, whole or not at all."""
-    part, arrays = network_part(trainer.network)
+def trainer_part(trainer: "Trainer", name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return a trainer without its network as a part of a document called `name`, and put its arrays into `arrays`.
+
+    Raises
+    ------
+    ValueError
+        If a moment is NaN or infinite.
+    """
     state = trainer.state_dict()
     if not np.isfinite(state["moments"]).all():
         raise ValueError("the optimizer's moments must be finite to be saved, got NaN or infinity")
-    own = {"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}
-    document = {"kind": "trainer", "network": part, "trainer": pack(own, "trainer", arrays)}
+    return pack({"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}, name, arrays)
+
+
+def save_trainer(trainer: "Trainer", path: str | os.PathLike) -> None:
+    """Write a trainer and its network to a file, whole or not at all."""
+    network, arrays = network_part(trainer.network)
+    document = {"kind": "trainer", "network": network, "trainer": trainer_part(trainer, "trainer", arrays)}
     container.write(path, document, arrays)
 
 
@@ -143,27 +153,34 @@ def load_trainer(cls: "type[Trainer]", network_class: "type[Network]", path: str
     with container.reading(path) as file:
         if "trainer" not in file.document:
             raise file.error(f"it holds no trainer but a {shown(file.document.get('kind'))}")
-        network = read_network(network_class, file)
         part = member(file, file.document, "trainer", dict)
-        state = member(file, part, "state", dict)
-        loss = _from_config(file, "trainer.loss", losses.get, part.get("loss"))
-        optimizer = _from_config(file, "trainer.optimizer", optimizers.get, state.get("optimizer"))
-        metrics = _from_config(file, "trainer.metrics", check_metrics, part.get("metrics"))
-        # Before memory is taken for the moments:
-        file.expect("trainer/state/moments", network.dtype, (optimizer.slots, network.n_parameters))
-        if state.get("moments") != {ARRAY: "trainer/state/moments"}:
-            raise file.error(f"trainer.state.moments must refer to an array, got {shown(state.get('moments'))}")
-        state = unpack(file, state)
-        if not np.isfinite(state["moments"]).all():
-            raise file.error("the array 'trainer/state/moments' holds NaN or infinity")
-        _check_history(file, state.get("history"))
-        _check_callbacks(file, state.get("callbacks"))
-        trainer = cls(network, loss=loss, optimizer=optimizer, metrics=metrics)
-        try:
-            trainer.load_state_dict(state)
-        except (TypeError, ValueError, KeyError) as error:
-            raise file.error(f"trainer.state: {printable(str(error))}") from None
-        return trainer
+        return read_trainer(cls, file, "trainer", part, read_network(network_class, file))
+
+
+def read_trainer(
+    cls: "type[Trainer]", file: SavedFile, name: str, part: dict[str, Any], network: "Network"
+) -> "Trainer":
+    """Return the trainer that a part of the document called `name` describes, around a network."""
+    state = member(file, part, "state", dict)
+    loss = _from_config(file, f"{name}.loss", losses.get, part.get("loss"))
+    optimizer = _from_config(file, f"{name}.optimizer", optimizers.get, state.get("optimizer"))
+    metrics = _from_config(file, f"{name}.metrics", check_metrics, part.get("metrics"))
+    # Before memory is taken for the moments:
+    moments = f"{name}/state/moments"
+    file.expect(moments, network.dtype, (optimizer.slots, network.n_parameters))
+    if state.get("moments") != {ARRAY: moments}:
+        raise file.error(f"{name}.state.moments must refer to an array, got {shown(state.get('moments'))}")
+    state = unpack(file, state)
+    if not np.isfinite(state["moments"]).all():
+        raise file.error(f"the array {moments!r} holds NaN or infinity")
+    _check_history(file, state.get("history"))
+    _check_callbacks(file, state.get("callbacks"))
+    trainer = cls(network, loss=loss, optimizer=optimizer, metrics=metrics)
+    try:
+        trainer.load_state_dict(state)
+    except (TypeError, ValueError, KeyError) as error:
+        raise file.error(f"{name}.state: {printable(str(error))}") from None
+    return trainer
 
 
 def _from_config(file: SavedFile, name: str, get: Callable[[Any], Any], config: Any) -> Any:
@@ -256,5 +273,5 @@ def _unpack(file: SavedFile, value: Any, left: set[str], finite: bool) -> Any:
 
 __all__ = [
     "FileFormatError", "load_network", "load_trainer", "member", "network_part", "pack", "read_network",
-    "save_network", "save_trainer", "unpack",
+    "read_trainer", "save_network", "save_trainer", "trainer_part", "unpack",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ Modules, in the order in which a fit passes through them:
 - `base`: what they share: validation, initialisation, continuing, predicting
 - `solvers`: stochastic training through `fastnn.Trainer`, L-BFGS through scipy
 - `stopping`: when stochastic training ends
+- `files`: saving and loading
 - `display`: learning curves of a fitted estimator
 """
 

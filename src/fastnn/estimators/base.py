@@ -1,8 +1,9 @@
 """What both estimators share: the course of a fit, continuing one, and prediction."""
 
 import math
+import os
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn.estimators import parameters
+from fastnn.estimators.files import load_estimator, save_estimator
 from fastnn.estimators.objective import Objective
 from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
 from fastnn.network import Network
@@ -234,6 +236,74 @@ class BaseMLP(BaseEstimator, ABC):
             # float64 and integer features give float64, as scikit-learn's products of arrays do.
             outputs = outputs.astype(np.result_type(X.dtype, network.dtype), copy=False)
         return outputs
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted estimator to a file: parameters, classes, network, curves, and the optimizer's state.
+
+        The file holds arrays and JSON in the safetensors format, no code. It is written whole or not at all.
+        `callbacks`, a callable `scoring` and a RandomState are not in it, and come back as None.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write; an existing file is replaced.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+        ValueError
+            If a parameter cannot be saved; nothing is written then.
+        OSError
+            If the file cannot be written; an existing file stays as it was.
+
+        Examples
+        --------
+        >>> import fastnn, pathlib, tempfile
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]] * 10, ["low", "low", "high", "high"] * 10
+        >>> model = fastnn.MLPClassifier(solver="lbfgs", random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "model.safetensors")
+        ...     model.save(path)
+        ...     loaded = fastnn.MLPClassifier.load(path)
+        >>> loaded.predict([[0.5], [2.5]]).tolist()
+        ['low', 'high']
+        """
+        check_is_fitted(self)
+        save_estimator(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Return the estimator that a file holds; `partial_fit` goes on where it was saved.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file written by `save` of the same class.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, of another kind or class, or of a later version of fastnn.
+        OSError
+            If it cannot be opened.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.MLPClassifier.load("missing.safetensors")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
+        """
+        return cast("Self", load_estimator(cls, path))
+
+    # --- scikit-learn's questions -----------------------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
         return "network_" in self.__dict__

@@ -28,6 +28,13 @@ class LabelEncoding:
         self.classes = unique_labels(y)
         self.kind = kind if kind == "multilabel-indicator" or len(self.classes) > 2 else "binary"
 
+    @classmethod
+    def known(cls, classes: np.ndarray, kind: str) -> "LabelEncoding":
+        """Return the encoding with these sorted classes, of this kind."""
+        encoding = cls.__new__(cls)
+        encoding.classes, encoding.kind = classes, kind
+        return encoding
+
     @property
     def n_outputs(self) -> int:
         """Output units: one for two classes, else one a class."""
