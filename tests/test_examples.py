@@ -46,3 +46,15 @@ def test_one_step_by_hand(example):
     before, after = map(float, re.search(r"loss: +([\d.]+) before, ([\d.]+) after", out).groups())
     assert after < before
     assert "plain NumPy gives the same weights" in out
+
+
+def test_search_hyperparameters(example):
+    results = re.findall(
+        r"^(\S.*?) +cross-validated ([\d.]+), test ([\d.]+), ([\d.]+) s", example("search_hyperparameters"), re.M
+    )
+    (_, default, _, _), *searches = results
+    assert searches[0][0] == "successive halving"
+    for name, score, test, seconds in searches:
+        assert float(score) > float(default), name
+        assert float(test) > 0.97
+        assert float(seconds) < 60

@@ -1,6 +1,7 @@
 """Hooks into training: what runs before and after it, around each epoch, and on request around each batch."""
 
 from fastnn.callbacks.base import Callback, LambdaCallback
+from fastnn.callbacks.pruning import OptunaPruning
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.recording import CSVLogger, ModelCheckpoint
 from fastnn.callbacks.stopping import EarlyStopping, TerminateOnNaN, TimeLimit
@@ -8,5 +9,5 @@ from fastnn.progress import ProgressBar  # last: it needs Callback
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint",
-    "ProgressBar", "ReduceLROnPlateau", "TerminateOnNaN", "TimeLimit",
+    "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "TerminateOnNaN", "TimeLimit",
 ]  # fmt: skip

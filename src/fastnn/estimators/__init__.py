@@ -13,6 +13,7 @@ Modules, in the order in which a fit passes through them:
 """
 
 from fastnn.estimators.classifier import MLPClassifier
+from fastnn.estimators.display import TrainingCurveDisplay
 from fastnn.estimators.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TrainingCurveDisplay"]

@@ -19,6 +19,12 @@ class LabelEncoding:
     """
 
     def __init__(self, y: Any):
+        if isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biuU":
+            # What type_of_target says of such an array, without its four passes over it.
+            self.classes = np.unique(y)
+            if len(self.classes) <= max(20, len(y) // 2):  # beyond, it has a warning to give
+                self.kind = "multiclass" if len(self.classes) > 2 else "binary"
+                return
         kind = type_of_target(y, input_name="y")
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
             if kind.endswith("multioutput"):

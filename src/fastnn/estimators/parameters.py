@@ -22,12 +22,12 @@ from fastnn.optimizers import Optimizer
 _SKLEARN_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}
 _SKLEARN_NAMES = {"linear": "identity", "sigmoid": "logistic", "exponential": "exp"}
 _HIDDEN_ACTIVATIONS = {*activations.NAMES, *_SKLEARN_ACTIVATIONS}
-_OPTIMIZERS = {cls.__name__.lower() for cls in Optimizer.__subclasses__()}
+OPTIMIZERS = sorted(cls.__name__.lower() for cls in Optimizer.__subclasses__())
 
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(_HIDDEN_ACTIVATIONS), ActivationFunction, list, tuple],
-    "solver": [StrOptions({"lbfgs", *_OPTIMIZERS}), Optimizer],
+    "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],

@@ -65,6 +65,7 @@ class StoppingRule(Callback):
 
     def _validate(self, score: float, logs: dict[str, float]) -> None:
         estimator = self._estimator
+        logs["val_score"] = score  # for the callbacks that come after
         estimator.validation_scores_.append(score)
         estimator.validation_loss_curve_.append(self._objective.reported(logs, "val_"))
         if estimator.verbose:
