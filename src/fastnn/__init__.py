@@ -13,6 +13,7 @@ from fastnn.many import fit_many
 from fastnn.network import Network
 from fastnn.onnx import to_onnx
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
+from fastnn.python_loss import check_gradient
 from fastnn.regularizers import L1, L1L2, L2
 from fastnn.splits import train_validation_test_split
 from fastnn.trainer import Trainer
@@ -47,6 +48,7 @@ __all__ = [
     "Trainer",
     "activations",
     "callbacks",
+    "check_gradient",
     "constraints",
     "fit_many",
     "losses",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnn.data import Data
-from fastnn.engine import Workspace
 from fastnn.kernels import tables
 from fastnn.losses import LossFunction
 from fastnn.metrics import Metric, Outputs
+from fastnn.python_loss import make_workspace
 from fastnn.team import Team
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class Evaluation:
         self._data = data
         self._call_seconds = call_seconds
         batch_size = _BATCH_ROWS * team.n_threads
-        self._workspace = Workspace(network.plan, network.dtype, n_rows=batch_size, team=team, with_gradient=False)
+        self._workspace = make_workspace(
+            loss, network.plan, network.dtype, n_rows=batch_size, team=team, with_gradient=False
+        )
         self._workspace.set_data(data.x, data.y)
         self._workspace.set(
             mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=batch_size,

@@ -104,6 +104,8 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
     """
     dtype = np.dtype(np.float64)
     function = losses.get(loss)
+    if isinstance(function, losses.PythonLoss):
+        raise ValueError(f"loss must be one of fastnn's own to be explained, got {function.name!r}")
     sample = as_features("x", np.atleast_2d(as_array("x", x)), network.n_inputs, dtype)
     if sample.shape[0] != 1:
         raise ValueError(f"x must be one sample of shape ({network.n_inputs},), got shape {np.shape(x)}")

@@ -15,6 +15,7 @@ from fastnn.engine import Rows, Workspace
 from fastnn.evaluation import Evaluation, logs_from_sums
 from fastnn.kernels import tables
 from fastnn.kernels.random import shuffle as fill_permutation
+from fastnn.python_loss import make_workspace
 from fastnn.schedules import Schedule
 from fastnn.team import Team
 
@@ -123,7 +124,7 @@ class TrainingLoop:
 
     def _make_workspace(self, team: Team) -> Workspace:
         trainer, network = self._trainer, self._trainer.network
-        workspace = Workspace(network.plan, network.dtype, n_rows=self._batch_size, team=team)
+        workspace = make_workspace(trainer.loss, network.plan, network.dtype, n_rows=self._batch_size, team=team)
         workspace.set_data(self._data.x, self._data.y)
         workspace.set(
             mode=tables.Mode.TRAIN, n_rows=self._data.n_rows, batch_size=self._batch_size, seed=trainer.seed,

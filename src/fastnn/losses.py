@@ -1,7 +1,10 @@
 """Losses by name, and as objects where one has a parameter."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
 
 from fastnn.kernels import tables
 from fastnn.validation import check_bool, check_choice, check_real
@@ -158,6 +161,8 @@ class Scaled(LossFunction):
 
     def __init__(self, loss: "str | LossFunction | dict", factor: float, *, penalty_per_sample: bool = False):
         object.__setattr__(self, "loss", get(loss))
+        if isinstance(self.loss, PythonLoss):
+            raise TypeError(f"loss must not be a function of yours, which can do that itself; got {self.loss.name!r}")
         object.__setattr__(self, "name", self.loss.name)
         object.__setattr__(self, "factor", check_real("factor", factor, 0.0, closed="neither"))
         object.__setattr__(self, "divides_penalty", check_bool("penalty_per_sample", penalty_per_sample))
@@ -190,8 +195,80 @@ class Scaled(LossFunction):
         }  # fmt: skip
 
 
-def get(loss: "str | LossFunction | dict") -> LossFunction:
-    """Return the loss for a name, an object, or the dict that a file holds.
+@dataclass(frozen=True)
+class PythonLoss(LossFunction):
+    """A loss of your own: a function on NumPy arrays that returns values and their gradient.
+
+    Training with it is slower: each step computes the outputs, calls the function, and runs the network once more for
+    the gradient of the parameters; about 30 us a step beside the function's own time, and twice the forward pass.
+    `fastnn.check_gradient` compares the gradient with central differences.
+
+    Parameters
+    ----------
+    function : callable of (y, predictions)
+        Gets the targets of a batch, (n,) int64 class numbers or (n, n_targets) as they were given to `fit`, and the
+        outputs of the network, (n, n_outputs) in its dtype. Returns the loss of each sample, (n,), and the derivative
+        of each sample's loss with respect to its outputs, (n, n_outputs). Weights are applied afterwards.
+    name : str or None, default None
+        For messages; None takes the function's.
+
+    Raises
+    ------
+    TypeError
+        If it is not callable, or returns something else.
+    ValueError
+        If the name is that of another loss; when it is called, if shapes are wrong.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> def log_cosh(y, predictions):
+    ...     error = predictions - y
+    ...     return np.log(np.cosh(error)).mean(axis=1), np.tanh(error) / error.shape[1]
+    >>> X = np.linspace(-1, 1, 64)[:, None]
+    >>> network = fastnn.Network.mlp(1, [16], 1, activation="tanh", seed=0)
+    >>> trainer = fastnn.Trainer(network, loss=log_cosh, optimizer=fastnn.Adam(0.01))
+    >>> history = trainer.fit(X, X**2, epochs=50)
+    >>> history.history["loss"][-1] < history.history["loss"][0] / 5
+    True
+    """
+
+    function: Callable[..., Any]
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None):
+        if not callable(function):
+            raise TypeError(f"function must be callable, got {function!r}")
+        name = name or getattr(function, "__name__", type(function).__name__)
+        if name in NAMES or name in _ALIASES:
+            raise ValueError(f"name must not be that of another loss, got {name!r}")
+        object.__setattr__(self, "function", function)
+        object.__setattr__(self, "name", name)
+
+    def __call__(self, y: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return values (n,) and gradient (n, n_outputs), both checked."""
+        result = self.function(y, predictions)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"loss {self.name!r} must return (values, gradient), got {type(result).__name__}")
+        values, gradient = np.asarray(result[0]), np.asarray(result[1])
+        n = predictions.shape[0]
+        for what, array, shape in (("values", values, (n,)), ("a gradient", gradient, predictions.shape)):
+            if array.shape != shape:
+                raise ValueError(f"loss {self.name!r} must return {what} of shape {shape}, got {array.shape}")
+        return values, gradient
+
+    def code_with(self, output_activation: tables.Activation) -> tables.Loss:
+        return tables.Loss.GIVEN_DELTA
+
+    @property
+    def config(self) -> str | dict[str, Any]:
+        raise ValueError(
+            f"loss must have a name that fastnn knows to be saved, got {self.name!r}, a function of yours; keep the "
+            "network and trainer.state_dict() instead"
+        )
+
+
+def get(loss: "str | LossFunction | dict | Callable[..., Any]") -> LossFunction:
+    """Return the loss for a name, an object, a function of (y, predictions), or the dict that a file holds.
 
     Raises
     ------
@@ -212,6 +289,8 @@ def get(loss: "str | LossFunction | dict") -> LossFunction:
         if name == "scaled":
             return Scaled(**arguments)
         return Huber(**arguments) if name == "huber" else LossFunction(name, **arguments)
+    if callable(loss):
+        return PythonLoss(loss)
     if isinstance(loss, str):
         loss = _ALIASES.get(loss, loss)
     name = check_choice("loss", loss, [*NAMES, *_ALIASES])

@@ -173,6 +173,20 @@ def _known(name: str) -> Metric:
     return _METRICS[name]
 
 
+def count_sums(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
+    """Add a batch to the running sums of right answers and errors, as kernels do where they see the targets."""
+    outputs = Outputs(y, predictions, weights, is_multilabel=False)
+    if outputs.rows.shape != predictions.shape:
+        raise ValueError(
+            f"metrics of running sums need targets of shape (n, {predictions.shape[1]}), got {y.shape}; pass functions"
+        )
+    classes, predicted = outputs.decisions()
+    errors = predictions.astype(np.float64) - outputs.rows
+    sums[Sum.CORRECT] += weights @ (classes == predicted)
+    sums[Sum.SQUARED_ERROR] += weights @ (errors**2).mean(axis=1)
+    sums[Sum.ABSOLUTE_ERROR] += weights @ np.abs(errors).mean(axis=1)
+
+
 class TopKAccuracy(Metric):
     """Share of samples whose class is among the k outputs with the highest values; ties count for the class.
 

@@ -14,6 +14,7 @@ from fastnn.kernels.rows import predict_rows
 from fastnn.layers import Dense, Dropout, Input, Layer, check_layers
 from fastnn.losses import LossFunction
 from fastnn.plan import make_plan
+from fastnn.python_loss import make_workspace
 from fastnn.targets import as_targets, finite_rows
 from fastnn.team import share_out
 from fastnn.validation import (
@@ -369,7 +370,7 @@ class Network(Exchange):
         y_rows = as_targets("y", y, X.shape[0], self.n_outputs, loss_function, self.dtype)
         x_rows = finite_rows("X", X, self.dtype)
         weights = as_sample_weight(sample_weight, X.shape[0])
-        workspace = Workspace(self.plan, self.dtype, n_rows=X.shape[0])
+        workspace = make_workspace(loss_function, self.plan, self.dtype, n_rows=X.shape[0])
         workspace.set_data(x_rows, y_rows)
         workspace.set(
             mode=tables.Mode.GRADIENT, batch_size=X.shape[0], **loss_function.job_fields(self.plan.output_activation)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine import Rows
-from fastnn.losses import LossFunction
+from fastnn.losses import LossFunction, PythonLoss
 from fastnn.validation import as_array, as_gatherable, check_finite
 
 
@@ -37,10 +37,11 @@ def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunc
     array = as_array(name, y)
     if array.ndim == 0 or array.shape[0] != n_samples:
         raise ValueError(f"{name} must have as many samples as its X ({n_samples}), got shape {array.shape}")
-    if array.ndim == 2 and array.shape[1] == 1 and n_outputs > 1:
+    takes_any = isinstance(loss, PythonLoss)  # its targets are its own business
+    if array.ndim == 2 and array.shape[1] == 1 and n_outputs > 1 and not takes_any:
         array = array[:, 0]
     if array.ndim == 1 and n_outputs > 1:
-        if loss.name != "categorical_crossentropy":
+        if loss.name != "categorical_crossentropy" and not takes_any:
             raise ValueError(
                 f"{name} must have shape ({n_samples}, {n_outputs}) for loss {loss.name!r} and {n_outputs} outputs, "
                 f"got {array.shape}; class numbers go with categorical_crossentropy"
@@ -48,7 +49,7 @@ def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunc
         return Rows.of(_as_labels(name, array, n_outputs))
     if array.ndim == 1:
         array = array.reshape(-1, 1)
-    if array.ndim != 2 or array.shape[1] != n_outputs:
+    if array.ndim != 2 or (array.shape[1] != n_outputs and not takes_any):
         raise ValueError(f"{name} must have shape ({n_samples}, {n_outputs}), got {array.shape}")
     rows = finite_rows(name, as_gatherable(array, dtype), dtype)
     _check_range(name, rows.array, loss)

@@ -36,8 +36,9 @@ class Trainer:
     ----------
     network : Network
         What is trained, in place.
-    loss : str or LossFunction
-        A name from `fastnn.losses.NAMES` ("binary_crossentropy" is "log_loss"), or an object.
+    loss : str, LossFunction or callable
+        A name from `fastnn.losses.NAMES` ("binary_crossentropy" is "log_loss"), an object, or a function of yours
+        (y, predictions) -> (values, gradient), which is slower: see `fastnn.losses.PythonLoss`.
     optimizer : str or Optimizer, default "adam"
         A name, or an object with hyperparameters.
     metrics : sequence of str, Metric or callable, default ()
