@@ -209,6 +209,9 @@ def test_wrong_functions(function, error, message):
 def test_wrong_arguments():
     with pytest.raises(TypeError, match="function must be callable, got 3"):
         PythonLoss(3)
+    mae = lambda y, p: p  # noqa: E731
+    mae.__name__ = "mae"
+    assert PythonLoss(mae).name == "own_mae"
     with pytest.raises(ValueError, match="name must not be that of another loss, got 'mse'"):
         PythonLoss(mse, "mse")
     with pytest.raises(TypeError, match="loss must not be a function of yours"):
