@@ -11,6 +11,7 @@ from fastnn.history import History
 from fastnn.layers import Activation, Dense, Dropout, Input
 from fastnn.many import fit_many
 from fastnn.network import Network
+from fastnn.objective import Objective
 from fastnn.onnx import to_onnx
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.python_loss import check_gradient
@@ -44,6 +45,7 @@ __all__ = [
     "MaxNorm",
     "Nadam",
     "Network",
+    "Objective",
     "RMSprop",
     "Trainer",
     "activations",

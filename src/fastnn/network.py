@@ -5,27 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import initializers, losses
+from fastnn import initializers
 from fastnn.engine import Workspace, aligned_zeros, row_buffer, source_of, suits_rows, threads_to_infer, whole_lines
 from fastnn.exchange import Exchange
 from fastnn.explain import Explanation, explain
-from fastnn.kernels import tables
 from fastnn.kernels.rows import predict_rows
 from fastnn.layers import Dense, Dropout, Input, Layer, check_layers
 from fastnn.losses import LossFunction
+from fastnn.objective import Objective
 from fastnn.plan import make_plan
-from fastnn.python_loss import make_workspace
-from fastnn.targets import as_targets, finite_rows
 from fastnn.team import share_out
 from fastnn.validation import (
     as_array,
     as_features,
-    as_sample_weight,
-    check_bool,
     check_dtype,
     check_finite,
     check_integer,
-    check_not_empty,
     check_real,
 )
 
@@ -364,23 +359,7 @@ class Network(Exchange):
         >>> gradient.shape
         (3,)
         """
-        loss_function = losses.get(loss)
-        X = as_features("X", X, self.n_inputs, self.dtype)
-        check_not_empty("X", X)
-        y_rows = as_targets("y", y, X.shape[0], self.n_outputs, loss_function, self.dtype)
-        x_rows = finite_rows("X", X, self.dtype)
-        weights = as_sample_weight(sample_weight, X.shape[0])
-        workspace = make_workspace(loss_function, self.plan, self.dtype, n_rows=X.shape[0])
-        workspace.set_data(x_rows, y_rows)
-        workspace.set(
-            mode=tables.Mode.GRADIENT, batch_size=X.shape[0], **loss_function.job_fields(self.plan.output_activation)
-        )
-        if not check_bool("penalties", penalties):
-            workspace.set(has_penalties=0)
-        workspace.run(1, self.parameter_buffer, _NO_MOMENTS[self.dtype], sample_weight=weights)
-        sums = workspace.totals()
-        value = sums[tables.Sum.LOSS] / sums[tables.Sum.WEIGHT]
-        return float(value), workspace.gradients[: self.n_parameters]
+        return Objective(self, X, y, loss=loss, sample_weight=sample_weight, penalties=penalties)()
 
     def explain(self, x: Any, y: Any, *, loss: "str | LossFunction") -> Explanation:
         """Return every intermediate value of one sample's forward and backward pass.
@@ -450,9 +429,6 @@ class Network(Exchange):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set_up(state["layers"], state["dtype"], state["seed"])
         self.parameters[:] = state["parameters"]
-
-
-_NO_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 
 def _describe(layer: Layer) -> str:

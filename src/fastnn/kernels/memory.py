@@ -1,0 +1,248 @@
+"""Vectors to and from memory.
+
+Jobs
+----
+- `load`, `store`, and `load_first`, `store_first` for the first lanes only
+- `load_at`, `element_at`, `put_at`: from and to an address, with conversion
+- `transpose_block`: a square of lanes x lanes elements, in registers
+- what code generators need: `data_pointer`, `first_lanes`, `masked_load`, `masked_store`, `emit_prefetch`
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+
+from fastnn.kernels.vector import llvm_scalar, llvm_type, splat, vector_of
+
+_INT32 = ir.IntType(32)
+_INT64 = ir.IntType(64)
+
+
+def data_pointer(context, builder, array_type, array, offset):
+    """Emit the pointer to element `offset` of a contiguous array; kernels never index from the end."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def first_lanes(builder, count, n_lanes):
+    """Emit the mask whose first `count` lanes are on."""
+    index_type = ir.VectorType(_INT32, n_lanes)
+    index = ir.Constant(index_type, list(range(n_lanes)))
+    return builder.icmp_signed("<", index, splat(builder, builder.trunc(count, _INT32), index_type))
+
+
+def masked_load(builder, pointer, mask, vector_type, align):
+    """Emit llvm.masked.load; lanes that are off read as zero and touch no memory."""
+    pointer_type = vector_type.as_pointer()
+    name = f"llvm.masked.load.v{vector_type.count}{_suffix(vector_type.element)}.p0"
+    function_type = ir.FunctionType(vector_type, [pointer_type, _INT32, mask.type, vector_type])
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    arguments = [
+        builder.bitcast(pointer, pointer_type),
+        ir.Constant(_INT32, align),
+        mask,
+        ir.Constant(vector_type, None),
+    ]
+    return builder.call(function, arguments)
+
+
+def masked_store(builder, value, pointer, mask, align):
+    """Emit llvm.masked.store; lanes that are off touch no memory."""
+    pointer_type = value.type.as_pointer()
+    name = f"llvm.masked.store.v{value.type.count}{_suffix(value.type.element)}.p0"
+    function_type = ir.FunctionType(ir.VoidType(), [value.type, pointer_type, _INT32, mask.type])
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    builder.call(function, [value, builder.bitcast(pointer, pointer_type), ir.Constant(_INT32, align), mask])
+
+
+def _suffix(element):
+    return {"float": "f32", "double": "f64"}.get(str(element), str(element))
+
+
+@intrinsic
+def load(typingctx, array, offset):
+    """One full vector from a contiguous 1-D array."""
+    vector = vector_of(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = data_pointer(context, builder, sig.args[0], *args)
+        pointer = builder.bitcast(pointer, llvm_type(vector).as_pointer())
+        return builder.load(pointer, align=vector.dtype.bitwidth // 8)
+
+    return signature(vector, array, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, offset, value):
+    """One full vector into a contiguous 1-D array; a scalar is broadcast."""
+    vector = vector_of(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = data_pointer(context, builder, sig.args[0], args[0], args[1])
+        pointer = builder.bitcast(pointer, llvm_type(vector).as_pointer())
+        builder.store(args[2], pointer, align=vector.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return signature(types.void, array, types.intp, vector), codegen
+
+
+@intrinsic
+def load_first(typingctx, array, offset, count):
+    """A vector whose first `count` lanes come from the array, the others are zero."""
+    vector = vector_of(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = data_pointer(context, builder, sig.args[0], args[0], args[1])
+        mask = first_lanes(builder, args[2], vector.lanes)
+        return masked_load(builder, pointer, mask, llvm_type(vector), vector.dtype.bitwidth // 8)
+
+    return signature(vector, array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_first(typingctx, array, offset, value, count):
+    """Store the first `count` lanes."""
+    vector = vector_of(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = data_pointer(context, builder, sig.args[0], args[0], args[1])
+        mask = first_lanes(builder, args[3], vector.lanes)
+        masked_store(builder, args[2], pointer, mask, vector.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return signature(types.void, array, types.intp, vector, types.intp), codegen
+
+
+def _typed_pointer(builder, address, llvm_type):
+    return builder.inttoptr(address, llvm_type.as_pointer())
+
+
+def _convert(builder, value, source, target):
+    """Emit the conversion of a scalar or a vector from the Numba type `source` to the float type `target`."""
+    is_vector = isinstance(value.type, ir.VectorType)
+    wanted = llvm_scalar(target)
+    if is_vector:
+        wanted = ir.VectorType(wanted, value.type.count)
+    if source == target:
+        return value
+    if isinstance(source, types.Float):
+        widens = target.bitwidth > source.bitwidth
+        return builder.fpext(value, wanted) if widens else builder.fptrunc(value, wanted)
+    signed = isinstance(source, types.Integer) and source.signed
+    return builder.sitofp(value, wanted) if signed else builder.uitofp(value, wanted)
+
+
+@intrinsic
+def load_at(typingctx, address, source, array, count):
+    """`count` elements of type `source` at an address, as one vector of the array's dtype; the rest are zero."""
+    vector = vector_of(array.dtype)
+    source_type = source.dtype
+    raw_type = ir.VectorType(llvm_scalar(source_type), vector.lanes)
+
+    def codegen(context, builder, sig, args):
+        pointer = _typed_pointer(builder, args[0], raw_type.element)
+        align = source_type.bitwidth // 8
+        is_full = builder.icmp_signed(">=", args[3], ir.Constant(_INT64, vector.lanes))
+        with builder.if_else(is_full) as (full, partial):
+            with full:
+                whole = builder.load(builder.bitcast(pointer, raw_type.as_pointer()), align=align)
+                full_block = builder.block
+            with partial:
+                mask = first_lanes(builder, args[3], vector.lanes)
+                some = masked_load(builder, pointer, mask, raw_type, align)
+                partial_block = builder.block
+        raw = builder.phi(raw_type)
+        raw.add_incoming(whole, full_block)
+        raw.add_incoming(some, partial_block)
+        return _convert(builder, raw, source_type, vector.dtype)
+
+    return signature(vector, types.intp, source, array, types.intp), codegen
+
+
+@intrinsic
+def element_at(typingctx, address, source, array):
+    """The element of type `source` at an address, as a scalar of the array's dtype."""
+    target = array.dtype
+    source_type = source.dtype
+
+    def codegen(context, builder, sig, args):
+        pointer = _typed_pointer(builder, args[0], llvm_scalar(source_type))
+        return _convert(builder, builder.load(pointer), source_type, target)
+
+    return signature(target, types.intp, source, array), codegen
+
+
+@intrinsic
+def put_at(typingctx, address, value, target):
+    """Store a scalar, converted to the type `target`, at an address."""
+    target_type = target.dtype
+
+    def codegen(context, builder, sig, args):
+        pointer = _typed_pointer(builder, args[0], llvm_scalar(target_type))
+        builder.store(context.cast(builder, args[1], value, target_type), pointer)
+        return context.get_dummy_value()
+
+    return signature(types.void, types.intp, value, target), codegen
+
+
+@intrinsic
+def transpose_block(typingctx, source, source_offset, source_stride, target, target_offset, target_stride):
+    """Transpose a square block: target[j * target_stride + i] = source[i * source_stride + j], i, j < lanes.
+
+    Quarters of vectors are put together as they are loaded, from rows `chunk` apart, which costs no shuffle; what is
+    left is to transpose chunk x chunk blocks within the quarters of `chunk` vectors: half the shuffles of a network of
+    log2(lanes) stages.
+    """
+    vector = vector_of(source.dtype)
+    n = vector.lanes
+    chunk = n // 4
+    align = vector.dtype.bitwidth // 8
+
+    def codegen(context, builder, sig, args):
+        vector_type = llvm_type(vector)
+        chunk_type = ir.VectorType(vector_type.element, chunk)
+        origin = data_pointer(context, builder, sig.args[0], args[0], args[1])
+        destination = data_pointer(context, builder, sig.args[3], args[3], args[4])
+
+        def at(base, stride, row, column, kind):
+            offset = builder.add(builder.mul(stride, ir.Constant(_INT64, row)), ir.Constant(_INT64, column))
+            return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
+
+        def shuffle(a, b, lanes):
+            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes))
+
+        def quarters(row, column):
+            """A vector whose quarter q is `chunk` elements of row `row + q * chunk`."""
+            parts = [
+                builder.load(at(origin, args[2], row + q * chunk, column, chunk_type), align=align) for q in range(4)
+            ]
+            halves = [shuffle(parts[q], parts[q + 1], list(range(2 * chunk))) for q in (0, 2)]
+            return shuffle(halves[0], halves[1], list(range(n)))
+
+        for column in range(0, n, chunk):
+            rows = [quarters(row, column) for row in range(chunk)]
+            step = 1
+            while step < chunk:
+                low = [j if not j & step else n + j - step for j in range(n)]
+                high = [j + step if not j & step else n + j for j in range(n)]
+                for i in range(chunk):
+                    if not i & step:
+                        a, b = rows[i], rows[i + step]
+                        rows[i], rows[i + step] = shuffle(a, b, low), shuffle(a, b, high)
+                step *= 2
+            for i in range(chunk):
+                builder.store(rows[i], at(destination, args[5], column + i, 0, vector_type), align=align)
+        return context.get_dummy_value()
+
+    sig = signature(types.void, source, types.intp, types.intp, target, types.intp, types.intp)
+    return sig, codegen
+
+
+def emit_prefetch(builder, pointer):
+    """Emit llvm.prefetch of a byte pointer's cache line, to be read and kept; it never faults."""
+    function_type = ir.FunctionType(ir.VoidType(), [pointer.type, _INT32, _INT32, _INT32])
+    function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+    read, keep, data = (ir.Constant(_INT32, value) for value in (0, 3, 1))
+    builder.call(function, [pointer, read, keep, data])
