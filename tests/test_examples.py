@@ -58,3 +58,23 @@ def test_search_hyperparameters(example):
         assert float(score) > float(default), name
         assert float(test) > 0.97
         assert float(seconds) < 60
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README_PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("program", README_PROGRAMS, ids=[f"block {i}" for i in range(1, len(README_PROGRAMS) + 1)])
+def test_readmes_programs(program, capsys):
+    exec(compile(program, "README.md", "exec"), {})
+    output = capsys.readouterr()
+    assert output.err == ""
+    accuracies = [float(number) for number in re.findall(r"0\.\d+", output.out)]
+    assert max(accuracies) > 0.9
+
+
+def test_readmes_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert "docs/assets/digits.png" in links
+    local = [link for link in links if not link.startswith("http")]
+    assert [link for link in local if not (Path(__file__).parent.parent / link).exists()] == []
