@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import initializers
+from fastnn import initializers, summary
 from fastnn.engine import Workspace, aligned_zeros, row_buffer, source_of, suits_rows, threads_to_infer, whole_lines
 from fastnn.exchange import Exchange
 from fastnn.explain import Explanation, explain
@@ -406,16 +406,11 @@ class Network(Exchange):
         Dense linear          1           4
         total                            13
         """
-        counts = [0] * len(self.layers)
-        for variable in self.plan.variables:
-            counts[variable.layer] += variable.size
-        names = [_describe(layer) for layer in self.layers]
-        width = max(16, *(len(name) + 1 for name in names))
-        lines = [f"{'layer':<{width}} {'output':>6}  {'parameters':>10}"]
-        for name, units, count in zip(names, self.plan.units_after, counts, strict=True):
-            lines.append(f"{name:<{width}} {units:>6}  {count:>10,}")
-        lines.append(f"{'total':<{width}} {'':>6}  {self.n_parameters:>10,}")
-        return "\n".join(lines)
+        return summary.as_text(self)
+
+    def _repr_html_(self) -> str:
+        """Return the same table for a notebook."""
+        return summary.as_html(self)
 
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self.layers))
@@ -429,9 +424,3 @@ class Network(Exchange):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set_up(state["layers"], state["dtype"], state["seed"])
         self.parameters[:] = state["parameters"]
-
-
-def _describe(layer: Layer) -> str:
-    function = getattr(layer, "activation", None) or getattr(layer, "function", None)
-    detail = function.name if function else f"{layer.rate:g}" if isinstance(layer, Dropout) else ""
-    return f"{type(layer).__name__} {detail}".strip()

@@ -1,36 +1,25 @@
-"""Pictures of training. Matplotlib comes with the extra: pip install "fastnn[plot]"."""
+"""Learning curves."""
 
-import importlib.util
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastnn.history import History
+from fastnn.plotting.style import TRAINING_COLOUR, VALIDATION_COLOUR, check_matplotlib, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The two hues that stay apart for every kind of colour vision (Okabe and Ito's palette).
-TRAINING_COLOUR = "#0072B2"
-VALIDATION_COLOUR = "#D55E00"
-
-
-def check_matplotlib() -> None:
-    """Raise ImportError that names the extra, if matplotlib is missing."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError('plotting needs matplotlib: pip install "fastnn[plot]"')
-
-
-def picture_formats() -> tuple[str, ...]:
-    """Return the file name endings that can be saved."""
-    from matplotlib.figure import Figure
-
-    return tuple(sorted(Figure().canvas.get_supported_filetypes()))
+LEARNING_RATE = "learning rate"
+_LOGARITHMIC_FROM = 30  # ratio of the highest to the lowest rate
 
 
 def curve_names(history: History) -> list[str]:
-    """Return "loss" and the metrics: a panel each."""
-    return [name for name in history.history if not name.startswith("val_")]
+    """Return "loss", the metrics, and "learning rate" where it changed: a panel each."""
+    names = [name for name in history.history if not name.startswith("val_")]
+    rates = [rate for rate in history.learning_rate if not math.isnan(rate)]
+    return [*names, LEARNING_RATE] if len(set(rates)) > 1 else names
 
 
 def new_figure(history: History) -> "Figure":
@@ -46,12 +35,15 @@ def new_figure(history: History) -> "Figure":
 def plot_history(history: History, *, axes: "Sequence[Axes] | None" = None) -> "list[Axes]":
     """Draw the learning curves: the loss and each metric over epochs, training beside validation.
 
+    The learning rate has a panel too, where it changed.
+
     Parameters
     ----------
     history : History
         What `Trainer.fit` returned.
     axes : sequence of matplotlib Axes or None, default None
-        One for the loss and one for each metric; None makes a pyplot figure with them.
+        One for the loss, one for each metric, and one for the learning rate if it changed; None makes a pyplot figure
+        with them.
 
     Returns
     -------
@@ -89,13 +81,15 @@ def plot_history(history: History, *, axes: "Sequence[Axes] | None" = None) -> "
     marker = "o" if len(history.epoch) == 1 else ""
     epochs = [epoch + 1 for epoch in history.epoch]
     for ax, name in zip(axes, names, strict=False):
-        ax.plot(epochs, history.history[name], color=TRAINING_COLOUR, marker=marker, label="training")
+        values = history.learning_rate if name == LEARNING_RATE else history.history[name]
+        ax.plot(epochs, values, color=TRAINING_COLOUR, marker=marker, label="training")
         validation = history.history.get(f"val_{name}")
         if validation is not None:
             # Where only later calls of fit had validation data, the curve belongs to the last epochs.
             ax.plot(epochs[-len(validation) :], validation, color=VALIDATION_COLOUR, marker=marker, label="validation")
             ax.legend(frameon=False)
         ax.set(xlabel="epoch", ylabel=name)
-        ax.grid(alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
+        if name == LEARNING_RATE and min(values) > 0 and max(values) >= _LOGARITHMIC_FROM * min(values):
+            ax.set_yscale("log")
+        tidy(ax)
     return list(axes[: len(names)])
