@@ -117,7 +117,7 @@ def measure_barrier(rounds):
 
 
 def measure_updates(rounds):
-    """Microseconds of an optimizer's pass over the parameters: a step with Adam less a step with plain SGD, and more."""
+    """Microseconds of an optimizer's pass over the parameters: a step with Adam less one with plain SGD, and more."""
     times = {}
     for sizes in NETWORKS:
         adam = stepper(sizes, 32, 1)
@@ -224,7 +224,8 @@ def report(workloads, table, crowds, barrier, models, many, load):
     k = available_cpus()
     name = {sizes: "-".join(map(str, sizes)) for sizes in NETWORKS}
     parts = [
-        f"# Threads\n\nWritten by `python -m bench.threads --write`: {os.cpu_count()} CPUs, load average {load:.1f} at the "
+        f"# Threads\n\nWritten by `python -m bench.threads --write`: {os.cpu_count()} CPUs, load average "
+        f"{load:.1f} at the "
         f"start, NumPy {np.__version__}. Medians of alternating turns, microseconds a step, Adam, float32.\n",
         f"## One thread, {k} threads, and the automatic choice\n",
         markdown(
@@ -237,7 +238,8 @@ def report(workloads, table, crowds, barrier, models, many, load):
                 for workload, chosen, t in workloads
             ],
         ),
-        f"## Efficiency as threads outnumber the batch\n\nSpeedup with {k} threads over {k}: 1 would be perfect. A batch "
+        f"## Efficiency as threads outnumber the batch\n\nSpeedup with {k} threads over {k}: 1 would be "
+        "perfect. A batch "
         f"is cut by panels of {PANEL} rows, so one of {PANEL} stays with one thread.\n",
         markdown(
             ["network", *(f"{batch} rows" for batch in BATCHES)],
@@ -246,12 +248,14 @@ def report(workloads, table, crowds, barrier, models, many, load):
                 for s in NETWORKS
             ],
         ),
-        f"784-256-10 at 2,048 rows with far more threads than the {k} cores: they share the cores without a livelock.\n",
+        f"784-256-10 at 2,048 rows with far more threads than the {k} cores: they share the cores without a "
+        "livelock.\n",
         markdown(
             ["threads", *crowds],
             [["time over 1 thread's", *(f"{crowds[n][0] / crowds[1][0]:.2f}" for n in crowds)]],
         ),
-        f"## On paper: 16 and 64 cores\n\n{Model.__doc__.strip()}\n\nA barrier of {k} threads took {barrier:.2f} us. Fitted:\n",
+        f"## On paper: 16 and 64 cores\n\n{Model.__doc__.strip()}\n\nA barrier of {k} threads took "
+        f"{barrier:.2f} us. Fitted:\n",
         markdown(
             ["network", "row, us", "fixed, us", "update, us", "line, ns", "largest error"],
             [
@@ -262,7 +266,8 @@ def report(workloads, table, crowds, barrier, models, many, load):
                 for m in models
             ],
         ),
-        "Speedup over one thread that the model gives (not measured: no such machine was at hand). It assumes that a line "
+        "Speedup over one thread that the model gives (not measured: no such machine was at hand). It "
+        "assumes that a line "
         "costs the same from every core, which sockets do not.\n",
         markdown(
             ["network", *(f"{n} cores, {b} rows" for n in (16, 64) for b in (128, 512, 2048, 8192))],
@@ -274,7 +279,8 @@ def report(workloads, table, crowds, barrier, models, many, load):
                 for m in models
             ],
         ),
-        "So beyond a few cores one small network is the wrong thing to cut: `fit_many` has no barrier and moves no lines.\n",
+        "So beyond a few cores one small network is the wrong thing to cut: `fit_many` has no barrier and "
+        "moves no lines.\n",
         "## Many networks: 64 of 64-64-10 on digits, 20 epochs at 32\n",
         markdown(
             ["", "ms a network"],
