@@ -96,7 +96,7 @@ FIT = [
     ("objects", {"X": [[1, None, 2]]}, "mse", TYPE, "X must hold real numbers, got an array of dtype object"),
     ("complex", {"X": X + 1j}, "mse", TYPE, "X must hold real numbers, got an array of dtype complex128"),
     ("ragged", {"X": [[1, 2, 3], [4, 5]]}, "mse", VALUE, "X must be an array of real numbers: .*inhomogeneous"),
-    ("sparse", {"X": scipy.sparse.csr_matrix(X)}, "mse", TYPE, r"X is a sparse matrix; pass X.toarray\(\)"),
+    ("sparse y", {"y": scipy.sparse.csr_matrix(Y)}, "mse", TYPE, "y must be dense, got a sparse matrix; pass"),
     ("length", {"y": Y[:5]}, "mse", VALUE, r"y must have as many samples as its X \(6\), got shape \(5, 2\)"),
     ("outputs", {"y": X}, "mse", VALUE, r"y must have shape \(6, 2\), got \(6, 3\)"),
     ("labels for mse", {"y": LABELS}, "mse", VALUE, r"shape \(6, 2\) for loss 'mse'.*got \(6,\); class numbers go"),

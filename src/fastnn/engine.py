@@ -6,6 +6,7 @@ Nothing here computes, and nothing here knows what a user passed in: `network` a
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,18 +53,31 @@ def whole_lines(size: int, dtype: np.dtype) -> int:
 class Rows:
     """Features or targets where they lie in the user's memory. Holding the array keeps the address valid."""
 
-    array: np.ndarray
+    array: Any  # an ndarray, or a SciPy CSR matrix
     address: int
     row_stride: int
     column_stride: int
     source: int
+    record: np.ndarray | None = None  # what `address` leads to, if it is not the array's memory
 
     @classmethod
-    def of(cls, array: np.ndarray) -> "Rows":
-        """Wrap a 2-D array of float32, float64 or uint8, or a 1-D array of int64 class numbers."""
+    def of(cls, array: Any) -> "Rows":
+        """Wrap a 2-D array of float32, float64 or uint8, a 1-D array of int64 class numbers, or a CSR matrix."""
+        if hasattr(array, "indptr"):
+            return cls.of_csr(array)
         source = _SOURCES[array.dtype]
         strides = array.strides if array.ndim == 2 else (array.strides[0], 0)
         return cls(array, array.ctypes.data, strides[0], strides[1], int(source))
+
+    @classmethod
+    def of_csr(cls, matrix: Any, first: int = 0) -> "Rows":
+        """Wrap the rows of a SciPy CSR matrix of float32 or float64, from number `first` on."""
+        values, indices, indptr = matrix.data, matrix.indices, matrix.indptr
+        record = np.zeros(1, tables.CSR)
+        record["values"], record["indices"] = values.ctypes.data, indices.ctypes.data
+        record["indptr"] = indptr.ctypes.data + first * indptr.itemsize
+        record["index_size"], record["source"] = indptr.itemsize, _SOURCES[values.dtype]
+        return cls(matrix, record.ctypes.data, 0, 0, int(tables.Source.CSR), record)
 
     @property
     def n_rows(self) -> int:
@@ -71,6 +85,8 @@ class Rows:
 
     def is_finite(self, dtype: np.dtype) -> bool:
         """Whether there is neither NaN nor infinity once every number is of the network's dtype."""
+        if self.source == tables.Source.CSR:
+            return Rows.of(self.array.data.reshape(1, -1)).is_finite(dtype)
         if self.source not in (tables.Source.FLOAT32, tables.Source.FLOAT64):
             return True
         n, width = self.array.shape
@@ -152,10 +168,21 @@ class Workspace:
 
     def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
         """Write the outputs for the rows of x into `out`."""
-        x_strides, out_strides = x.strides, out.strides
+        row_stride, column_stride = x.strides
+        self._predict(parameters, x.ctypes.data, row_stride, column_stride, x_source, out)
+
+    def predict_csr(self, parameters: np.ndarray, matrix: Any, first: int, out: np.ndarray) -> None:
+        """Write the outputs for as many rows of a CSR matrix as `out` has, from number `first` on, into `out`."""
+        rows = Rows.of_csr(matrix, first)
+        self._predict(parameters, rows.address, rows.row_stride, rows.column_stride, rows.source, out)
+
+    def _predict(
+        self, parameters: np.ndarray, address: int, row_stride: int, column_stride: int, source: int, out: np.ndarray
+    ) -> None:
+        out_strides = out.strides
         predict(
-            self.jobs, self.plan.ops, parameters, self.buffers, _NO_ROWS, x.ctypes.data, x_strides[0], x_strides[1],
-            x_source, x.shape[0], out.ctypes.data, out_strides[0], out_strides[1], out.itemsize == 8,
+            self.jobs, self.plan.ops, parameters, self.buffers, _NO_ROWS, address, row_stride, column_stride, source,
+            out.shape[0], out.ctypes.data, out_strides[0], out_strides[1], out.itemsize == 8,
         )  # fmt: skip
 
     def totals(self) -> np.ndarray:

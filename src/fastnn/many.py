@@ -15,7 +15,7 @@ from fastnn.history import History
 from fastnn.loop import check_callbacks
 from fastnn.team import share_out
 from fastnn.trainer import Trainer
-from fastnn.validation import as_array, as_gatherable, check_integer
+from fastnn.validation import as_array, as_csr, as_gatherable, check_integer, is_sparse
 
 _REFRESH_SECONDS = 0.1
 
@@ -161,7 +161,8 @@ def _check_fits(members: Sequence[Trainer], X: Any, y: Any, fit_options: dict[st
         del options[name]
     options["n_threads"] = 1
     widest = max((trainer.network.dtype for trainer in members), key=lambda dtype: dtype.itemsize)
-    X, y = as_gatherable(as_array("X", X), widest), as_array("y", y)
+    X = as_csr("X", X, widest) if is_sparse(X) else as_gatherable(as_array("X", X), widest)
+    y = as_array("y", y)
     known: dict[tuple, tuple] = {}
     for trainer in members:
         key = _form(trainer)

@@ -22,6 +22,7 @@ from fastnn.validation import (
     check_finite,
     check_integer,
     check_real,
+    is_sparse,
 )
 
 # Rows for which predict keeps one workspace: enough for the kernel's micro-batch.
@@ -245,8 +246,9 @@ class Network(Exchange):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_inputs)
-            Any real dtype and memory order; float32, float64 and uint8 are read in place.
+        X : array-like or sparse matrix of shape (n, n_inputs)
+            Any real dtype and memory order; float32, float64 and uint8 are read in place, and so are sparse CSR rows
+            of float32 and float64.
         out : ndarray of shape (n, n_outputs) or None, default None
             Where to write; of the network's dtype.
 
@@ -304,21 +306,26 @@ class Network(Exchange):
             )
         n_rows = X.shape[0]
         if n_rows <= _ROWS_A_CALL:
-            self._predict_rows(X, out)
+            self._predict_rows(X, 0, out)
             return out
         # Cut, so that Ctrl-C works; over several threads if that pays.
-        parts = [slice(first, first + _ROWS_A_CALL) for first in range(0, n_rows, _ROWS_A_CALL)]
+        starts = range(0, n_rows, _ROWS_A_CALL)
         n_threads = threads_to_infer(plan, self.dtype, n_rows)
-        share_out(lambda rows: self._predict_rows(X[rows], out[rows]), parts, n_threads)
+        share_out(lambda first: self._predict_rows(X, first, out[first : first + _ROWS_A_CALL]), starts, n_threads)
         return out
 
-    def _predict_rows(self, X: np.ndarray, out: np.ndarray) -> None:
+    def _predict_rows(self, X: Any, first: int, out: np.ndarray) -> None:
+        """Write the outputs for as many rows as `out` has, from number `first` on."""
         # Each call takes a workspace of its own, so that threads may predict at once; list.pop is atomic.
         try:
             workspace = self._idle_workspaces.pop()
         except IndexError:
             workspace = Workspace(self.plan, self.dtype, n_rows=_PREDICT_ROWS, with_gradient=False)
-        workspace.predict(self.parameter_buffer, X, source_of(X.dtype), out)
+        if is_sparse(X):
+            workspace.predict_csr(self.parameter_buffer, X, first, out)
+        else:
+            rows = X[first : first + len(out)]
+            workspace.predict(self.parameter_buffer, rows, source_of(X.dtype), out)
         self._idle_workspaces.append(workspace)
 
     def loss_and_gradient(

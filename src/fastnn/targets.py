@@ -56,7 +56,7 @@ def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunc
     return rows
 
 
-def finite_rows(name: str, array: np.ndarray, dtype: np.dtype) -> Rows:
+def finite_rows(name: str, array: Any, dtype: np.dtype) -> Rows:
     """Return the array as `Rows`, or raise ValueError if it is not finite in the network's dtype."""
     rows = Rows.of(array)
     if not rows.is_finite(dtype):

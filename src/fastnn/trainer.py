@@ -195,8 +195,9 @@ class Trainer:
 
         Parameters
         ----------
-        X : array-like of shape (n, n_inputs)
-            Features. float32, float64 and uint8 arrays of any memory order are read in place, never copied.
+        X : array-like or sparse matrix of shape (n, n_inputs)
+            Features. float32, float64 and uint8 arrays of any memory order are read in place, never copied; sparse CSR
+            rows of float32 and float64 too.
         y : array-like of shape (n,) or (n, n_outputs)
             Targets, as the loss takes them.
         epochs : int, default 1

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_PIECE = 2**20  # numbers that are looked at at once
 
 
 def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -67,10 +68,15 @@ def check_dtype(value: Any) -> np.dtype:
     return dtype
 
 
+def is_sparse(values: Any) -> bool:
+    """Whether this is a sparse matrix or array of SciPy, which need not be imported to say so."""
+    return hasattr(values, "tocsr") and hasattr(values, "nnz")
+
+
 def as_array(name: str, values: Any) -> np.ndarray:
     """Return `values` as a NumPy array of real numbers, without a copy where it is one."""
-    if hasattr(values, "toarray"):
-        raise TypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
+    if is_sparse(values):
+        raise TypeError(f"{name} must be dense, got a sparse matrix; pass {name}.toarray()")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:  # rows of different lengths, for one
@@ -90,30 +96,61 @@ def as_gatherable(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return array.astype(dtype)
 
 
-def check_finite(name: str, array: np.ndarray, dtype: np.dtype | None = None) -> None:
+def check_finite(name: str, array: Any, dtype: np.dtype | None = None) -> None:
     """Raise ValueError at the first number that is not finite, or not once it is of `dtype`."""
-    with np.errstate(over="ignore"):
-        wrong = ~np.isfinite(array if dtype is None else array.astype(dtype, copy=False))
-    if not wrong.any():
-        return
-    at = tuple(np.argwhere(wrong)[0].tolist())
-    place = "".join(f", {axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
-    limit = "" if not np.isfinite(array[at]) else f" in {dtype}"
-    raise ValueError(f"{name} must be finite{limit}, got {array[at]}{place.replace(',', ' in', 1)}")
+    values = array.data if is_sparse(array) else array
+    piece = max(1, _PIECE // max(1, math.prod(values.shape[1:])))  # rows: a file may be larger than memory
+    for first in range(0, values.shape[0], piece):
+        part = values[first : first + piece]
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(part if dtype is None else part.astype(dtype, copy=False))
+        if wrong.any():
+            at = tuple(np.argwhere(wrong)[0].tolist())
+            value = part[at]
+            at = (first + at[0], *at[1:])
+            if is_sparse(array):
+                at = int(np.searchsorted(array.indptr, at[0], side="right")) - 1, int(array.indices[at[0]])
+            place = "".join(f", {axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
+            limit = "" if not np.isfinite(value) else f" in {dtype}"
+            raise ValueError(f"{name} must be finite{limit}, got {value}{place.replace(',', ' in', 1)}")
 
 
-def as_features(name: str, X: Any, n_features: int, dtype: np.dtype) -> np.ndarray:
-    """Return X as a 2-D array of shape (n, n_features) that kernels can read."""
-    array = as_array(name, X)
+def as_csr(name: str, matrix: Any, dtype: np.dtype) -> Any:
+    """Return a sparse matrix as CSR that kernels can read without leaving its memory, without a copy where it is so."""
+    if matrix.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got a sparse matrix of dtype {matrix.dtype}")
+    csr = matrix.tocsr()
+    if csr.dtype not in FLOAT_DTYPES:
+        with np.errstate(over="ignore"):
+            csr = csr.astype(dtype)
+    values, indices, indptr = csr.data, csr.indices, csr.indptr
+    n_entries = min(values.size, indices.size)
+    is_sound = (
+        all(array.ndim == 1 and array.flags.c_contiguous for array in (values, indices, indptr))
+        and indices.dtype == indptr.dtype
+        and indices.dtype in (np.int32, np.int64)
+        and indptr.size == csr.shape[0] + 1
+        and 0 <= indptr[0] <= indptr[-1] <= n_entries
+        and bool((indptr[:-1] <= indptr[1:]).all())
+        and (n_entries == 0 or 0 <= indices.min() <= indices.max() < csr.shape[1])
+    )
+    if not is_sound:
+        raise ValueError(f"{name} is a sparse matrix whose indices do not fit its shape {csr.shape}")
+    return csr
+
+
+def as_features(name: str, X: Any, n_features: int, dtype: np.dtype) -> Any:
+    """Return X as a 2-D array or CSR matrix of shape (n, n_features) that kernels can read."""
+    array = X if is_sparse(X) else as_array(name, X)
     if array.ndim != 2:
         hint = "; one sample is X.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (samples, features), got shape {array.shape}{hint}")
     if array.shape[1] != n_features:
         raise ValueError(f"{name} must have {n_features} features (the network's inputs), got shape {array.shape}")
-    return as_gatherable(array, dtype)
+    return as_csr(name, array, dtype) if is_sparse(array) else as_gatherable(array, dtype)
 
 
-def check_not_empty(name: str, array: np.ndarray) -> None:
+def check_not_empty(name: str, array: Any) -> None:
     """Raise ValueError if the array has no rows."""
     if array.shape[0] == 0:
         raise ValueError(f"{name} must have at least one sample, got shape {array.shape}")

@@ -22,7 +22,6 @@ from fastnn.network import Network
 from fastnn.trainer import Trainer
 
 _FLOAT_DTYPES = (np.float64, np.float32)
-_SPARSE_ROWS = 1024  # sparse rows are made dense this many at a time to predict
 
 
 def has_stochastic_solver(estimator: "BaseMLP") -> bool:
@@ -113,7 +112,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _make_samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        return Samples(X.toarray() if scipy.sparse.issparse(X) else X, self._encode(y), weights, y)
+        return Samples(X.tocsr() if scipy.sparse.issparse(X) else X, self._encode(y), weights, y)
 
     def _check_validation_set(self, validation_set: tuple | None) -> Samples | None:
         if validation_set is None:
@@ -226,12 +225,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _outputs_of_checked(self, X: Any) -> np.ndarray:
         network = self.network_
-        if scipy.sparse.issparse(X):
-            X = X.tocsr()
-            starts = range(0, X.shape[0], _SPARSE_ROWS)
-            outputs = np.concatenate([network.predict(X[start : start + _SPARSE_ROWS].toarray()) for start in starts])
-        else:
-            outputs = network.predict(X)
+        outputs = network.predict(X)
         if self.dtype == "auto":
             # float64 and integer features give float64, as scikit-learn's products of arrays do.
             outputs = outputs.astype(np.result_type(X.dtype, network.dtype), copy=False)

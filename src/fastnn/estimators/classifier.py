@@ -176,7 +176,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. float32 and float64 arrays are read in place; sparse ones are made dense.
+            Features. float32 and float64 arrays, and sparse CSR rows of them, are read in place.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels of any sortable type, or a column of 0 and 1 for each of several labels.
         sample_weight : array-like of shape (n_samples,) or None, default None

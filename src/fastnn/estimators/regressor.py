@@ -170,7 +170,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. float32 and float64 arrays are read in place; sparse ones are made dense.
+            Features. float32 and float64 arrays, and sparse CSR rows of them, are read in place.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers.
         sample_weight : array-like of shape (n_samples,) or None, default None

@@ -28,7 +28,7 @@ _DIVERGED = (
 class Samples:
     """Features, targets as the loss takes them, weights or None, and targets as the user gave them; n rows each."""
 
-    X: np.ndarray
+    X: Any  # an ndarray, or a CSR matrix
     y: np.ndarray
     weights: np.ndarray | None
     targets: Any

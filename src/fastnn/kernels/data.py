@@ -4,7 +4,8 @@ Rows are converted while they are gathered: the whole of X is never copied, what
 
 Jobs
 ----
-- `gather`: rows (shuffled or in order) of float32, float64 or uint8, or class numbers, into (units, samples) panels
+- `gather`: rows (shuffled or in order) of float32, float64 or uint8, class numbers, or compressed sparse rows, into
+  (units, samples) panels
 - `gather_weights`: sample weights; samples that only fill up a panel weigh 0, so they touch neither loss nor gradient
 - `scatter`: panels of outputs to rows
 - `has_only_finite`: the check that fit and predict make before they start
@@ -15,13 +16,17 @@ import numpy as np
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner, kernel
 from fastnn.kernels.simd import element_at, filled, lanes, load_at, put_at, store, total, transpose_block
+from fastnn.kernels.tables import CSR as CSR_RECORD
 from fastnn.kernels.tables import Source
 
 FLOAT32 = int(Source.FLOAT32)
 FLOAT64 = int(Source.FLOAT64)
 UINT8 = int(Source.UINT8)
 LABELS = int(Source.LABELS)
+CSR = int(Source.CSR)
 
+# Where the fields of a CSR record lie, in bytes.
+_VALUES, _INDICES, _INDPTR, _INDEX_SIZE, _SOURCE = range(0, CSR_RECORD.itemsize, 8)
 
 _FLOAT32_EXAMPLE = np.zeros(1, np.float32)
 _FLOAT64_EXAMPLE = np.zeros(1)
@@ -78,6 +83,32 @@ def _gather_labels(buffer, target, address, stride, order, first, n, n_classes, 
         buffer[target + (i // PANEL * n_classes + label) * PANEL + i % PANEL] = on
 
 
+@inlined
+def _integer_at(address, i, size):
+    """Element i of an array of int32 or int64, as `size` says."""
+    if size == 4:
+        return element_at(address + 4 * i, np.int32, _INT64_EXAMPLE)
+    return element_at(address + 8 * i, np.int64, _INT64_EXAMPLE)
+
+
+@inner
+def _gather_csr(source, item_size, buffer, target, address, order, first, n, width):
+    """Zero the panels, then put each sample's entries into its lane; entries of one column add up, as in SciPy."""
+    values = element_at(address + _VALUES, np.int64, _INT64_EXAMPLE)
+    indices = element_at(address + _INDICES, np.int64, _INT64_EXAMPLE)
+    indptr = element_at(address + _INDPTR, np.int64, _INT64_EXAMPLE)
+    index_size = element_at(address + _INDEX_SIZE, np.int64, _INT64_EXAMPLE)
+    zero = filled(buffer, 0.0)
+    for i in range(0, (n + PANEL - 1) // PANEL * width * PANEL, lanes(buffer)):
+        store(buffer, target + i, zero)
+    for i in range(n):
+        row = _row_of(order, first, i, n)
+        lane = target + i // PANEL * width * PANEL + i % PANEL
+        for entry in range(_integer_at(indptr, row, index_size), _integer_at(indptr, row + 1, index_size)):
+            at = lane + _integer_at(indices, entry, index_size) * PANEL
+            buffer[at] += element_at(values + entry * item_size, source, buffer)
+
+
 @inner
 def gather(buffer, target, staging, address, row_stride, column_stride, source, order, first, n, width, smoothing,
            smoothed_to):  # fmt: skip
@@ -88,6 +119,12 @@ def gather(buffer, target, staging, address, row_stride, column_stride, source, 
     if source == LABELS:
         off = smoothing * smoothed_to
         _gather_labels(buffer, target, address, row_stride, order, first, n, width, 1.0 - smoothing + off, off)
+        return
+    if source == CSR:
+        if element_at(address + _SOURCE, np.int64, _INT64_EXAMPLE) == FLOAT32:
+            _gather_csr(np.float32, 4, buffer, target, address, order, first, n, width)
+        else:
+            _gather_csr(np.float64, 8, buffer, target, address, order, first, n, width)
         return
     if source == FLOAT32:
         _gather_values(np.float32, 4, buffer, target, staging, address, row_stride, column_stride, order, first, n,

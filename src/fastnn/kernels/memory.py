@@ -120,7 +120,7 @@ def _typed_pointer(builder, address, llvm_type):
 
 
 def _convert(builder, value, source, target):
-    """Emit the conversion of a scalar or a vector from the Numba type `source` to the float type `target`."""
+    """Emit the conversion of a scalar or a vector from the Numba type `source` to a float type, or a wider integer."""
     is_vector = isinstance(value.type, ir.VectorType)
     wanted = llvm_scalar(target)
     if is_vector:
@@ -131,6 +131,8 @@ def _convert(builder, value, source, target):
         widens = target.bitwidth > source.bitwidth
         return builder.fpext(value, wanted) if widens else builder.fptrunc(value, wanted)
     signed = isinstance(source, types.Integer) and source.signed
+    if isinstance(target, types.Integer):
+        return builder.sext(value, wanted) if signed else builder.zext(value, wanted)
     return builder.sitofp(value, wanted) if signed else builder.uitofp(value, wanted)
 
 

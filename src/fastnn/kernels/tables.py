@@ -91,6 +91,7 @@ class Source(enum.IntEnum):
     FLOAT64 = 1
     UINT8 = 2
     LABELS = 3  # int64 class numbers, expanded to one-hot rows
+    CSR = 4  # compressed sparse rows: the address is that of a `CSR` record
 
 
 class Sum(enum.IntEnum):
@@ -138,6 +139,17 @@ VARIABLE = np.dtype(
         ("max_norm", np.float64),  # limit of the norm of each column of a kernel; 0: none
     ],
     align=True,
+)
+
+# A matrix of compressed sparse rows: row i has the entries indptr[i] to indptr[i + 1] of `indices` and `values`.
+CSR = np.dtype(
+    [
+        ("values", np.int64),  # addresses
+        ("indices", np.int64),
+        ("indptr", np.int64),
+        ("index_size", np.int64),  # bytes of an element of indices and indptr: 4 or 8
+        ("source", np.int64),  # Source of the values: FLOAT32 or FLOAT64
+    ]
 )
 
 JOB = np.dtype(
