@@ -73,7 +73,7 @@ def fit_many(
     callbacks = check_callbacks(fit_options.pop("callbacks", ()))
     checked = _check_fits(members, X, y, fit_options)
     options = checked[0][2]
-    run = _Run(len(members), len(members) * options.epochs)
+    run = Run(len(members), len(members) * options.epochs)
 
     def fit(index: int) -> None:
         trainer = members[index]
@@ -91,7 +91,7 @@ def fit_many(
 
     # The largest first, so that no core is left with a large one when the others are done.
     order = sorted(range(len(members)), key=lambda index: -members[index].network.n_parameters)
-    _in_background(lambda: share_out(fit, order, n_jobs), run, shows=options.verbose > 0)
+    in_background(lambda: share_out(fit, order, n_jobs), run, shows=options.verbose > 0)
     if run.diverged:
         names = ", ".join(map(str, sorted(run.diverged)))
         first = run.diverged[min(run.diverged)]
@@ -100,11 +100,11 @@ def fit_many(
 
 
 @dataclass
-class _Run:
+class Run:
     """What the threads of one call share."""
 
-    n_members: int
-    n_epochs: int
+    n_members: int = 0
+    n_epochs: int = 0
     epochs_done: int = 0
     is_stopped: bool = False
     diverged: dict[int, FloatingPointError] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class _Run:
 class _Watch(Callback):
     """Counts epochs, and ends a member's training when all are to end."""
 
-    def __init__(self, run: _Run):
+    def __init__(self, run: Run):
         self._run = run
 
     def _look(self) -> None:
@@ -177,8 +177,13 @@ def _form(trainer: Trainer) -> tuple:
     return network.n_inputs, network.n_outputs, network.dtype, trainer.loss.name
 
 
-def _in_background(work: Callable[[], None], run: _Run, *, shows: bool) -> None:
-    """Do the work in another thread, so that this one can listen to Ctrl-C and show how far it is."""
+def in_background(
+    work: Callable[[], None], run: Run, *, shows: bool = False, stop: Callable[[], None] = lambda: None
+) -> None:
+    """Do the work in another thread, so that this one can listen to Ctrl-C and show how far it is.
+
+    After Ctrl-C `run.is_stopped` is set, and `stop` is called again and again until the work is done.
+    """
     errors: list[BaseException] = []
     is_done = threading.Event()  # Thread.join takes a thread for dead once Ctrl-C has interrupted it (Python 3.11)
 
@@ -199,8 +204,9 @@ def _in_background(work: Callable[[], None], run: _Run, *, shows: bool) -> None:
             refresh()
     except KeyboardInterrupt:
         run.is_stopped = True
-        is_done.wait()
-        warnings.warn("fit_many was interrupted; every network keeps the parameters it reached.", stacklevel=4)
+        while not is_done.wait(_REFRESH_SECONDS):
+            stop()
+        warnings.warn("Training was interrupted; every network keeps the parameters it reached.", stacklevel=4)
     except BaseException:
         run.is_stopped = True
         raise
@@ -210,7 +216,7 @@ def _in_background(work: Callable[[], None], run: _Run, *, shows: bool) -> None:
 
 
 @contextlib.contextmanager
-def _display(run: _Run) -> Iterator[Callable[[], None]]:
+def _display(run: Run) -> Iterator[Callable[[], None]]:
     """A bar over the epochs of all members."""
     from rich.progress import (
         BarColumn,

@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn.estimators import parameters
+from fastnn.estimators.ensemble import fit_members, mean_outputs
 from fastnn.estimators.files import load_estimator, save_estimator
 from fastnn.estimators.objective import Objective
 from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
@@ -40,6 +41,7 @@ class BaseMLP(BaseEstimator, ABC):
     _parameter_constraints: ClassVar[dict[str, list]] = parameters.CONSTRAINTS
 
     network_: Network
+    estimators_: "list[BaseMLP]"
     n_iter_: int
     n_outputs_: int
     t_: int
@@ -80,6 +82,12 @@ class BaseMLP(BaseEstimator, ABC):
         is_first = not hasattr(self, "network_") or not (self.warm_start or is_incremental)
         X, y = self._check_X_y(X, y, is_first)
         self._learn_targets(y, is_first, is_incremental)
+        if self.n_estimators > 1 or self.bootstrap:
+            if is_first:
+                self.estimators_ = []
+            fit_members(self, X, y, sample_weight, validation_set, is_incremental)
+            return self
+        self.__dict__.pop("estimators_", None)
         samples = self._make_samples(X, y, sample_weight)
         held_out = self._check_validation_set(validation_set)
         random_state = self._random_state = check_random_state(self.random_state)
@@ -216,12 +224,14 @@ class BaseMLP(BaseEstimator, ABC):
             and X.shape[1] == network.n_inputs
             and X.flags.c_contiguous
             and X.size
+            and "estimators_" not in self.__dict__
             and "feature_names_in_" not in self.__dict__
             # The sum of squares is finite only if all values are; where it overflows, the checks below decide.
             and math.isfinite(np.vdot(X, X))
         ):
             return network.predict(X)
-        return self._outputs_of_checked(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False))
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return mean_outputs(self, X) if "estimators_" in self.__dict__ else self._outputs_of_checked(X)
 
     def _outputs_of_checked(self, X: Any) -> np.ndarray:
         network = self.network_
@@ -266,6 +276,8 @@ class BaseMLP(BaseEstimator, ABC):
         ['low', 'high']
         """
         check_is_fitted(self)
+        if "estimators_" in self.__dict__:
+            raise ValueError("an average of several networks has no file format; save each of `estimators_`")
         save_estimator(self, path)
 
     @classmethod

@@ -54,6 +54,8 @@ CONSTRAINTS: dict[str, list] = {
     "scoring": [str, callable, None],
     "callbacks": [list, tuple, Callback, None],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    "bootstrap": ["boolean"],
 }
 
 

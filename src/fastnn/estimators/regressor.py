@@ -82,11 +82,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Threads that train one network; None lets fastnn choose. More do not change results beyond rounding.
     dtype : {"auto", "float32", "float64"}, default "auto"
         Of weights and arithmetic; "auto" follows X as scikit-learn does (float32 stays, all else is float64).
+    n_estimators : int, default 1
+        Networks that differ in their random numbers; they are trained side by side over the CPUs, and predictions are
+        the mean of theirs.
+    bootstrap : bool, default False
+        Whether each of them sees rows drawn anew, with replacement.
 
     Attributes
     ----------
     network_ : fastnn.Network
-        The fitted network itself.
+        The fitted network itself; of several, the first.
+    estimators_ : list of MLPRegressor
+        The members, where n_estimators > 1 or with bootstrap. `loss_` is then the mean of theirs, `n_iter_` the
+        largest.
     coefs_, intercepts_ : list of ndarray
         Kernels of shape (fan_in, units) and biases of shape (units,): views into `network_`.
     n_iter_, t_ : int
@@ -160,6 +168,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         callbacks=None,
         n_threads=1,
         dtype="auto",
+        n_estimators=1,
+        bootstrap=False,
     ):
         parameters.store_parameters(self, locals())
 

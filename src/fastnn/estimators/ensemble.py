@@ -1,0 +1,87 @@
+"""Several networks as one estimator: members that differ in their random numbers, trained side by side, averaged."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
+
+from fastnn.cpus import available_cpus
+from fastnn.many import Run, in_background
+from fastnn.team import share_out
+
+if TYPE_CHECKING:
+    from fastnn.estimators.base import BaseMLP
+
+_LARGEST_SEED = 2**31 - 1
+
+
+def fit_members(
+    estimator: "BaseMLP", X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool
+) -> None:
+    """Fit `n_estimators` copies of an estimator to checked data, as many at once as there are CPUs.
+
+    Ctrl-C ends all of them; those that have done an epoch by then are kept.
+
+    A bootstrap draws as many rows as there are, with replacement [1]_. A row that was drawn k times weighs k times as
+    much, which is what training on a copy of the rows comes to; X itself is shared by all members.
+
+    References
+    ----------
+    .. [1] L. Breiman, "Bagging Predictors", Machine Learning 24, 1996.
+    """
+    random_state = check_random_state(estimator.random_state)
+    goes_on = (is_incremental or estimator.warm_start) and len(estimator.estimators_) == estimator.n_estimators
+    members = estimator.estimators_ if goes_on else [_member(estimator) for _ in range(estimator.n_estimators)]
+    seeds = random_state.randint(_LARGEST_SEED, size=2 * len(members)).reshape(-1, 2)
+    if scipy.sparse.issparse(X):
+        X = X.toarray()
+
+    run = Run()
+
+    def fit(index: int) -> None:
+        if run.is_stopped:
+            return
+        member, (seed, bootstrap_seed) = members[index], seeds[index]
+        if not goes_on:
+            member.set_params(random_state=int(seed))
+        weights = sample_weight
+        if estimator.bootstrap:
+            rows = np.random.RandomState(bootstrap_seed).randint(X.shape[0], size=X.shape[0])
+            weights = np.bincount(rows, minlength=X.shape[0]) * _check_sample_weight(sample_weight, X)
+        member._fit(X, y, weights, validation_set, is_incremental)
+
+    def stop() -> None:
+        for member in members:
+            if hasattr(member, "_trainer"):
+                member._trainer.stop("interrupted")
+
+    in_background(lambda: share_out(fit, range(len(members)), available_cpus()), run, stop=stop)
+    if run.is_stopped:
+        members = [member for member in members if hasattr(member, "loss_")]
+        if not members:
+            raise KeyboardInterrupt
+    estimator.estimators_ = members
+    first = members[0]
+    estimator.network_ = first.network_
+    estimator.n_layers_, estimator.out_activation_ = first.n_layers_, first.out_activation_
+    estimator.n_iter_ = max(member.n_iter_ for member in members)
+    estimator.t_ = first.t_
+    estimator.loss_ = float(np.mean([member.loss_ for member in members]))
+
+
+def _member(estimator: "BaseMLP") -> "BaseMLP":
+    member = clone(estimator).set_params(n_estimators=1, bootstrap=False, n_threads=1)
+    if hasattr(estimator, "_labels"):  # a classifier knows its labels by now; partial_fit was told all of them
+        member._labels, member.classes_ = estimator._labels, estimator.classes_
+    return member
+
+
+def mean_outputs(estimator: "BaseMLP", X: Any) -> np.ndarray:
+    """Return the mean of the members' outputs for checked rows, of shape (n, n_outputs_)."""
+    total = estimator.estimators_[0]._outputs_of_checked(X)
+    for member in estimator.estimators_[1:]:
+        total = total + member._outputs_of_checked(X)
+    return total / len(estimator.estimators_)
