@@ -79,8 +79,10 @@ def cached_kernels() -> dict[str, list[str]]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
+    from llvmlite import binding
+
     import fastnn
-    from fastnn.engine import available_cpus
+    from fastnn.cpus import available_cpus
     from fastnn.kernels.jit import CACHE_FOLDER, STAMP
 
     kernels = ", ".join(f"{name} ({', '.join(dtypes)})" for name, dtypes in cached_kernels().items() if dtypes)
@@ -90,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         ("packages", versions_of(PACKAGES)),
         ("extras", versions_of(EXTRA_PACKAGES)),
-        ("CPU", f"{cpu_name()}, {available_cpus()} available to this process"),
+        ("CPU", f"{cpu_name()}, compiled for as {binding.get_host_cpu_name()}"),
+        ("threads", f"as many as pay, up to {available_cpus()} (affinity, CPU quotas and OMP_NUM_THREADS count)"),
         ("NumPy's BLAS", blas.get("numpy", "not found")),
         ("SciPy's BLAS", blas.get("scipy", "not found")),
         ("", "training uses neither: fastnn's products are its own"),
