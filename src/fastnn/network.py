@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 
 from fastnn import initializers, summary
-from fastnn.engine import Workspace, aligned_zeros, row_buffer, source_of, suits_rows, threads_to_infer, whole_lines
+from fastnn.engine import (
+    PLAIN,
+    Workspace,
+    aligned_zeros,
+    row_buffer,
+    source_of,
+    suits_rows,
+    threads_to_infer,
+    whole_lines,
+)
 from fastnn.exchange import Exchange
 from fastnn.explain import Explanation, explain
 from fastnn.kernels.rows import predict_rows
@@ -31,9 +40,7 @@ _PREDICT_ROWS = 128
 _ROWS_A_CALL = 4096
 
 # Up to so many rows, one row after the other is faster than a panel of them.
-_FEW_ROWS = 6
-
-_PLAIN = 0x1 | 0x100 | 0x400  # the flags of a C-contiguous, aligned, writable array
+_FEW_ROWS = 8
 
 
 class Network(Exchange):
@@ -273,13 +280,13 @@ class Network(Exchange):
         plan, dtype = self.plan, self.dtype
         # A few plain rows take the short way: no address is asked for (1.4 us each), and the checks are the cheapest
         # that leave no doubt.
-        if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & _PLAIN == _PLAIN:
+        if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN:
             shape = X.shape
             if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= self._few_rows:
                 if out is None:
                     out = np.empty((shape[0], plan.n_outputs), dtype)
                 if (
-                    type(out) is np.ndarray and out.dtype is dtype and out.flags.num & _PLAIN == _PLAIN
+                    type(out) is np.ndarray and out.dtype is dtype and out.flags.num & PLAIN == PLAIN
                     and out.shape == (shape[0], plan.n_outputs)
                 ):  # fmt: skip
                     try:
