@@ -144,7 +144,9 @@ def test_the_estimators_do_not_make_it_dense_either():
 def test_estimators_learn_the_same_from_sparse_rows(solver):
     X = sparse()
     models = [
-        fastnn.MLPRegressor(hidden_layer_sizes=[5], solver=solver, max_iter=400, tol=0.01, random_state=0).fit(rows, labels())
+        fastnn.MLPRegressor(hidden_layer_sizes=[5], solver=solver, max_iter=400, tol=0.01, random_state=0).fit(
+            rows, labels()
+        )
         for rows in (X, X.toarray(), X.tocsc())
     ]
     for model in models[1:]:
