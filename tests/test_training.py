@@ -19,6 +19,14 @@ OPTIMIZERS = {
         fastnn.Adam(0.02, beta_1=0.8, beta_2=0.95, epsilon=1e-3),
         ref.Adam(0.02, 0.8, 0.95, 1e-3),
     ),
+    "adam with epsilon hat": (
+        fastnn.Adam(0.02, epsilon=1e-2, epsilon_hat=True),
+        ref.Adam(0.02, epsilon=1e-2, epsilon_hat=True),
+    ),
+    "amsgrad with epsilon hat": (
+        fastnn.Adam(0.02, epsilon=1e-2, amsgrad=True, epsilon_hat=True),
+        ref.Adam(0.02, epsilon=1e-2, amsgrad=True, epsilon_hat=True),
+    ),
 }
 N = 42
 

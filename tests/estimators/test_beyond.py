@@ -118,7 +118,7 @@ def test_every_activation_learns(activation, iris):
     assert clf.score(X, y) > 0.9
 
 
-@pytest.mark.parametrize("solver", [*fastnn.estimators.parameters.OPTIMIZERS, fastnn.SGD(0.1, momentum=0.9)])
+@pytest.mark.parametrize("solver", [*fastnn.optimizers.NAMES, fastnn.SGD(0.1, momentum=0.9)])
 def test_every_optimizer_learns(solver, iris):
     X, y = iris
     rate = {"adadelta": 1.0, "adagrad": 0.1, "sgd": 0.1}.get(solver if isinstance(solver, str) else "", 0.01)
@@ -252,3 +252,52 @@ def test_import_of_fastnn_leaves_sklearn_alone():
     assert "MLPRegressor" in dir(fastnn)
     with pytest.raises(AttributeError, match="MLPGuesser"):
         fastnn.MLPGuesser  # noqa: B018
+
+
+def test_schedules(iris):
+    X, y = iris
+    for solver in ("adam", "sgd", "rmsprop"):
+        schedule = fastnn.schedules.ExponentialDecay(0.01, decay_steps=1, decay_rate=0.5)
+        clf = MLPClassifier(solver=solver, learning_rate=schedule, batch_size=150, max_iter=4).fit(X, y)
+        assert clf._trainer.optimizer.learning_rate == schedule
+    held = MLPClassifier(learning_rate=fastnn.schedules.ExponentialDecay(0.01, 1, 1e-9), batch_size=150, max_iter=4)
+    once = MLPClassifier(learning_rate_init=0.01, batch_size=150, max_iter=1)
+    held, once = (clf.set_params(random_state=0).fit(X, y) for clf in (held, once))
+    np.testing.assert_allclose(held.coefs_[0], once.coefs_[0], atol=1e-9)  # only the first step moves
+
+
+class Recorder:
+    """A callback of scikit-learn's."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+        self.events, self.scores = [], []
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.events.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+        self.events.append(f"end {context.task_name}")
+        self.scores.append(fitted_estimator.score(X, y))
+        return len(self.scores) == self.stop_after
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callbacks_of_scikit_learn(solver, iris):
+    pytest.importorskip("sklearn.callback")
+    recorder = Recorder()
+    clf = MLPClassifier(solver=solver, max_iter=3, random_state=0).set_callbacks(recorder).fit(*iris)
+    epoch = ["begin epoch", "end epoch"]
+    assert recorder.events == ["setup", "begin fit", *epoch * 3, "end fit", "teardown"]
+    assert recorder.scores[-1] == recorder.scores[-2] == clf.score(*iris)
+    assert len(set(recorder.scores)) > 1
+    plain = MLPClassifier(solver=solver, max_iter=3, random_state=0).fit(*iris)
+    np.testing.assert_array_equal(plain.coefs_[0], clf.coefs_[0])
+    stopped = MLPClassifier(solver=solver, random_state=0).set_callbacks(Recorder(stop_after=2)).fit(*iris)
+    assert stopped.n_iter_ == 2

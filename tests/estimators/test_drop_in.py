@@ -22,6 +22,8 @@ PAIRS = {
     "regressor": (peer.MLPRegressor, fastnn.MLPRegressor),
 }
 SOLVERS = {
+    "adam": {"solver": "adam"},
+    "adam, early stopping": {"solver": "adam", "early_stopping": True, "beta_1": 0.8, "epsilon": 1e-4},
     "sgd": {"solver": "sgd", "learning_rate_init": 0.01},
     "plain sgd": {"solver": "sgd", "momentum": 0.0, "alpha": 1.0},
     "momentum": {"solver": "sgd", "nesterovs_momentum": False, "batch_size": 64},

@@ -115,6 +115,7 @@ class Adam(Optimizer):
 
     amsgrad: Reddi, Kale and Kumar, 2018, algorithm 2: the largest v so far. As in PyTorch and Keras it is the largest
     uncorrected v, divided by 1 - beta_2^t afterwards (the paper corrects nothing).
+    epsilon_hat: the form before section 2.1, lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon).
     """
 
     learning_rate: float = 0.001
@@ -122,6 +123,7 @@ class Adam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-7
     amsgrad: bool = False
+    epsilon_hat: bool = False
 
     def start(self, w):
         self.m, self.v, self.v_max = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
@@ -130,6 +132,10 @@ class Adam(Optimizer):
         self.m = self.beta_1 * self.m + (1 - self.beta_1) * g
         self.v = self.beta_2 * self.v + (1 - self.beta_2) * g**2
         self.v_max = np.maximum(self.v_max, self.v)
+        if self.epsilon_hat:
+            v = self.v_max if self.amsgrad else self.v
+            rate = lr * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+            return w - rate * self.m / (np.sqrt(v) + self.epsilon)
         m_hat = self.m / (1 - self.beta_1**self.t)
         v_hat = (self.v_max if self.amsgrad else self.v) / (1 - self.beta_2**self.t)
         return w - lr * m_hat / (np.sqrt(v_hat) + self.epsilon)

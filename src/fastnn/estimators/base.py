@@ -19,6 +19,7 @@ from fastnn.estimators.ensemble import fit_members, mean_outputs
 from fastnn.estimators.files import load_estimator, save_estimator
 from fastnn.estimators.objective import Objective
 from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
+from fastnn.estimators.tasks import CallbackSupportMixin, FitTasks
 from fastnn.network import Network
 from fastnn.trainer import Trainer
 
@@ -35,7 +36,7 @@ def has_stochastic_solver(estimator: "BaseMLP") -> bool:
 only_stochastic = available_if(has_stochastic_solver)
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     """A multilayer perceptron that is fitted; subclasses say what the targets are."""
 
     _parameter_constraints: ClassVar[dict[str, list]] = parameters.CONSTRAINTS
@@ -95,9 +96,26 @@ class BaseMLP(BaseEstimator, ABC):
             self._check_share_held_out(len(samples), is_incremental)
         if is_first:
             self._initialize(samples, random_state)
+        tasks = None
+        if FitTasks.wanted(self):
+            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+            tasks = FitTasks(self, {"X": X, "y": y, "metadata": metadata}, 1 if is_incremental else self.max_iter)
         if self.solver == "lbfgs":
-            fit_lbfgs(self, self.network_, samples, self._objective(samples.y, samples.weights))
-            return self
+            fit_lbfgs(self, self.network_, samples, self._objective(samples.y, samples.weights), tasks)
+        else:
+            self._fit_stochastic(samples, held_out, random_state, is_incremental, tasks)
+        if tasks is not None:
+            tasks.finish()
+        return self
+
+    def _fit_stochastic(
+        self,
+        samples: Samples,
+        held_out: Samples | None,
+        random_state: np.random.RandomState,
+        is_incremental: bool,
+        tasks: FitTasks | None,
+    ) -> None:
         if self.early_stopping and held_out is None:
             samples, held_out = self._hold_out(samples, random_state)
         objective = self._objective(samples.y, samples.weights)
@@ -106,8 +124,8 @@ class BaseMLP(BaseEstimator, ABC):
             self._trainer = make_trainer(self, self.network_, objective)
         if held_out is not None and self.validation_scores_ is None:
             self.validation_scores_, self.validation_loss_curve_ = [], []
-        fit_stochastic(self, self._trainer, samples, held_out, objective, is_incremental)
-        return self
+        callbacks = parameters.as_callbacks(self.callbacks) + ([] if tasks is None else [tasks])
+        fit_stochastic(self, self._trainer, samples, held_out, objective, callbacks, is_incremental)
 
     def _check_X_y(self, X: Any, y: Any, is_first: bool) -> tuple[Any, Any]:
         X, y = validate_data(

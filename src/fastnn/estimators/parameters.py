@@ -17,20 +17,20 @@ from fastnn.callbacks import Callback
 from fastnn.layers import Dense, Dropout, Input, Layer
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer
+from fastnn.schedules import Schedule
 
 # scikit-learn's names for what fastnn, like Keras, names differently.
 _SKLEARN_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}
 _SKLEARN_NAMES = {"linear": "identity", "sigmoid": "logistic", "exponential": "exp"}
 _HIDDEN_ACTIVATIONS = {*activations.NAMES, *_SKLEARN_ACTIVATIONS}
-OPTIMIZERS = sorted(cls.__name__.lower() for cls in Optimizer.__subclasses__())
 
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(_HIDDEN_ACTIVATIONS), ActivationFunction, list, tuple],
-    "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
+    "solver": [StrOptions({"lbfgs", *optimizers.NAMES}), Optimizer],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), Schedule],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
     "power_t": [Interval(Real, 0, None, closed="left")],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -143,9 +143,11 @@ def make_optimizer(estimator: Any) -> Optimizer:
     solver = estimator.solver
     if isinstance(solver, Optimizer):
         return solver
-    rate = float(estimator.learning_rate_init)
+    rate: Any = float(estimator.learning_rate_init)
+    if isinstance(estimator.learning_rate, Schedule):
+        rate = estimator.learning_rate
     if solver == "adam":
-        return optimizers.Adam(rate, estimator.beta_1, estimator.beta_2, estimator.epsilon)
+        return optimizers.Adam(rate, estimator.beta_1, estimator.beta_2, estimator.epsilon, epsilon_hat=True)
     if solver == "sgd":
         return optimizers.SGD(rate, estimator.momentum, bool(estimator.nesterovs_momentum))
     return replace(optimizers.get(solver), learning_rate=rate)

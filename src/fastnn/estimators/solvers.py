@@ -9,11 +9,13 @@ import numpy as np
 import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
+from fastnn.callbacks import Callback
 from fastnn.data import Data, check_data
 from fastnn.engine import Workspace, threads_to_train
 from fastnn.estimators import parameters
 from fastnn.estimators.objective import Objective
 from fastnn.estimators.stopping import StoppingRule
+from fastnn.estimators.tasks import FitTasks
 from fastnn.kernels import tables
 from fastnn.network import Network
 from fastnn.team import Team
@@ -22,6 +24,8 @@ from fastnn.trainer import Trainer
 _DIVERGED = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
+
+_STOPPED_BY_CALLBACK = 99  # scipy's status after StopIteration
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def fit_stochastic(
     samples: Samples,
     held_out: Samples | None,
     objective: Objective,
+    callbacks: list[Callback],
     is_incremental: bool,
 ) -> None:
     """Train until the stopping rule is met, for at most `max_iter` epochs; for one if the fit is incremental."""
@@ -74,7 +79,7 @@ def fit_stochastic(
     try:
         trainer.fit(
             samples.X, samples.y, epochs=epochs, batch_size=int(batch_size), sample_weight=samples.weights,
-            shuffle=bool(estimator.shuffle), callbacks=[rule, *parameters.as_callbacks(estimator.callbacks)],
+            shuffle=bool(estimator.shuffle), callbacks=[rule, *callbacks],
             validation_data=validation_data, n_threads=estimator.n_threads, seed=estimator._seed,
         )  # fmt: skip
     except FloatingPointError as error:
@@ -127,7 +132,9 @@ class FullBatch:
         return float(loss), workspace.gradients[: network.n_parameters].astype(np.float64)
 
 
-def fit_lbfgs(estimator: Any, network: Network, samples: Samples, objective: Objective) -> None:
+def fit_lbfgs(
+    estimator: Any, network: Network, samples: Samples, objective: Objective, tasks: FitTasks | None = None
+) -> None:
     """Minimise the full-batch loss with scipy's L-BFGS-B [1]_.
 
     References
@@ -142,6 +149,7 @@ def fit_lbfgs(estimator: Any, network: Network, samples: Samples, objective: Obj
             network.parameters.astype(np.float64),
             method="L-BFGS-B",
             jac=True,
+            callback=None if tasks is None else tasks.on_iteration,
             options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
         )
     estimator.n_iter_ = min(result.nit, estimator.max_iter)
@@ -154,7 +162,7 @@ def fit_lbfgs(estimator: Any, network: Network, samples: Samples, objective: Obj
         error = network.predict(samples.X) - samples.y
         logs["mse"] = float(np.average((error * error).mean(axis=1), weights=weights))
     estimator.loss_ = objective.reported(logs)
-    if result.status != 0:
+    if result.status not in (0, _STOPPED_BY_CALLBACK):
         advice = ""
         if estimator.n_iter_ == estimator.max_iter:
             advice = f"\nIncrease the number of iterations to improve the convergence (max_iter={estimator.max_iter})."

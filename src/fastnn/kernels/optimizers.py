@@ -233,6 +233,12 @@ def _decay(job, variables, rate, parameters, first, last):
 
 
 @inner
+def _epsilon_of_adam(h, step):
+    """Epsilon as algorithm 1 of [2]_ adds it; epsilon hat, of the form before its section 2.1, is corrected like v."""
+    return h[2] / (1.0 - h[1] ** step) ** 0.5 if h[3] != 0.0 else h[2]
+
+
+@inner
 def update(job, variables, rate, parameters, gradient, moments, first, last):
     """Apply the job's optimizer to the elements [first, last); `job.step` is the number of updates done before."""
     h = job.hyperparameters
@@ -240,9 +246,9 @@ def update(job, variables, rate, parameters, gradient, moments, first, last):
     if job.weight_decay > 0.0:
         _decay(job, variables, rate, parameters, first, last)
     if job.optimizer == ADAM:
-        _adam(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+        _adam(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], _epsilon_of_adam(h, step))
     elif job.optimizer == AMSGRAD:
-        _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+        _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], _epsilon_of_adam(h, step))
     elif job.optimizer == NADAM:
         _nadam(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
     elif job.optimizer == ADAMAX:

@@ -13,8 +13,9 @@ _RANGES = {"beta_1": DECAY, "beta_2": DECAY, "epsilon": POSITIVE}
 class Adam(Optimizer):
     """Adam [1]_: steps scaled by running means of the gradient and its square.
 
-    w -= learning_rate m_hat / (sqrt(v_hat) + epsilon), the paper's algorithm 1 and PyTorch's. (Keras computes the form
-    before its section 2.1, in which epsilon is not divided by the correction of v.)
+    w -= learning_rate m_hat / (sqrt(v_hat) + epsilon), the paper's algorithm 1 and PyTorch's. Keras and scikit-learn
+    compute the form before its section 2.1, in which epsilon is added to the root of v before v is corrected for its
+    start at 0: `epsilon_hat` gives theirs. The two differ where gradients are about as small as epsilon.
 
     Parameters
     ----------
@@ -26,6 +27,8 @@ class Adam(Optimizer):
         Added to the root (outside it, as in the paper's algorithm 1), > 0.
     amsgrad : bool, default False
         Whether to take the largest v so far [2]_; as in PyTorch and Keras, v is corrected for its start at 0.
+    epsilon_hat : bool, default False
+        Whether epsilon is the paper's epsilon hat, as in Keras and scikit-learn; by keyword only.
     clipvalue, clipnorm, global_clipnorm, use_ema, ema_momentum
         As for every `Optimizer`; by keyword only.
 
@@ -51,11 +54,12 @@ class Adam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-7
     amsgrad: bool = False
+    epsilon_hat: bool = field(default=False, kw_only=True)
 
     n_slots: ClassVar[int] = 2
     ranges: ClassVar = _RANGES
-    flags: ClassVar[tuple[str, ...]] = ("amsgrad",)
-    kernel_arguments: ClassVar = ("beta_1", "beta_2", "epsilon")
+    flags: ClassVar[tuple[str, ...]] = ("amsgrad", "epsilon_hat")
+    kernel_arguments: ClassVar = ("beta_1", "beta_2", "epsilon", "epsilon_hat")
 
     @property
     def code(self) -> tables.Optimizer:  # type: ignore[override]
@@ -77,7 +81,7 @@ class AdamW(Adam):
     ----------
     learning_rate : float or Schedule, default 0.001
         Step length, > 0.
-    beta_1, beta_2, epsilon, amsgrad
+    beta_1, beta_2, epsilon, amsgrad, epsilon_hat
         As for `Adam`.
     weight_decay : float, default 0.004
         Decay of the kernels, >= 0.
@@ -106,7 +110,7 @@ class AdamW(Adam):
     decay_all: bool = field(default=False, kw_only=True)
 
     ranges: ClassVar = {**_RANGES, "weight_decay": NOT_NEGATIVE}
-    flags: ClassVar = ("amsgrad", "decay_all")
+    flags: ClassVar = ("amsgrad", "epsilon_hat", "decay_all")
 
     @property
     def decay(self) -> tuple[float, bool]:
