@@ -72,11 +72,14 @@ def make_targets(n=N):
 
 
 def descendants(cls):
-    return {cls}.union(*map(descendants, cls.__subclasses__()))
+    """The class and all that derive from it, but for those that other tests define."""
+    ours = (c for c in cls.__subclasses__() if c.__module__.startswith("fastnn"))
+    return {cls}.union(*map(descendants, ours))
 
 
 def test_the_table_is_complete():
     abstract = {layers.Layer, layers.Input, optimizers.Optimizer}
+    abstract.add(losses.PythonLoss)  # holds a function, which is neither written down nor saved: test_custom_loss.py
     for base in (layers.Layer, activations.ActivationFunction, losses.LossFunction, optimizers.Optimizer):
         missing = descendants(base) - abstract - {type(part) for part in PARTS}
         assert not missing, f"add a line to PARTS for {missing}"
