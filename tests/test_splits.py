@@ -113,6 +113,14 @@ def test_validation_split_of_numbers_is_a_random_draw():
     np.testing.assert_array_equal(validation, validation_again)
 
 
+def test_networks_fitted_together_split_as_they_do_alone():
+    X, y = RNG.normal(size=(60, 2)), RNG.integers(0, 3, 60)
+    together, alone = ([make_classifier(seed=seed) for seed in (0, 1)] for _ in range(2))
+    fastnn.fit_many(together, X, y, epochs=2, validation_split=0.2)
+    for trainer, twin in zip(together, alone, strict=True):
+        assert trainer.history.history == twin.fit(X, y, epochs=2, validation_split=0.2, n_threads=1).history
+
+
 def test_nothing_is_copied():
     X = np.zeros((1000, 2))
     y = np.arange(1000) % 3

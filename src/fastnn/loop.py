@@ -2,13 +2,13 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.arguments import FitOptions
 from fastnn.callbacks import Callback
 from fastnn.data import Data
 from fastnn.engine import Rows, Workspace
@@ -24,27 +24,6 @@ if TYPE_CHECKING:
 
 # A kernel call ends after about this long, so that Ctrl-C, progress bars and time limits work on any data size.
 CALL_SECONDS = 0.05
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Checked arguments of `fit`."""
-
-    epochs: int
-    batch_size: int | None
-    shuffle: bool
-    n_threads: int | None
-    verbose: int
-    seed: int | None
-
-
-def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback]:
-    """Return the argument `callbacks` of `fit` as a list, or raise TypeError."""
-    checked = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
-    for i, callback in enumerate(checked):
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks[{i}] must be a fastnn.callbacks.Callback, got {callback!r}")
-    return checked
 
 
 class _Snapshot:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fastnn.arguments import check_callbacks
 from fastnn.callbacks import Callback
 from fastnn.cpus import available_cpus
 from fastnn.history import History
-from fastnn.loop import check_callbacks
 from fastnn.team import share_out
 from fastnn.trainer import Trainer
 from fastnn.validation import as_array, as_csr, as_gatherable, check_integer, is_sparse

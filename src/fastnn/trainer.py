@@ -1,6 +1,5 @@
 """The trainer: what a user calls to fit a network and to evaluate it. The epoch loop itself is in `loop`."""
 
-import math
 import os
 import secrets
 from collections.abc import Iterable
@@ -11,22 +10,23 @@ import numpy as np
 
 from fastnn import losses, optimizers
 from fastnn import metrics as metric_functions
+from fastnn.arguments import FitOptions, check_callbacks, check_fit
 from fastnn.callbacks import Callback
-from fastnn.data import Data, check_data, check_validation_data
+from fastnn.data import Data, check_data
 from fastnn.engine import aligned_zeros, threads_to_infer, threads_to_train
 from fastnn.evaluation import Evaluation
 from fastnn.history import History
-from fastnn.loop import FitOptions, TrainingLoop, check_callbacks
+from fastnn.loop import TrainingLoop
 from fastnn.losses import LossFunction
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.persistence import load_trainer, save_trainer
 from fastnn.progress import ProgressBar
 from fastnn.schedules import Constant, Schedule
-from fastnn.splits import apply_class_weights, class_numbers, class_weights, split_off
+from fastnn.splits import class_numbers, split_off
 from fastnn.state import CallbackStates, get_state, set_state
 from fastnn.team import Team
-from fastnn.validation import check_bool, check_integer, check_real
+from fastnn.validation import check_integer
 
 
 class Trainer:
@@ -257,37 +257,18 @@ class Trainer:
         )  # fmt: skip
         return self._run_fit(*checked, hooks)
 
-    def _check_fit(
-        self, X: Any, y: Any, *, epochs: Any, batch_size: Any, validation_data: Any, validation_split: Any,
-        sample_weight: Any, class_weight: Any, shuffle: Any, verbose: Any, n_threads: Any, seed: Any,
-    ) -> tuple[Data, Data | None, FitOptions]:  # fmt: skip
-        """Return what `fit` was given, checked: data to train on, data to validate on, options. Changes nothing."""
-        options = FitOptions(
-            epochs=check_integer("epochs", epochs, 1),
-            batch_size=None if batch_size is None else check_integer("batch_size", batch_size, 1),
-            shuffle=check_bool("shuffle", shuffle),
-            n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
-            verbose=check_integer("verbose", verbose, 0, 2),
-            seed=None if seed is None else check_integer("seed", seed, 0, 2**63 - 1),
-        )
-        split = check_real("validation_split", validation_split, 0.0, 1.0, closed="left")
-        data = check_data(self.network, self.loss, X, y, sample_weight)
-        validation = check_validation_data(self.network, self.loss, validation_data, split)
-        n_validation = math.ceil(data.n_rows * split)
-        if n_validation >= data.n_rows:
-            raise ValueError(f"validation_split={validation_split} leaves no sample of {data.n_rows} to train on")
-        self._weight_classes(class_weight, data, validation)
-        if n_validation:
-            classes = class_numbers(data.y, self.loss)
-            split_seed = self.seed if options.seed is None else options.seed
-            train_rows, validation_rows = split_off(data.n_rows, n_validation, classes, split_seed)
-            data, validation = replace(data, rows=train_rows), replace(data, rows=validation_rows)
-        return data, validation, options
+    def _check_fit(self, X: Any, y: Any, **options: Any) -> tuple[Data, Data | None, FitOptions]:
+        """Return what `fit` was given, checked: data, data to validate on, options. Changes nothing."""
+        return check_fit(self.network, self.loss, X, y, **options)
 
     def _run_fit(self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback]) -> History:
         """Do what `_check_fit` has checked."""
         if options.seed is not None:
             self.set_seed(options.seed)
+        if options.n_validation:
+            classes = class_numbers(data.y, self.loss)
+            train_rows, validation_rows = split_off(data.n_rows, options.n_validation, classes, self.seed)
+            data, validation = replace(data, rows=train_rows), replace(data, rows=validation_rows)
         if options.verbose:
             hooks = [*hooks, ProgressBar(options.epochs, options.verbose)]
         network = self.network
@@ -295,18 +276,6 @@ class Trainer:
         with Team(threads_to_train(network.plan, network.dtype, rows_a_step, options.n_threads)) as team:
             TrainingLoop(self, data, validation, options, hooks, team).run()
         return self.history
-
-    def _weight_classes(self, class_weight: Any, data: Data, validation: Data | None) -> None:
-        """Multiply sample weights by those of the classes, which are worked out from the training data."""
-        if class_weight is None:
-            return
-        classes = class_numbers(data.y, self.loss)
-        weight_of = class_weights(class_weight, classes, self.network.n_outputs)
-        data.weights = apply_class_weights(weight_of, classes, data.weights)
-        if validation is not None:
-            validation.weights = apply_class_weights(
-                weight_of, class_numbers(validation.y, self.loss), validation.weights
-            )  # fmt: skip
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the loss and the metrics over all rows, dropout off.
