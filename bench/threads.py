@@ -6,6 +6,7 @@ give on paper. ``--write`` puts all of it into bench/THREADS.md.
 """
 
 import argparse
+import inspect
 import os
 import statistics
 import sys
@@ -169,7 +170,7 @@ def print_row(name, times):
 class Model:
     """Microseconds of a step with k threads.
 
-    step(k) = row * rows of the busiest thread + fixed + update / k + 2 barrier(k) + line * lines * 2 (k - 1) / k
+        step(k) = row * rows of the busiest thread + fixed + update / k + 2 barrier(k) + line * lines * 2 (k - 1) / k
 
     `fixed` is what every thread does whatever its share (it writes a gradient of full size, and reads all weights
     afresh); `line` moves one cache line from another core: each thread takes (k - 1) / k of the gradients, once summed
@@ -254,7 +255,7 @@ def report(workloads, table, crowds, barrier, models, many, load):
             ["threads", *crowds],
             [["time over 1 thread's", *(f"{crowds[n][0] / crowds[1][0]:.2f}" for n in crowds)]],
         ),
-        f"## On paper: 16 and 64 cores\n\n{Model.__doc__.strip()}\n\nA barrier of {k} threads took "
+        f"## On paper: 16 and 64 cores\n\n{inspect.cleandoc(Model.__doc__)}\n\nA barrier of {k} threads took "
         f"{barrier:.2f} us. Fitted:\n",
         markdown(
             ["network", "row, us", "fixed, us", "update, us", "line, ns", "largest error"],

@@ -236,8 +236,9 @@ def test_none_takes_one_thread_for_small_steps_and_all_cpus_for_large(monkeypatc
     small, large = fastnn.Network.mlp(64, [64], 10).plan, fastnn.Network.mlp(784, [512, 512], 10).plan
     float32 = np.dtype(np.float32)
     assert threads_to_train(small, float32, 32, None) == 1
-    assert threads_to_train(large, float32, 128, None) == 4
-    assert threads_to_train(large, float32, 32, None) == 1  # one panel cannot be cut
+    assert threads_to_train(large, float32, 256, None) == 4
+    assert threads_to_train(large, float32, 128, None) == 2
+    assert threads_to_train(large, float32, 64, None) == 1  # two panels a thread
     assert threads_to_train(large, float32, 128, 3) == 3
     assert threads_to_train(large, float32, 64, 100) == 2
     assert threads_to_infer(small, float32, 1000) == 1

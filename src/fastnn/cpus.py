@@ -7,8 +7,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 # Below this many multiplications and additions for each thread a further one does not pay: between two barriers, and
 # over the whole of a call, which has to start and end the threads. Measured: bench/THREADS.md.
-FLOPS_A_STEP = 3e6
-FLOPS_A_CALL = 3e8
+FLOPS_A_STEP = 6e6
+FLOPS_A_CALL = 1e8
 
 
 def available_cpus() -> int:

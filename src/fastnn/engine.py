@@ -205,12 +205,16 @@ _TRAINING_FLOPS, _INFERENCE_FLOPS = 6, 2  # a parameter and a row: Z = X W, dX =
 
 
 def threads_to_train(plan: Plan, dtype: np.dtype, batch_size: int, wanted: int | None) -> int:
-    """Return how many threads a batch is cut over: at most one a panel; None asks for as many as pay."""
+    """Return how many threads a batch is cut over: at most one a panel; None asks for as many as pay.
+
+    A thread has to have two panels: what it costs to exchange gradients and parameters grows with the parameters as
+    the work for each row does, and is worth about a panel.
+    """
     n_panels = math.ceil(batch_size / PANEL)
     if wanted is not None:
         return min(wanted, n_panels)
     flops = _TRAINING_FLOPS * plan.n_parameters * batch_size * dtype.itemsize / 4
-    return threads_for(flops, n_parts=n_panels, least=FLOPS_A_STEP)
+    return threads_for(flops, n_parts=n_panels // 2, least=FLOPS_A_STEP)
 
 
 def threads_to_infer(plan: Plan, dtype: np.dtype, n_rows: int) -> int:
