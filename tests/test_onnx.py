@@ -141,6 +141,14 @@ def test_a_regressor(skl2onnx, targets):
     np.testing.assert_allclose(outputs, model.predict(X).reshape(len(X), -1), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_estimators", [1, 3])
+def test_an_average_of_networks(skl2onnx, n_estimators):
+    model = fitted(classifier(n_estimators=n_estimators, bootstrap=True), X, CLASSES["three texts"])
+    label, probabilities = run(fastnn.to_onnx(model), X)
+    assert label.tolist() == model.predict(X).tolist()
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+
+
 def test_a_pipeline(skl2onnx, tmp_path):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler

@@ -286,7 +286,7 @@ def _regressor_shapes(operator: Any) -> None:
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     graph = _graph_in(scope, container)
-    outputs = graph.network(operator.raw_operator.network_, _float_input(graph, operator))
+    outputs = _mean_outputs(graph, operator)
     container.add_node("Identity", [outputs], [operator.outputs[0].full_name])
 
 
@@ -296,7 +296,7 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
 
     classifier = operator.raw_operator
     graph = _graph_in(scope, container)
-    outputs = graph.network(classifier.network_, _float_input(graph, operator))
+    outputs = _mean_outputs(graph, operator)
     is_binary = classifier.network_.n_outputs == 1
     if is_binary:
         outputs = graph.node("Concat", graph.node("Sub", graph.constant(1.0), outputs), outputs, axis=1)
@@ -310,6 +310,15 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
         label = graph.node("Gather", known, graph.node("ArgMax", outputs, axis=1, keepdims=0))
     container.add_node("Identity", [label], [operator.outputs[0].full_name])
     container.add_node("Identity", [outputs], [operator.outputs[1].full_name])
+
+
+def _mean_outputs(graph: _Graph, operator: Any) -> str:
+    """The outputs of an estimator's network, or the mean over its networks where it has several."""
+    x = _float_input(graph, operator)
+    estimator = operator.raw_operator
+    members = getattr(estimator, "estimators_", [estimator])
+    outputs = [graph.network(member.network_, x) for member in members]
+    return graph.node("Mean", *outputs) if len(outputs) > 1 else outputs[0]
 
 
 def _float_input(graph: _Graph, operator: Any) -> str:
