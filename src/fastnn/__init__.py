@@ -8,9 +8,10 @@ from fastnn.callbacks import Callback
 from fastnn.constraints import MaxNorm
 from fastnn.container import FileFormatError
 from fastnn.history import History
-from fastnn.layers import Activation, Dense, Dropout, Input
+from fastnn.layers import Activation, Dense, Dropout, GaussianNoise, Input
 from fastnn.many import fit_many
 from fastnn.network import Network
+from fastnn.normalization import BatchNormalization, LayerNormalization
 from fastnn.objective import Objective
 from fastnn.onnx import to_onnx
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
@@ -35,12 +36,15 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "BatchNormalization",
     "Callback",
     "Dense",
     "Dropout",
     "FileFormatError",
+    "GaussianNoise",
     "History",
     "Input",
+    "LayerNormalization",
     "Lion",
     "MaxNorm",
     "Nadam",

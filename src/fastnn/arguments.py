@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fastnn.callbacks import Callback
-from fastnn.data import Data, check_data, check_validation_data
+from fastnn.data import Data, check_batches, check_data, check_validation_data
 from fastnn.losses import LossFunction
 from fastnn.splits import apply_class_weights, class_numbers, class_weights
 from fastnn.validation import check_bool, check_integer, check_real
@@ -56,6 +56,7 @@ def check_fit(
     n_validation = math.ceil(data.n_rows * split)
     if n_validation >= data.n_rows:
         raise ValueError(f"validation_split={validation_split} leaves no sample of {data.n_rows} to train on")
+    check_batches(network.plan, data.n_rows - n_validation, options.batch_size)
     if class_weight is not None:
         classes = class_numbers(data.y, loss)
         weight_of = class_weights(class_weight, classes, network.n_outputs)

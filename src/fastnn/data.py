@@ -7,6 +7,7 @@ import numpy as np
 
 from fastnn.engine import Rows
 from fastnn.losses import LossFunction
+from fastnn.plan import Plan
 from fastnn.targets import as_targets, finite_rows
 from fastnn.validation import as_features, as_sample_weight, check_not_empty
 
@@ -73,3 +74,15 @@ def check_validation_data(network: "Network", loss: LossFunction, validation_dat
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
     X, y, *weights = validation_data
     return check_data(network, loss, X, y, weights[0] if weights else None, names)
+
+
+def check_batches(plan: Plan, n_rows: int, batch_size: int | None) -> None:
+    """Raise ValueError if a batch would have one row only, and a layer needs the variance over the batch."""
+    size = n_rows if batch_size is None else min(batch_size, n_rows)
+    if not plan.has_batch_statistics or (size > 1 and n_rows % size != 1):
+        return
+    which = "every batch" if size == 1 else "the last batch"
+    raise ValueError(
+        f"batch_size={batch_size} with {n_rows} training samples leaves {which} with one sample, which has no variance "
+        "for BatchNormalization; choose a batch_size that leaves a remainder other than 1"
+    )

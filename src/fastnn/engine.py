@@ -118,18 +118,22 @@ class Workspace:
         Whose threads share the batches; None: the caller works alone.
     with_gradient : bool, default True
         Whether gradient vectors are wanted.
+    holds_batch : bool, default False
+        Whether a whole batch is held at once, for statistics over it, rather than micro-batches.
     """
 
     def __init__(
-        self, plan: Plan, dtype: np.dtype, *, n_rows: int, team: Team | None = None, with_gradient: bool = True
-    ):
+        self, plan: Plan, dtype: np.dtype, *, n_rows: int, team: Team | None = None, with_gradient: bool = True,
+        holds_batch: bool = False,
+    ):  # fmt: skip
         n_threads = 1 if team is None else team.n_threads
         n_panels = math.ceil(n_rows / PANEL)
         self.plan = plan
         self.dtype = dtype
         self._team = team
-        self.capacity = max(1, min(MICRO_BATCH_PANELS, math.ceil(n_panels / n_threads)))
-        self.stride = whole_lines(plan.n_parameters, dtype)
+        share = math.ceil(n_panels / n_threads)
+        self.capacity = max(1, share if holds_batch else min(MICRO_BATCH_PANELS, share))
+        self.stride = plan.parameter_stride
         size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
         self.buffers = aligned_zeros(n_threads * size, dtype)
         self.gradients = aligned_zeros(n_threads * self.stride if with_gradient else 0, dtype)
@@ -139,7 +143,7 @@ class Workspace:
         self.set(
             n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
             parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, has_penalties=plan.has_penalties,
-            has_constraints=plan.has_constraints,
+            has_constraints=plan.has_constraints, has_batch_statistics=plan.has_batch_statistics,
             **plan.regions,
         )  # fmt: skip
 
@@ -233,12 +237,20 @@ def suits_rows(plan: Plan) -> bool:
     return all(kind in KINDS for kind in plan.ops["kind"])
 
 
+def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the memory of a network, and in it the views of its parameters and of its state."""
+    spare = CACHE_LINE // 4  # whole vectors are read past the last state
+    buffer = aligned_zeros(plan.parameter_stride + (plan.n_states + spare if plan.n_states else 0), dtype)
+    stride = plan.parameter_stride
+    return buffer, buffer[: plan.n_parameters], buffer[stride : stride + plan.n_states]
+
+
 def source_of(dtype: np.dtype) -> int:
     """Return how kernels read a dtype."""
     return int(_SOURCES[dtype])
 
 
 __all__: Sequence[str] = (
-    "MICRO_BATCH_PANELS", "PLAIN", "Rows", "Workspace", "aligned_zeros", "available_cpus", "row_buffer", "source_of",
-    "suits_rows", "threads_to_infer", "threads_to_train", "whole_lines",
+    "MICRO_BATCH_PANELS", "PLAIN", "Rows", "Workspace", "aligned_zeros", "available_cpus", "parameter_buffer",
+    "row_buffer", "source_of", "suits_rows", "threads_to_infer", "threads_to_train", "whole_lines",
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import losses
-from fastnn.engine import Workspace, aligned_zeros
+from fastnn.engine import Workspace, parameter_buffer
 from fastnn.kernels import tables
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.trace import trace
@@ -125,12 +125,12 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
         loss_value=function.value,
         loss_scale=function.scale,
     )
-    parameters = aligned_zeros(workspace.stride, dtype)
-    parameters[: plan.n_parameters] = network.parameters
+    buffer, parameters, state = parameter_buffer(plan, dtype)
+    parameters[:], state[:] = network.parameters, network.state
     deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max(initial=1))))
     no_rows, no_weights = np.empty(0, np.int64), np.empty(0)
     trace(
-        workspace.jobs, plan.ops, parameters, workspace.gradients, workspace.buffers, no_rows, no_weights,
+        workspace.jobs, plan.ops, buffer, workspace.gradients, workspace.buffers, no_rows, no_weights,
         workspace.sums[0], deltas,
     )  # fmt: skip
 

@@ -203,6 +203,43 @@ class Dropout(Layer):
         plan.add_op(tables.Layer.DROPOUT, plan.units, value=self.rate, in_place=True)
 
 
+@dataclass(frozen=True, repr=False)
+class GaussianNoise(Layer):
+    """Adds normal noise to each input while training; nothing at inference [1]_.
+
+    The noise is a pure function of (seed, step, layer, unit, position in the batch), as the mask of `Dropout`.
+
+    Parameters
+    ----------
+    stddev : float
+        Standard deviation, > 0.
+
+    Raises
+    ------
+    ValueError
+        If stddev is not positive.
+
+    References
+    ----------
+    .. [1] C. M. Bishop, "Training with Noise is Equivalent to Tikhonov Regularization", Neural Computation 7(1), 1995.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> layers = [fastnn.Input(4), fastnn.GaussianNoise(0.1), fastnn.Dense(8, "relu"), fastnn.Dense(1)]
+    >>> fastnn.Network(layers).layers[1]
+    GaussianNoise(stddev=0.1)
+    """
+
+    stddev: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "stddev", check_real("stddev", self.stddev, 0.0, closed="neither"))
+
+    def build(self, plan: PlanBuilder) -> None:
+        plan.add_op(tables.Layer.GAUSSIAN_NOISE, plan.units, value=self.stddev, in_place=True)
+
+
 def from_config(config: dict[str, Any]) -> Layer:
     """Return the layer that a config describes.
 
@@ -241,4 +278,4 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
     return layers
 
 
-__all__ = ["Activation", "Dense", "Dropout", "Input", "Layer", "check_layers", "from_config"]
+__all__ = ["Activation", "Dense", "Dropout", "GaussianNoise", "Input", "Layer", "check_layers", "from_config"]

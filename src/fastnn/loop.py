@@ -103,12 +103,15 @@ class TrainingLoop:
 
     def _make_workspace(self, team: Team) -> Workspace:
         trainer, network = self._trainer, self._trainer.network
-        workspace = make_workspace(trainer.loss, network.plan, network.dtype, n_rows=self._batch_size, team=team)
+        plan = network.plan
+        workspace = make_workspace(
+            trainer.loss, plan, network.dtype, n_rows=self._batch_size, team=team, holds_batch=plan.has_batch_statistics
+        )  # fmt: skip
         workspace.set_data(self._data.x, self._data.y)
         workspace.set(
             mode=tables.Mode.TRAIN, n_rows=self._data.n_rows, batch_size=self._batch_size, seed=trainer.seed,
             wants_metrics=bool(trainer.metrics), **trainer.loss.job_fields(network.plan.output_activation),
-            **trainer.optimizer.job_fields,
+            mixup=trainer.mixup, **trainer.optimizer.job_fields,
         )  # fmt: skip
         return workspace
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -54,7 +55,7 @@ class LossFunction:
 
     @property
     def label_smoothing(self) -> float:
-        """How far targets are moved towards uniform while training."""
+        """How far targets are moved towards uniform."""
         return 0.0
 
     @property
@@ -123,6 +124,94 @@ class Huber(LossFunction):
     @property
     def config(self) -> dict[str, Any]:
         return {"name": type(self).name, "delta": self.delta}
+
+
+@dataclass(frozen=True)
+class _Smoothed(LossFunction):
+    """A loss of class probabilities whose targets are moved towards uniform, each y to (1 - s) y + s / n_classes."""
+
+    smoothing: float = 0.0
+
+    def __init__(self, label_smoothing: float = 0.0):
+        object.__setattr__(
+            self, "smoothing", check_real("label_smoothing", label_smoothing, 0.0, 1.0, closed="left")
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(label_smoothing={self.smoothing})"
+
+    @property
+    def label_smoothing(self) -> float:
+        return self.smoothing
+
+    @property
+    def config(self) -> str | dict[str, Any]:
+        return {"name": self.name, "label_smoothing": self.smoothing}
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class CategoricalCrossentropy(_Smoothed):
+    """-sum_c y_c log a_c, with label smoothing [1]_ if wanted.
+
+    The smoothed loss is the loss everywhere: in training, validation, `evaluate` and `loss_and_gradient`, as in Keras
+    and PyTorch.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0.0
+        s in y (1 - s) + s / n_classes, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If label_smoothing is outside [0, 1).
+
+    References
+    ----------
+    .. [1] C. Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> from fastnn.losses import CategoricalCrossentropy
+    >>> network = fastnn.Network([fastnn.Input(2), fastnn.Activation("softmax")], dtype="float64")
+    >>> X = np.log([[0.8, 0.2]])  # what the network makes 0.8 and 0.2
+    >>> loss, _ = network.loss_and_gradient(X, [0], loss=CategoricalCrossentropy(label_smoothing=0.5))
+    >>> bool(np.isclose(loss, -0.75 * np.log(0.8) - 0.25 * np.log(0.2)))
+    True
+    """
+
+    name: ClassVar[str] = "categorical_crossentropy"  # type: ignore[misc]
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class LogLoss(_Smoothed):
+    """-y log a - (1 - y) log(1 - a), averaged over outputs, with label smoothing [1]_ if wanted.
+
+    The smoothed loss is the loss everywhere: in training, validation, `evaluate` and `loss_and_gradient`, as in Keras.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0.0
+        s in y (1 - s) + s / 2, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If label_smoothing is outside [0, 1).
+
+    References
+    ----------
+    .. [1] C. Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
+
+    Examples
+    --------
+    >>> from fastnn.losses import LogLoss
+    >>> LogLoss(label_smoothing=0.1)
+    LogLoss(label_smoothing=0.1)
+    """
+
+    name: ClassVar[str] = "log_loss"  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -290,10 +379,13 @@ def get(loss: "str | LossFunction | dict | Callable[..., Any]") -> LossFunction:
         name = check_choice("loss", arguments.pop("name", None), (*NAMES, "scaled"))
         if name == "scaled":
             return Scaled(**arguments)
-        return Huber(**arguments) if name == "huber" else LossFunction(name, **arguments)
+        return _WITH_PARAMETERS.get(name, partial(LossFunction, name))(**arguments)
     if callable(loss):
         return PythonLoss(loss)
     if isinstance(loss, str):
         loss = _ALIASES.get(loss, loss)
     name = check_choice("loss", loss, [*NAMES, *_ALIASES])
     return Huber() if name == "huber" else LossFunction(name)
+
+
+_WITH_PARAMETERS = {"huber": Huber, "categorical_crossentropy": CategoricalCrossentropy, "log_loss": LogLoss}

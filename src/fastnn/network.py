@@ -6,16 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import initializers, summary
-from fastnn.engine import (
-    PLAIN,
-    Workspace,
-    aligned_zeros,
-    row_buffer,
-    source_of,
-    suits_rows,
-    threads_to_infer,
-    whole_lines,
-)
+from fastnn.engine import PLAIN, Workspace, parameter_buffer, row_buffer, source_of, suits_rows, threads_to_infer
 from fastnn.exchange import Exchange
 from fastnn.explain import Explanation, explain
 from fastnn.kernels.rows import predict_rows
@@ -59,6 +50,9 @@ class Network(Exchange):
     ----------
     parameters : ndarray of shape (n_parameters,)
         The parameters themselves, writable: kernels of shape (fan_in, units) and biases in the order of the layers.
+    state : ndarray of shape (n_states,)
+        What is kept but not trained, writable: the running mean and variance of each `BatchNormalization`, in the
+        order of the layers. `get_weights` and `set_weights` leave it out.
     layers : tuple of Layer
     n_parameters, n_inputs, n_outputs : int
     dtype : numpy.dtype
@@ -89,8 +83,7 @@ class Network(Exchange):
         self.dtype = check_dtype(dtype)
         self.seed = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
         self.plan = make_plan(self.layers)
-        self.parameter_buffer = aligned_zeros(whole_lines(self.plan.n_parameters, self.dtype), self.dtype)
-        self.parameters = self.parameter_buffer[: self.plan.n_parameters]
+        self.parameter_buffer, self.parameters, self.state = parameter_buffer(self.plan, self.dtype)
         self._idle_workspaces: list[Workspace] = []
         self._idle_buffers: list[np.ndarray] = []
         self._few_rows = _FEW_ROWS if suits_rows(self.plan) else 0
@@ -101,7 +94,9 @@ class Network(Exchange):
             if len(variable.shape) == 2:
                 view[...] = initializers.draw(variable.initializer, *variable.shape, generator)
             else:
-                view[...] = {"zeros": 0.0, "ones": 1.0}[variable.initializer]
+                view[...] = _CONSTANTS[variable.initializer]
+        for state in self.plan.states:
+            self.state[state.offset : state.offset + state.size] = _CONSTANTS[state.initializer]
 
     @classmethod
     def _blank(cls, layers: Iterable[Layer], *, dtype: Any, seed: int | None) -> "Network":
@@ -433,8 +428,13 @@ class Network(Exchange):
     def __getstate__(self) -> dict[str, Any]:
         return {
             "layers": self.layers, "dtype": self.dtype, "seed": self.seed, "parameters": self.parameters.copy(),
+            "state": self.state.copy(),
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set_up(state["layers"], state["dtype"], state["seed"])
         self.parameters[:] = state["parameters"]
+        self.state[:] = state["state"]
+
+
+_CONSTANTS = {"zeros": 0.0, "ones": 1.0}

@@ -99,6 +99,7 @@ class Objective:
         if parameters is not None:
             if np.shape(parameters) != (network.n_parameters,):
                 raise ValueError(f"parameters must have shape ({network.n_parameters},), got {np.shape(parameters)}")
+            np.copyto(self._own_parameters, buffer)  # running statistics are the network's
             buffer = self._own_parameters
             buffer[: network.n_parameters] = parameters
         workspace.sums.fill(0.0)

@@ -44,7 +44,7 @@ def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarr
     """
     if len(network.layers) > MAX_LAYERS:
         raise ValueError(f"a network must have at most {MAX_LAYERS:,} layers to be saved, got {len(network.layers):,}")
-    arrays = dict(zip(_array_names(network.plan), network.get_weights(), strict=True))
+    arrays = dict(zip(_array_names(network.plan), _arrays(network), strict=True))
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"parameters must be finite to be saved, got NaN or infinity in {name!r}")
@@ -55,8 +55,14 @@ def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarr
 
 
 def _array_names(plan: Plan) -> list[str]:
-    """Name every parameter tensor by its layer's number: "network/1/kernel"."""
-    return [f"network/{variable.layer}/{variable.name}" for variable in plan.variables]
+    """Name every tensor of parameters and of state by its layer's number: "network/1/kernel"."""
+    return [f"network/{variable.layer}/{variable.name}" for variable in (*plan.variables, *plan.states)]
+
+
+def _arrays(network: "Network") -> list[np.ndarray]:
+    """The tensors of parameters and of state: views."""
+    states = [network.state[s.offset : s.offset + s.size] for s in network.plan.states]
+    return [*network.get_weights(), *states]
 
 
 def save_network(network: "Network", path: str | os.PathLike) -> None:
@@ -87,10 +93,10 @@ def read_network(cls: "type[Network]", file: SavedFile) -> "Network":
     except (TypeError, ValueError) as error:
         raise file.error(f"network.layers: {printable(str(error))}") from None
     names = _array_names(plan)
-    for name, variable in zip(names, plan.variables, strict=True):
+    for name, variable in zip(names, (*plan.variables, *plan.states), strict=True):
         file.expect(name, dtype, variable.shape)
     network = cls._blank(layers, dtype=dtype, seed=seed)
-    for name, view in zip(names, network.get_weights(), strict=True):
+    for name, view in zip(names, _arrays(network), strict=True):
         file.read_into(name, view)
     return network
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from fastnn.layers import Layer
     from fastnn.regularizers import L1L2
 
+# The parameter buffer is cut at whole cache lines of either dtype: parameters, then what else a network keeps.
+_LINE = 16
+
 _STRIP = 32  # a strip of transposed deltas is at most this many units wide, in either dtype
 
 
@@ -49,9 +52,25 @@ class Plan:
     n_inputs: int
     n_outputs: int
     n_parameters: int
+    states: tuple[Variable, ...]  # what is kept but not trained; offsets in `Network.state`
     units_after: tuple[int, ...]  # width after each layer
     regions: dict[str, int]  # buffer offsets, in units
     n_units: int  # of the whole buffer
+
+    @property
+    def parameter_stride(self) -> int:
+        """Length of a vector of parameters, padded to whole cache lines in either dtype."""
+        return -(-self.n_parameters // _LINE) * _LINE
+
+    @property
+    def n_states(self) -> int:
+        """Length of `Network.state`."""
+        return sum(state.size for state in self.states)
+
+    @property
+    def has_batch_statistics(self) -> bool:
+        """Whether a layer normalises over the batch."""
+        return bool((self.ops["kind"] == tables.Layer.BATCH_NORMALIZATION).any())
 
     @property
     def has_penalties(self) -> bool:
@@ -89,6 +108,7 @@ class PlanBuilder:
         self.n_inputs = 0
         self._ops: list[dict[str, Any]] = []
         self._variables: list[Variable] = []
+        self._states: list[Variable] = []
         self._n_parameters = 0
         self._has_parameters = False
         self._n_units = 0
@@ -119,6 +139,12 @@ class PlanBuilder:
         self._n_parameters += variable.size
         return variable.offset
 
+    def add_state(self, name: str, shape: tuple[int, ...], initializer: str) -> int:
+        """Reserve a tensor that is kept with the parameters but not trained; return its offset among such."""
+        offset = sum(state.size for state in self._states)
+        self._states.append(Variable(self.layer, name, shape, offset, initializer))
+        return offset
+
     def add_op(
         self,
         kind: tables.Layer,
@@ -128,6 +154,8 @@ class PlanBuilder:
         bias: int = -1,
         code: int = 0,
         value: float = 0.0,
+        momentum: float = 0.0,
+        state: int = -1,
         in_place: bool = False,
         needs_input: bool = False,
         needs_output: bool = False,
@@ -145,6 +173,8 @@ class PlanBuilder:
             Offsets of its parameters.
         code, value : int, float
             Which activation; the layer's parameter.
+        momentum, state : float, int
+            Of running statistics, and their offset.
         in_place : bool, default False
             Whether it can write over its input. It will unless the op before needs that for its backward pass.
         needs_input, needs_output : bool, default False
@@ -168,10 +198,12 @@ class PlanBuilder:
                 "code": code,
                 "layer": self.layer,
                 "value": value,
+                "momentum": momentum,
+                "state": state,
                 "has_gradient_below": self._has_parameters,
             }
         )
-        self._has_parameters = self._has_parameters or weights >= 0
+        self._has_parameters = self._has_parameters or weights >= 0 or bias >= 0
         self.units = units
         self._region = target
         self._output_is_needed = needs_output
@@ -197,10 +229,12 @@ class PlanBuilder:
         # 16 rows of features or targets, each padded to whole vectors, are half as many units of 32 samples.
         regions["staging"] = self._add_region(-(-max(self.n_inputs, self.units) // 16) * 8)
         self._add_region(_STRIP)  # slack: whole blocks are read past the last unit
+        n_padded = -(-self._n_parameters // _LINE) * _LINE
         ops = np.zeros(len(self._ops), tables.OP)
         for row, op in zip(ops, self._ops, strict=True):
             for name, value in op.items():
                 row[name] = value
+            row["state"] += n_padded
         variable_table = np.zeros(len(self._variables), tables.VARIABLE)
         for row, variable in zip(variable_table, self._variables, strict=True):
             row["offset"] = variable.offset
@@ -210,7 +244,7 @@ class PlanBuilder:
             row["l1"], row["l2"], row["max_norm"] = variable.l1, variable.l2, variable.max_norm
         return Plan(
             ops, tuple(self._variables), variable_table, self.n_inputs, self.units, self._n_parameters,
-            tuple(units_after), regions, self._n_units,
+            tuple(self._states), tuple(units_after), regions, self._n_units,
         )  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def set_state(trainer: "Trainer", state: dict[str, Any]) -> None:
 
 def _moments(trainer: "Trainer") -> np.ndarray:
     """The optimizer's vectors as rows of shape (n_slots, n_parameters), without padding: a view."""
-    stride = trainer.network.parameter_buffer.size
+    stride = trainer.network.plan.parameter_stride
     return trainer.moments.reshape(-1, stride)[:, : trainer.network.n_parameters]
 
 

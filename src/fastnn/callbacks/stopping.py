@@ -109,10 +109,10 @@ class EarlyStopping(Callback):
 
     def on_train_end(self) -> None:
         if self._best_parameters is not None:
-            self.trainer.network.parameters[:] = self._best_parameters
+            self.trainer.network.parameter_buffer[:] = self._best_parameters
 
     def _remember(self) -> None:
-        parameters = self.trainer.network.parameters
+        parameters = self.trainer.network.parameter_buffer  # with running statistics
         if self._best_parameters is None:
             self._best_parameters = np.empty_like(parameters)
         np.copyto(self._best_parameters, parameters)

@@ -24,13 +24,17 @@ from fastnn.kernels.gemm import (
     transpose_deltas,
 )
 from fastnn.kernels.jit import inner
-from fastnn.kernels.random import keep_scale, mix
-from fastnn.kernels.simd import lanes, load, store
+from fastnn.kernels.normalization import batch_backward, batch_forward, layer_backward, layer_forward
+from fastnn.kernels.random import keep_scale, mix, normal
+from fastnn.kernels.simd import filled, lanes, load, store
 from fastnn.kernels.tables import Layer
 
 DENSE = int(Layer.DENSE)
 ACTIVATION = int(Layer.ACTIVATION)
 DROPOUT = int(Layer.DROPOUT)
+GAUSSIAN_NOISE = int(Layer.GAUSSIAN_NOISE)
+LAYER_NORMALIZATION = int(Layer.LAYER_NORMALIZATION)
+BATCH_NORMALIZATION = int(Layer.BATCH_NORMALIZATION)
 
 
 @inner
@@ -47,46 +51,78 @@ def _dropout(job, op, buffer, source, target, n_panels, first_sample):
 
 
 @inner
-def forward(job, ops, n_ops, parameters, buffer, n_samples, first_sample, is_training, keeps_slopes):
-    """Run the first `n_ops` ops on the panels that hold `n_samples` samples.
+def _gaussian_noise(job, op, buffer, source, target, n_panels, first_sample):
+    """target = source + standard deviation * noise, keyed as the masks of dropout."""
+    key = mix(mix(job.seed, job.step), op.layer)
+    for unit in range(op.units):
+        unit_key = mix(key, unit)
+        for panel in range(n_panels):
+            at = (panel * op.units + unit) * PANEL
+            for column in range(0, PANEL, lanes(buffer)):
+                noise = normal(buffer, unit_key, first_sample + panel * PANEL + column) * filled(buffer, op.value)
+                store(buffer, target + at + column, load(buffer, source + at + column) + noise)
+
+
+@inner
+def forward(job, ops, n_ops, parameters, buffer, workspaces, shared, n_samples, first_sample, is_training,
+            keeps_slopes):  # fmt: skip
+    """Run the first `n_ops` ops on the panels that hold `n_samples` samples; False if the team was dismissed.
 
     `first_sample` is the position in the batch of the first of them, the counter of their random numbers;
-    `keeps_slopes` says that a backward pass follows, whether in training or not.
+    `keeps_slopes` says that a backward pass follows, whether in training or not. `workspaces` (the buffers of all
+    threads) and `shared` are for ops that look at the whole batch; for those a thread without samples calls this too.
     """
     scale = job.capacity * PANEL
     n_panels = (n_samples + PANEL - 1) // PANEL
     for o in range(n_ops):
         op = ops[o]
-        source, target = op.source * scale, op.target * scale
-        if op.kind == DENSE:
+        source, target, extra = op.source * scale, op.target * scale, op.extra * scale
+        if op.kind == BATCH_NORMALIZATION:
+            if not batch_forward(job, op, parameters, buffer, workspaces, shared, source, target, extra, scale,
+                                 n_samples, is_training):  # fmt: skip
+                return False
+        elif n_samples == 0:
+            continue
+        elif op.kind == DENSE:
             multiply_forward(parameters, op.weights, op.bias, op.fan_in, op.units, buffer, source, target, n_samples)
         elif op.kind == ACTIVATION:
-            activate(op.code, op.value, buffer, source, target, op.extra * scale, op.units, n_panels, keeps_slopes)
-        elif op.kind == DROPOUT:
-            if is_training:
-                _dropout(job, op, buffer, source, target, n_panels, first_sample)
-            else:
-                activate(-1, 0.0, buffer, source, target, 0, op.units, n_panels, False)
+            activate(op.code, op.value, buffer, source, target, extra, op.units, n_panels, keeps_slopes)
+        elif op.kind == LAYER_NORMALIZATION:
+            layer_forward(op, parameters, buffer, source, target, extra, scale, n_samples)
+        elif op.kind == DROPOUT and is_training:
+            _dropout(job, op, buffer, source, target, n_panels, first_sample)
+        elif op.kind == GAUSSIAN_NOISE and is_training:
+            _gaussian_noise(job, op, buffer, source, target, n_panels, first_sample)
+        else:  # what is random in training only
+            activate(-1, 0.0, buffer, source, target, 0, op.units, n_panels, False)
+    return True
 
 
 @inner
-def backward(job, ops, n_ops, parameters, gradient, buffer, n_samples, first_sample, is_training, start):
+def backward(job, ops, n_ops, parameters, gradient, buffer, workspaces, shared, n_samples, first_sample, is_training,
+             start):  # fmt: skip
     """Walk the ops in reverse from the delta of the last one's output; `start` is gemm.ZERO or gemm.ADD."""
     scale = job.capacity * PANEL
     n_panels = (n_samples + PANEL - 1) // PANEL
     delta, other = job.delta * scale, job.other_delta * scale
     for o in range(n_ops - 1, -1, -1):
         op = ops[o]
-        source, target = op.source * scale, op.target * scale
-        if op.kind == DENSE:
-            transpose_deltas(buffer, delta, op.units, n_samples, job.strips * scale)
-            multiply_weight_gradient(gradient, op.weights, op.bias, op.fan_in, op.units, buffer, source,
-                                     job.strips * scale, n_samples, start)  # fmt: skip
+        source, target, extra = op.source * scale, op.target * scale, op.extra * scale
+        if op.kind == BATCH_NORMALIZATION:
+            batch_backward(job, op, parameters, gradient, buffer, workspaces, shared, delta, extra, scale, n_samples,
+                           is_training, start)  # fmt: skip
+        elif op.kind == DENSE:
+            if n_samples > 0:
+                transpose_deltas(buffer, delta, op.units, n_samples, job.strips * scale)
+                multiply_weight_gradient(gradient, op.weights, op.bias, op.fan_in, op.units, buffer, source,
+                                         job.strips * scale, n_samples, start)  # fmt: skip
             if not op.has_gradient_below:
                 return
             multiply_input_gradient(parameters, op.weights, op.fan_in, op.units, buffer, delta, other, n_samples)
             delta, other = other, delta
         elif op.kind == ACTIVATION:
-            activate_backward(op.code, op.value, buffer, target, op.extra * scale, delta, op.units, n_panels)
+            activate_backward(op.code, op.value, buffer, target, extra, delta, op.units, n_panels)
+        elif op.kind == LAYER_NORMALIZATION:
+            layer_backward(op, parameters, gradient, buffer, delta, extra, scale, n_samples, start)
         elif op.kind == DROPOUT and is_training:
             _dropout(job, op, buffer, delta, delta, n_panels, first_sample)

@@ -4,6 +4,8 @@ Jobs
 ----
 - `mix`: one 64-bit key from several integers (SplitMix64's finaliser)
 - `uniform`: a vector of uniforms in [0, 1) for consecutive counters under a key
+- `normal`: a vector of standard normal numbers
+- `symmetric_beta`: one number between 0 and 1
 - `shuffle`: a permutation of row numbers for (seed, epoch)
 
 Dropout draws for (seed, step, layer, unit, position in the batch), so its mask is the same however the batch is cut
@@ -12,10 +14,13 @@ SC 2011; the 32-bit mixer is C. Wellons' `lowbias32` (hash-prospector, 2018), th
 C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 """
 
+import math
+
 import numpy as np
 
+from fastnn.kernels.elementary import log
 from fastnn.kernels.jit import inner, kernel
-from fastnn.kernels.simd import counters, filled, select, unit_interval
+from fastnn.kernels.simd import counters, filled, fma, select, sqrt, unit_interval
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -50,6 +55,54 @@ def keep_scale(array, key, counter, rate):
     """Inverted dropout's factor for consecutive samples: 0 with probability `rate`, else 1 / (1 - rate)."""
     kept = filled(array, 1.0 / (1.0 - rate))
     return select(uniform(array, key, counter) >= rate, kept, 0.0)
+
+
+@inner
+def _cosine_of_turn(u):
+    """cos(2 pi u) for u in [0, 1), to 2e-7: Taylor's series of the cosine of half as far from the middle, doubled."""
+    x = (u - 0.5) * 3.141592653589793  # half the angle, in [-pi/2, pi/2)
+    z = x * x
+    p = fma(z, 1.0 / 479001600.0, -1.0 / 3628800.0)
+    p = fma(z, p, 1.0 / 40320.0)
+    p = fma(z, p, -1.0 / 720.0)
+    p = fma(z, p, 1.0 / 24.0)
+    p = fma(z, p, -0.5)
+    half = fma(z, p, 1.0)
+    return 1.0 - 2.0 * (half * half)  # cos(2 x + pi) = -(2 cos(x)^2 - 1)
+
+
+@inner
+def normal(array, key, counter):
+    """Standard normal numbers for counter, counter + 1, ...: Box and Muller's transform (at most 5.8 from 0)."""
+    u, v = uniform(array, key, counter), uniform(array, mix(key, 1), counter)
+    return sqrt(log(1.0 - u) * -2.0) * _cosine_of_turn(v)
+
+
+@inner
+def _scalar_uniform(key, counter):
+    """A float64 in (0, 1)."""
+    return (float(mix(key, counter) >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+@inner
+def symmetric_beta(key, alpha):
+    """A number with the distribution Beta(alpha, alpha).
+
+    For alpha <= 1 M. D. Joehnk's rejection, in logarithms, since a power of a small uniform may be 0; above that G.
+    Ulrich's closed form (both in L. Devroye, "Non-Uniform Random Variate Generation", 1986, sections IX.3 and IX.4).
+    """
+    if alpha > 1.0:
+        radius = (1.0 - _scalar_uniform(key, 0) ** (2.0 / (2.0 * alpha - 1.0))) ** 0.5
+        return 0.5 * (1.0 + radius * math.cos(2.0 * math.pi * _scalar_uniform(key, 1)))
+    draw = 0
+    while True:
+        x = math.log(_scalar_uniform(key, draw)) / alpha
+        y = math.log(_scalar_uniform(key, draw + 1)) / alpha
+        draw += 2
+        largest = max(x, y)
+        log_sum = largest + math.log(math.exp(x - largest) + math.exp(y - largest))
+        if log_sum <= 0.0:
+            return math.exp(x - log_sum)
 
 
 @kernel

@@ -16,13 +16,16 @@ Jobs
 from fastnn.kernels.activations import SOFTMAX, activate_flat
 from fastnn.kernels.elementary import exp
 from fastnn.kernels.jit import inner, kernel
-from fastnn.kernels.simd import filled, fma, lanes, load, maximum, store
+from fastnn.kernels.simd import filled, fma, lanes, load, maximum, sqrt, store
 from fastnn.kernels.tables import Layer
 
 DENSE = int(Layer.DENSE)
 ACTIVATION = int(Layer.ACTIVATION)
 DROPOUT = int(Layer.DROPOUT)
-KINDS = (DENSE, ACTIVATION, DROPOUT)
+GAUSSIAN_NOISE = int(Layer.GAUSSIAN_NOISE)
+LAYER_NORMALIZATION = int(Layer.LAYER_NORMALIZATION)
+BATCH_NORMALIZATION = int(Layer.BATCH_NORMALIZATION)
+KINDS = (DENSE, ACTIVATION, DROPOUT, GAUSSIAN_NOISE, LAYER_NORMALIZATION, BATCH_NORMALIZATION)
 
 _CHAINS = 4  # sums that run side by side, since each waits for its last product
 
@@ -82,6 +85,42 @@ def _softmax(buffer, at, units):
 
 
 @inner
+def _scale_and_shift(parameters, op, buffer, x_hat, unit):
+    gamma = load(parameters, op.weights + unit) if op.weights >= 0 else filled(buffer, 1.0)
+    beta = load(parameters, op.bias + unit) if op.bias >= 0 else filled(buffer, 0.0)
+    return fma(x_hat, gamma, beta)
+
+
+@inner
+def _layer_normalization(op, parameters, buffer, at):
+    """In place, as `normalization.layer_forward`; the sums are vectors of equal lanes, so that their order is kept."""
+    share = filled(buffer, 1.0 / op.units)
+    mean = filled(buffer, 0.0)
+    for unit in range(op.units):
+        mean = mean + filled(buffer, buffer[at + unit])
+    mean = mean * share
+    variance = filled(buffer, 0.0)
+    for unit in range(op.units):
+        difference = filled(buffer, buffer[at + unit]) - mean
+        variance = fma(difference, difference, variance)
+    inverse = 1.0 / sqrt(fma(variance, share, filled(buffer, op.value)))
+    for unit in range(0, op.units, lanes(buffer)):
+        x_hat = (load(buffer, at + unit) - mean) * inverse
+        store(buffer, at + unit, _scale_and_shift(parameters, op, buffer, x_hat, unit))
+
+
+@inner
+def _batch_normalization(op, parameters, buffer, at):
+    """In place, with the running statistics, as `normalization.batch_forward`."""
+    epsilon = filled(buffer, op.value)
+    for unit in range(0, op.units, lanes(buffer)):
+        variance = load(parameters, op.state + op.units + unit)
+        inverse = 1.0 / sqrt(variance + epsilon)
+        x_hat = (load(buffer, at + unit) - load(parameters, op.state + unit)) * inverse
+        store(buffer, at + unit, _scale_and_shift(parameters, op, buffer, x_hat, unit))
+
+
+@inner
 def forward_row(ops, parameters, buffer):
     """Run all ops on the row at the start of the buffer; return where their outputs lie."""
     width = lanes(buffer)
@@ -91,6 +130,10 @@ def forward_row(ops, parameters, buffer):
         if op.kind == DENSE:
             _dense(parameters, op.weights, op.bias, op.fan_in, op.units, buffer, source, target)
             source, target = target, source
+        elif op.kind == LAYER_NORMALIZATION:
+            _layer_normalization(op, parameters, buffer, source)
+        elif op.kind == BATCH_NORMALIZATION:
+            _batch_normalization(op, parameters, buffer, source)
         elif op.kind == ACTIVATION:
             if op.code == SOFTMAX:
                 _softmax(buffer, source, op.units)

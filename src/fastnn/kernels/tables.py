@@ -20,6 +20,9 @@ class Layer(enum.IntEnum):
     DENSE = 0
     ACTIVATION = 1
     DROPOUT = 2
+    GAUSSIAN_NOISE = 3
+    LAYER_NORMALIZATION = 4
+    BATCH_NORMALIZATION = 5
 
 
 class Activation(enum.IntEnum):
@@ -123,7 +126,9 @@ OP = np.dtype(
         ("code", np.int64),  # Activation
         ("layer", np.int64),  # which layer this is, the key of its random numbers
         ("has_gradient_below", np.int64),  # whether anything before this op has parameters
-        ("value", np.float64),  # the layer's parameter: slope, alpha, rate
+        ("value", np.float64),  # the layer's parameter: slope, alpha, rate, standard deviation, epsilon
+        ("momentum", np.float64),  # of running statistics
+        ("state", np.int64),  # where those lie in the parameter buffer, behind the parameters: means, then variances
     ],
     align=True,
 )
@@ -187,6 +192,7 @@ JOB = np.dtype(
         ("loss_value", np.float64),  # delta of huber
         ("loss_scale", np.float64),  # what the loss is multiplied by
         ("label_smoothing", np.float64),
+        ("mixup", np.float64),  # alpha of the Beta distribution of its weights; 0: none
         ("wants_metrics", np.int64),
         ("has_penalties", np.int64),
         ("penalty_per_sample", np.int64),  # whether penalties are divided by the weight of the batch
@@ -202,12 +208,14 @@ JOB = np.dtype(
         ("clip_norm", np.float64),
         ("global_clip_norm", np.float64),
         ("has_constraints", np.int64),
+        ("has_batch_statistics", np.int64),  # whether an op normalises over the batch
         ("averages", np.int64),  # whether the last slot of the moments is an average of the parameters
         ("average_momentum", np.float64),
         # Where training is; read and written by the kernel.
         ("seed", np.uint64),
         ("step", np.int64),  # updates done since the trainer was made
         ("batch_size", np.int64),
+        ("batch_rows", np.int64),  # of the current batch, which may be smaller
         ("position", np.int64),  # rows of this epoch done
         ("failed", np.int64),  # 1 after a batch whose loss was not finite
     ],

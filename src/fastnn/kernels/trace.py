@@ -8,7 +8,7 @@ Jobs
 from fastnn.kernels.data import gather, gather_weights
 from fastnn.kernels.gemm import PANEL, ZERO
 from fastnn.kernels.jit import kernel
-from fastnn.kernels.layers import backward, forward
+from fastnn.kernels.layers import DENSE, backward, forward
 from fastnn.kernels.losses import panel_loss
 
 
@@ -24,13 +24,13 @@ def trace(jobs, ops, parameters, gradient, buffer, order, sample_weight, sums, d
     gather(buffer, job.targets * PANEL, job.staging * PANEL, job.y_address, job.y_row_stride, job.y_column_stride,
            job.y_source, order, 0, 1, job.n_outputs, 0.0, 0.0)  # fmt: skip
     gather_weights(buffer, job.weights * PANEL, sample_weight, order, 0, 1)
-    forward(job, ops, ops.size, parameters, buffer, 1, 0, False, True)
+    forward(job, ops, ops.size, parameters, buffer, buffer, order, 1, 0, False, True)
     delta, other = job.delta * PANEL, job.other_delta * PANEL
     panel_loss(job, buffer, job.output * PANEL, job.targets * PANEL, job.weights * PANEL, delta, 1.0, sums)
     for o in range(ops.size - 1, -1, -1):
         for unit in range(ops[o].units):
             deltas[o, unit] = buffer[delta + unit * PANEL]
-        backward(job, ops[o : o + 1], 1, parameters, gradient, buffer, 1, 0, False, ZERO)
-        if ops[o].weights >= 0 and ops[o].has_gradient_below:
+        backward(job, ops[o : o + 1], 1, parameters, gradient, buffer, buffer, order, 1, 0, False, ZERO)
+        if ops[o].kind == DENSE and ops[o].has_gradient_below:
             for i in range(ops[o].fan_in * PANEL):
                 buffer[delta + i] = buffer[other + i]

@@ -20,6 +20,8 @@ from fastnn.kernels.gemm import ADD, PANEL, ZERO
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layers import backward, forward
 from fastnn.kernels.losses import panel_loss
+from fastnn.kernels.mixup import mix_panels, mixup_weight
+from fastnn.kernels.normalization import keep_statistics
 from fastnn.kernels.optimizers import average, update
 from fastnn.kernels.penalties import add_penalties
 from fastnn.kernels.schedules import rate_at
@@ -51,28 +53,40 @@ def _batch_weight(job, sample_weight, order, first, n):
 
 
 @inner
-def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, first, sample, n, weight, start, sums):
-    """Add the loss and, where wanted, the gradient of n samples from position `sample` of the batch."""
+def _micro_batch(job, ops, parameters, gradient, buffer, workspaces, shared, sample_weight, order, first, sample, n,
+                 weight, start, sums):  # fmt: skip
+    """Add the loss and, where wanted, the gradient of n samples from position `sample` of the batch.
+
+    False if the team was dismissed. With batch normalisation a thread without samples calls this too, with n = 0.
+    """
     scale = job.capacity * PANEL
     is_training = job.mode == TRAIN or job.mode == OUTPUTS
-    smoothing = job.label_smoothing if is_training else 0.0
     smoothed_to = (
         0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
     )
-    gather(buffer, job.input * scale, job.staging * scale, job.x_address, job.x_row_stride, job.x_column_stride,
-           job.x_source, order, first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
+    if n > 0:
+        gather(buffer, job.input * scale, job.staging * scale, job.x_address, job.x_row_stride, job.x_column_stride,
+               job.x_source, order, first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
     if job.mode == OUTPUTS:
-        forward(job, ops, ops.size, parameters, buffer, n, sample, is_training, False)
+        if not forward(job, ops, ops.size, parameters, buffer, workspaces, shared, n, sample, is_training, False):
+            return False
         scatter(buffer, job.output * scale, n, job.n_outputs, job.y_address + (first + sample) * job.y_row_stride,
                 job.y_row_stride, job.y_column_stride, job.y_source == FLOAT64)  # fmt: skip
-        return
-    gather(buffer, job.targets * scale, job.staging * scale, job.y_address, job.y_row_stride, job.y_column_stride,
-           job.y_source, order, first + sample, n, job.n_outputs, smoothing, smoothed_to)  # fmt: skip
-    gather_weights(buffer, job.weights * scale, sample_weight, order, first + sample, n)
+        return True
+    if n > 0:
+        gather(buffer, job.targets * scale, job.staging * scale, job.y_address, job.y_row_stride, job.y_column_stride,
+               job.y_source, order, first + sample, n, job.n_outputs, job.label_smoothing, smoothed_to)  # fmt: skip
+        gather_weights(buffer, job.weights * scale, sample_weight, order, first + sample, n)
+    if job.mixup > 0.0 and is_training:
+        own = mixup_weight(job)
+        mix_panels(job, buffer, job.input * scale, job.n_inputs, sample, n, own, job.staging * scale)
+        mix_panels(job, buffer, job.targets * scale, job.n_outputs, sample, n, own, job.staging * scale)
     # A loss that takes logits computes the last activation itself, from where its output would lie.
     takes_logits = job.loss >= FIRST_LOGIT_LOSS
     n_ops = ops.size - 1 if takes_logits else ops.size
-    forward(job, ops, n_ops, parameters, buffer, n, sample, is_training, job.mode != EVALUATE)
+    if not forward(job, ops, n_ops, parameters, buffer, workspaces, shared, n, sample, is_training,
+                   job.mode != EVALUATE):  # fmt: skip
+        return False
     if takes_logits:
         last = ops[n_ops]
         copy(buffer, last.source * scale, last.target * scale, last.units * PANEL * ((n + PANEL - 1) // PANEL))
@@ -82,7 +96,8 @@ def _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, f
         panel_loss(job, buffer, job.output * scale + at, job.targets * scale + at,
                    job.weights * scale + panel * PANEL, job.delta * scale + at, factor, sums)  # fmt: skip
     if job.mode != EVALUATE:
-        backward(job, ops, n_ops, parameters, gradient, buffer, n, sample, is_training, start)
+        backward(job, ops, n_ops, parameters, gradient, buffer, workspaces, shared, n, sample, is_training, start)
+    return True
 
 
 @inner
@@ -129,7 +144,7 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
     jobs : JOB records, one a thread
     ops, variables : the network's tables
     order : (n_rows,) int64, the permutation of this epoch; empty for rows in order
-    parameters, moments : flat vectors of the network and the optimizer
+    parameters, moments : flat vectors of the network (with its running statistics behind) and of the optimizer
     gradients : (n_threads * parameter_stride,), one vector a thread
     workspaces : (n_threads * size,), one buffer a thread
     sample_weight : (n_rows,) float64 or empty
@@ -178,11 +193,15 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
         last_panel = min(thread + 1, n_active) * n_panels // n_active
         loss_before = own_sums[LOSS]
         start = ZERO
-        while panel < last_panel:
+        # To statistics of the batch every thread has to come, with all of its share at once or with nothing.
+        meets = job.has_batch_statistics and (job.mode == TRAIN or job.mode == OUTPUTS)
+        job.batch_rows = n
+        while panel < last_panel or (meets and start == ZERO):
             n_micro = min(job.capacity, last_panel - panel)
-            n_samples = min(n_micro * PANEL, n - panel * PANEL)
-            _micro_batch(job, ops, parameters, gradient, buffer, sample_weight, order, job.position, panel * PANEL,
-                         n_samples, weight, start, own_sums)  # fmt: skip
+            n_samples = max(0, min(n_micro * PANEL, n - panel * PANEL))
+            if not _micro_batch(job, ops, parameters, gradient, buffer, workspaces, shared, sample_weight, order,
+                                job.position, panel * PANEL, n_samples, weight, start, own_sums):  # fmt: skip
+                return
             start = ADD
             panel += n_micro
         if job.mode == TRAIN or job.mode == GRADIENT:
@@ -215,6 +234,8 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
                     update(job, variables, rate, parameters, gradients, moments, first_element, last_element)
                 hold_norms(job, variables, parameters, shared, thread)
                 average(job, parameters, moments, first_element, last_element)
+                if job.has_batch_statistics and thread == 0:
+                    keep_statistics(job, ops, parameters, buffer)
                 job.step += 1
             if not wait_for_all(shared, n_threads):
                 return
@@ -237,7 +258,7 @@ def predict(job_array, ops, parameters, buffer, order, x_address, x_row_stride, 
         count = min(step, n - first)
         gather(buffer, job.input * scale, job.staging * scale, x_address, x_row_stride, x_column_stride, x_source,
                order, first, count, job.n_inputs, 0.0, 0.0)  # fmt: skip
-        forward(job, ops, ops.size, parameters, buffer, count, 0, False, False)
+        forward(job, ops, ops.size, parameters, buffer, buffer, order, count, 0, False, False)
         scatter(buffer, job.output * scale, count, job.n_outputs, out_address + first * out_row_stride, out_row_stride,
                 out_column_stride, is_double)  # fmt: skip
     restore_denormals(mode)

@@ -1,0 +1,53 @@
+"""Mixup: every sample and its target blended with another sample of the batch.
+
+A sample's partner is another sample of its panel of 32, some places further on, so that blending is a rotation of
+lanes; in a shuffled batch that is as random as any other. The weight and the rotations depend on (seed, step) and the
+place in the batch alone, not on how the batch is cut.
+
+Jobs
+----
+- `mixup_weight`: the weight of the samples themselves in this step
+- `mix_panels`: features or targets, in place
+
+References
+----------
+.. [1] H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2.
+"""
+
+import numpy as np
+
+from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.jit import inner
+from fastnn.kernels.random import mix, symmetric_beta
+from fastnn.kernels.simd import filled, fma, lanes, load, store
+
+_KEY = 0x6D69787570  # apart from the keys of layers
+
+
+@inner
+def mixup_weight(job):
+    """Draw lambda from Beta(alpha, alpha), one for the batch."""
+    return symmetric_beta(mix(mix(job.seed, job.step), _KEY), job.mixup)
+
+
+@inner
+def mix_panels(job, buffer, at, width, first_sample, n_samples, weight, scratch):
+    """x = weight * x + (1 - weight) * (the partner's x) for `width` rows of the panels of `n_samples` samples."""
+    key = mix(mix(mix(job.seed, job.step), _KEY), 1)
+    weight_v, rest = filled(buffer, weight), filled(buffer, 1.0 - weight)
+    for first in range(0, n_samples, PANEL):
+        count = min(PANEL, n_samples - first)
+        if count < 2:
+            continue
+        draw = mix(key, first_sample + first) % np.uint64(count - 1)
+        shift = 1 + int(draw)
+        for row in range(width):
+            line = at + first * width + row * PANEL
+            # The line twice in a row, `count` apart: what starts `shift` later is the line rotated.
+            for column in range(0, PANEL, lanes(buffer)):
+                store(buffer, scratch + column, load(buffer, line + column))
+            for column in range(0, PANEL, lanes(buffer)):
+                store(buffer, scratch + count + column, load(buffer, line + column))
+            for column in range(0, PANEL, lanes(buffer)):
+                partner = load(buffer, scratch + shift + column)
+                store(buffer, line + column, fma(load(buffer, line + column), weight_v, partner * rest))
