@@ -33,6 +33,18 @@ class PythonLossWorkspace(Workspace):
     def __init__(self, loss: PythonLoss, plan: Plan, dtype: np.dtype, **options: Any):
         super().__init__(plan, dtype, **options)
         self._loss = loss
+        # Views of the fields that change with every step: setting them by name costs more than a small kernel call.
+        names = (
+            "mode",
+            "position",
+            "y_address",
+            "y_row_stride",
+            "y_column_stride",
+            "y_source",
+            "wants_metrics",
+            "failed",
+        )
+        self._fields = {name: self.jobs[name] for name in names}
         self._x: Rows | None = None
         self._y = np.empty(0)
         self._delta: Rows | None = None
@@ -43,6 +55,10 @@ class PythonLossWorkspace(Workspace):
         # A row for each of the data: kernels find a batch's gradient by row numbers, as they do targets.
         self._delta = Rows.of(np.zeros((x.n_rows, self.plan.n_outputs), self.dtype))
         super().set_data(x, self._delta)
+
+    def _put(self, **values: int) -> None:
+        for name, value in values.items():
+            self._fields[name].fill(value)
 
     def run(
         self,
@@ -68,16 +84,16 @@ class PythonLossWorkspace(Workspace):
             weights = sample_weight[rows] if weighted else np.ones(len(outputs))  # type: ignore[index]
             loss, weight = float(weights @ values), float(weights.sum())
             if mode == tables.Mode.TRAIN and not (np.isfinite(loss) and np.isfinite(gradient).all()):
-                self.jobs["failed"] = 1
+                self._put(failed=1)
                 return
             if weight:
                 self._delta.array[rows] = gradient * (weights / weight)[:, np.newaxis]
             else:
                 self._delta.array[rows] = 0.0
             wants_metrics = bool(job["wants_metrics"])
-            self.jobs["wants_metrics"] = 0  # of targets, which the kernel does not see
+            self._put(wants_metrics=0)  # of targets, which the kernel does not see
             super().run(1, parameters, moments, order, sample_weight)
-            self.jobs["wants_metrics"] = wants_metrics
+            self._put(wants_metrics=wants_metrics)
             self.sums[0, tables.Sum.LOSS] += loss
             if wants_metrics:
                 count_sums(self._y[rows], outputs, weights, self.sums[0])
@@ -98,13 +114,13 @@ class PythonLossWorkspace(Workspace):
             )  # fmt: skip
             return outputs
         # The kernel writes to y_address + position of the row in the epoch.
-        self.set(
+        self._put(
             mode=tables.Mode.OUTPUTS, y_address=outputs.ctypes.data - batch.start * outputs.strides[0],
             y_row_stride=outputs.strides[0], y_column_stride=outputs.strides[1], y_source=source_of(outputs.dtype),
         )  # fmt: skip
         super().run(1, parameters, moments, order)
         delta = self._delta
-        self.set(
+        self._put(
             mode=mode, position=batch.start, y_address=delta.address, y_row_stride=delta.row_stride,
             y_column_stride=delta.column_stride, y_source=delta.source,
         )  # fmt: skip
