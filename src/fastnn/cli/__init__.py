@@ -1,4 +1,4 @@
-"""The command line: `fastnn train`, `fastnn bench`, `fastnn info`; each command is a module of this package.
+"""The command line; each command (`fastnn train`, `predict`, `bench`, `info`) is a module of this package.
 
 A command's module has `add_parser(commands)`, which declares its arguments and sets `run`, a function of the parsed
 arguments that returns the exit code. A new command is such a module and its name in `_COMMANDS`.
@@ -11,9 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fastnn.cli import bench, info, train
+from fastnn.cli import bench, info, predict, train
 
-_COMMANDS = (train, bench, info)
+_COMMANDS = (train, predict, bench, info)
 
 
 def make_parser() -> argparse.ArgumentParser:

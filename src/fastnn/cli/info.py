@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "threadpoolctl", "rich")
-EXTRA_PACKAGES = ("matplotlib", "safetensors", "onnx")
+EXTRA_PACKAGES = ("matplotlib", "safetensors", "onnx", "polars")
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

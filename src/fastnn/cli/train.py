@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import datasets, optimizers
+from fastnn.cli import table
 from fastnn.cli.info import cached_kernels
 from fastnn.datasets import Dataset
 from fastnn.network import Network
+from fastnn.tables import TableModel
 from fastnn.trainer import Trainer
 
 SCALES = ("minmax", "standard", "none")
@@ -26,11 +28,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "train",
-        help="train a network on a data set and test it",
-        description="Train a network on a data set, and print its accuracy (or R2) on samples it has not seen.",
+        help="train a network on a data set or a table, and test it",
+        description="Train a network on a data set, or on a CSV or Parquet file, and print its accuracy (or R2) on "
+        "samples it has not seen. What was trained on a file is saved with its preprocessing, for `fastnn predict`.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help=f"a data set: {', '.join(datasets.NAMES)}")
+    parser.add_argument("name", metavar="NAME", help=f"a file, or a data set: {', '.join(datasets.NAMES)}")
+    table.add_arguments(parser)
     network = parser.add_argument_group("network")
     network.add_argument("--hidden", type=int, nargs="*", default=[128, 64], metavar="UNITS", help="hidden layers")
     network.add_argument("--activation", default="relu", metavar="NAME", help="of the hidden layers")
@@ -44,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     training.add_argument("--threads", type=int, metavar="N", help="threads to train with; None: as the work asks for")
     training.add_argument("--test-size", type=float, default=0.2, metavar="SHARE", help="of the samples, held back")
     training.add_argument("--validation-size", type=float, default=0.1, metavar="SHARE", help="of the rest, watched")
-    training.add_argument("--scale", choices=SCALES, default="minmax", help="features to 0..1, or to unit variance")
+    training.add_argument("--scale", choices=SCALES, help="features to 0..1 (None), or to unit variance")
     output = parser.add_argument_group("output")
     output.add_argument("--plot", type=Path, metavar="FILE", help="save the learning curves as a picture")
     output.add_argument("--quiet", action="store_true", help="no progress, only the results")
@@ -167,9 +171,15 @@ def run(arguments: argparse.Namespace) -> int:
     }
     try:
         check_plot(arguments.plot)
-        data = datasets.load(arguments.name)
+        loaded = table.load(arguments) if table.is_table(arguments) else None
+        data = datasets.load(arguments.name) if loaded is None else loaded.data
         trainer = make_trainer(data, arguments)
-        split = split_and_scale(data, arguments.test_size, arguments.scale, arguments.seed)
+        if loaded is None:
+            split = split_and_scale(data, arguments.test_size, arguments.scale or "minmax", arguments.seed)
+        else:
+            rows, test_rows = loaded.train_rows, loaded.test_rows
+            split = Split(data.X[rows], data.y[rows], data.X[test_rows], data.y[test_rows])
+            print(table.describe(loaded))
         print(_describe(data, split, trainer, arguments), flush=True)
         if "float32" not in cached_kernels()["run"]:
             print("compiling the kernels: some seconds, once on this machine", flush=True)
@@ -187,6 +197,10 @@ def run(arguments: argparse.Namespace) -> int:
     if was_interrupted:
         print("fastnn train: interrupted; what follows is of the last step", file=sys.stderr, flush=True)
     report(trainer, split, seconds, arguments)
+    if loaded is not None:
+        path = table.output_path(arguments)
+        TableModel(trainer.network, loaded.preprocessing).save(path)
+        print(f"model: {path}")
     return INTERRUPTED if was_interrupted else 0
 
 

@@ -1,0 +1,15 @@
+"""Tables: CSV and Parquet files as features and targets, and models that are saved with their preprocessing.
+
+- `reading`: files as polars data frames
+- `columns`: what becomes of one column: numbers scaled, categories one-hot or by rank
+- `preprocessing`: all columns and the target; plain, and JSON where it is saved
+- `model`: a network with its preprocessing, in one file
+
+polars comes with the extra "tables", and is imported when a file is read.
+"""
+
+from fastnn.tables.model import TableModel
+from fastnn.tables.preprocessing import Preprocessing
+from fastnn.tables.reading import read_table
+
+__all__ = ["Preprocessing", "TableModel", "read_table"]

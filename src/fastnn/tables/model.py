@@ -1,0 +1,82 @@
+"""A network and the preprocessing of its tables: what `fastnn train FILE` saves and `fastnn predict` loads."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastnn import container
+from fastnn.container import printable
+from fastnn.network import Network
+from fastnn.persistence import member, network_part, read_network
+from fastnn.tables.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """Predicts a column of a table from the others.
+
+    Attributes
+    ----------
+    network : Network
+        With softmax outputs, one a class, or one linear output.
+    preprocessing : Preprocessing
+    """
+
+    network: Network
+    preprocessing: Preprocessing
+
+    def predict(self, table: "DataFrame") -> dict[str, Any]:
+        """Return predictions for the rows of a table, as named columns.
+
+        Parameters
+        ----------
+        table : polars.DataFrame
+            With the columns that training used; the target and columns that it left out may be there.
+
+        Returns
+        -------
+        dict of str to sequence
+            "prediction", and for classes "probability of <class>" each.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, unknown, or holds text in place of numbers.
+        """
+        return self.preprocessing.predictions(self.network.predict(self.preprocessing.features(table)))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model to one file, whole or not at all; `Network.load` reads its network alone."""
+        part, arrays = network_part(self.network)
+        container.write(path, {"kind": "table", "network": part, "table": self.preprocessing.config}, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "TableModel":
+        """Return the model in a file.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, or holds something else.
+        OSError
+            If it cannot be read.
+        """
+        with container.reading(path) as file:
+            if file.document.get("kind") != "table":
+                raise file.error("it holds no model of a table; `fastnn train FILE --target COLUMN` writes one")
+            try:
+                preprocessing = Preprocessing.from_config(member(file, file.document, "table", dict))
+            except ValueError as error:
+                if isinstance(error, container.FileFormatError):
+                    raise
+                raise file.error(f"table: {printable(str(error))}") from None
+            network = read_network(Network, file)
+            if (network.n_inputs, network.n_outputs) != (preprocessing.n_features, preprocessing.n_outputs):
+                raise file.error(
+                    f"its network has {network.n_inputs} inputs and {network.n_outputs} outputs, and its table "
+                    f"{preprocessing.n_features} features and {preprocessing.n_outputs} outputs"
+                )
+            return cls(network, preprocessing)

@@ -1,0 +1,138 @@
+"""`fastnn train FILE` and `fastnn predict`, as a person sees them."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.cli import main
+from support import rng
+
+polars = pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+
+
+def table(n=400):
+    """Purchases that follow from age, city and income, with some values missing."""
+    r = rng()
+    age, income = r.integers(18, 80, n), r.normal(50, 10, n).round(2)
+    city, code = r.choice(["Oslo", "Rome", "Paris"], n), r.choice([f"Z{i}" for i in range(50)], n)
+    bought = np.where((age > 45) & (city != "Rome"), "yes", "no")
+    return polars.DataFrame(
+        {
+            "id": [f"u{i}" for i in range(n)],
+            "age": [None if r.random() < 0.05 else int(value) for value in age],
+            "city": [None if r.random() < 0.05 else str(value) for value in city],
+            "income": income,
+            "code": code,
+            "spent": 3.0 * income + age,
+            "bought": bought,
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table().write_csv("shop.csv")
+    table().write_parquet("shop.parquet")
+    table(20).drop("bought").write_csv("new.csv")
+    return tmp_path
+
+
+def usage_error(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_classification_from_csv_to_predictions(folder, capsys):
+    assert main(["train", "shop.csv", "--target", "bought", "--drop", "spent", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "numbers: age, income\ncategories: city\ncategories by rank: code\n" in out
+    assert "left out: id (a different text in every row)" in out
+    assert "shop.csv: 400 samples of 8 features, 2 classes; 320 to train, 80 to test" in out
+    assert float(re.search(r"^test accuracy: ([\d.]+) %$", out, re.MULTILINE)[1]) > 85
+    assert out.endswith("model: shop.safetensors\n")
+
+    assert main(["predict", "shop.safetensors", "new.csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 20
+    assert list(rows[0]) == ["prediction", "probability of no", "probability of yes"]
+    truth = table(20)["bought"].to_list()
+    assert np.mean([row["prediction"] == label for row, label in zip(rows, truth, strict=True)]) > 0.8
+    assert all(abs(float(row["probability of no"]) + float(row["probability of yes"]) - 1) < 1e-5 for row in rows)
+
+
+def test_a_regression_from_parquet_to_a_file(folder, capsys):
+    arguments = "--target spent --drop bought --epochs 60 --dropout 0 -o m.safetensors --seed 1"
+    assert main(["train", "shop.parquet", *arguments.split()]) == 0
+    assert float(re.search(r"test R2: ([\d.]+)", capsys.readouterr().out)[1]) > 0.9
+    assert main(["predict", "m.safetensors", "shop.parquet", "--output", "out.csv"]) == 0
+    assert capsys.readouterr().out == "400 predictions: out.csv\n"
+    predicted, spent = polars.read_csv("out.csv")["prediction"].to_numpy(), table()["spent"].to_numpy()
+    assert np.corrcoef(predicted, spent)[0, 1] > 0.95
+    assert abs(predicted.mean() - spent.mean()) < 5
+
+
+def test_csv_and_parquet_and_a_seed_give_the_same_model(folder, capsys):
+    for name in ("shop.csv", "shop.parquet"):
+        assert main(["train", name, "--target", "bought", "--epochs", "2", "-o", f"{name}.model", "--seed", "3"]) == 0
+    one, other = (fastnn.Network.load(f"{name}.model").parameters for name in ("shop.csv", "shop.parquet"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_rows_without_a_target_are_not_used(folder, capsys):
+    data = table()
+    data = data.with_columns(bought=polars.when(polars.int_range(400) < 7).then(None).otherwise(polars.col("bought")))
+    data.write_csv("holes.csv")
+    assert main(["train", "holes.csv", "--target", "bought", "--epochs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "left out: 7 rows without bought" in out
+    assert "393 samples" in out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["shop.csv"], "--target must name the column to predict"),
+        (["shop.csv", "--target", "bougth"], "no column 'bougth' in shop.csv, which has.*did you mean 'bought'"),
+        (["shop.csv", "--target", "bought", "--drop", "x"], "there is no column 'x'"),
+        (["shop.csv", "--target", "city", "--task", "regression"], "column 'city' must hold numbers"),
+        (["shop.csv", "--target", "id"], "'id' has 400 classes in 400 rows"),
+        (["shop.csv", "--target", "bought", "--scale", "minmax"], "--scale goes with the data sets"),
+        (["shop.csv", "--target", "bought", "--test-size", "0.999"], "leaves none of 400 rows to train on"),
+        (["shop.csv", "--target", "bought", "-o", "nowhere/m"], "--output must be a file in a folder that exists"),
+        (["iris", "--target", "species"], "--target goes with a file that ends in .csv"),
+        (["constant.csv", "--target", "y"], "'y' must have at least two classes, got 'a' in every row"),
+        (["empty.csv", "--target", "y"], "empty.csv: the file is empty"),
+        (["mixed.csv", "--target", "y"], "column 'x' mixes numbers and text: 3 of 4 values are numbers, 'four' in row"),
+        (["void.csv", "--target", "y"], "the target 'y' must have values, got none"),
+    ],
+)
+def test_usage_errors_are_clear(folder, capsys, arguments, message):
+    (folder / "constant.csv").write_text("x,y\n" + "1,a\n2,a\n" * 10)
+    (folder / "empty.csv").write_text("")
+    (folder / "mixed.csv").write_text("x,y\n1,a\n2,b\n3,a\nfour,b\n" + "")
+    (folder / "void.csv").write_text("x,y\n1,\n2,\n")
+    assert re.search(message, usage_error(capsys, "train", *arguments))
+    assert not list(folder.glob("*.safetensors"))
+
+
+def test_a_file_that_is_not_there(folder, capsys):
+    assert main(["train", "none.csv", "--target", "y"]) == 1
+    assert "none.csv" in capsys.readouterr().err
+
+
+def test_errors_of_predict(folder, capsys):
+    assert main(["train", "shop.csv", "--target", "bought", "--drop", "spent", "--epochs", "1"]) == 0
+    capsys.readouterr()
+    table(5).drop("age").write_csv("short.csv")
+    assert "there is no column 'age'" in usage_error(capsys, "predict", "shop.safetensors", "short.csv")
+    table(5).with_columns(extra=1).write_csv("long.csv")
+    assert "the column 'extra' is unknown" in usage_error(capsys, "predict", "shop.safetensors", "long.csv")
+    assert "not a fastnn file" in usage_error(capsys, "predict", "shop.csv", "new.csv")
+    assert main(["predict", "none.safetensors", "new.csv"]) == 1
