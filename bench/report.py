@@ -22,6 +22,7 @@ SECTIONS = {
     "gradient": "Loss and gradient, called from Python",
     "predict": "Prediction, called from Python",
     "fit": "Whole fits",
+    "epoch": "An epoch of one tiny step, and what callbacks add",
     "estimator": "MLPClassifier (fit: time per epoch; predict: per call)",
     "cold": "Cold start: a fresh process each time",
     "memory": "Peak memory of a fit beyond its data (784-512-512-10, batch 128, 20,000 rows)",

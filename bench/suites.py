@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench import cold_start, estimators, tutorial
+from bench import callbacks, cold_start, estimators, tutorial
 from bench.measure import repeated
 from bench.peers import PEERS
 from bench.workloads import digits, initial_weights, make_data
@@ -104,4 +104,5 @@ SUITES = {
     "first-fit-empty": cold_start.first_fit_empty,
     "memory": cold_start.memory,
     "agreement": agreement,
+    "epoch": callbacks.epoch,
 }

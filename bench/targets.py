@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.results import Table
-from bench.workloads import OPTIMIZERS
+from bench.workloads import CALLBACKS, OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,16 @@ def _absolute(workload, must, aim, unit="us", scale=1e6):
     return Target(workload, value, must, aim, unit)
 
 
+def _callback_cost(name):
+    """Microseconds an epoch that a callback adds."""
+
+    def value(table):
+        with_it, without = table.median(f"{TINY}, {name}"), table.median(TINY)
+        return None if with_it is None or without is None else 1e6 * (with_it - without)
+
+    return Target(f"{name}, an epoch", value, 20, 5, "us")
+
+
 def _import_beyond_numba(table):
     own, numba = table.median("import"), table.median("import", "numba")
     return None if own is None or numba is None else own - numba
@@ -103,6 +113,8 @@ ISSUE_4 = [
     Target("memory of a fit beyond 4 x parameters + workspace", _memory_beyond, 10, 10, "MB"),
 ]  # fmt: skip
 
+TINY = "epoch of one tiny step"
+
 ISSUE_5 = [
     *(_against(f"{o} against adam, {BASE}", f"{BASE} {o}", f"{BASE} adam", 1.3, 1.3) for o in OPTIMIZERS),
     _against(f"Dropout against none, {BASE}", f"{BASE} Dropout", BASE, 1.3, 1.3),
@@ -110,6 +122,8 @@ ISSUE_5 = [
         _against(f"{n} against none, {BASE}", f"{BASE} {n}", BASE, 1.6, 1.6)
         for n in ("LayerNormalization", "BatchNormalization")
     ),
+    _absolute(TINY, 25, 12),
+    *(_callback_cost(name) for name in CALLBACKS),
 ]  # fmt: skip
 
 ISSUE_6 = [

@@ -24,6 +24,10 @@ OPTIMIZERS = (
     "sgd", "momentum", "nesterov", "adam", "amsgrad", "adamw", "rmsprop", "adagrad", "adadelta", "nadam", "adamax",
     "lion",
 )  # fmt: skip
+CALLBACKS = (
+    "EarlyStopping", "ReduceLROnPlateau", "LearningRateScheduler", "CSVLogger", "TerminateOnNaN", "TimeLimit",
+    "LambdaCallback",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Workload:
     dtype: str = "float32"
     loss: str = "categorical_crossentropy"  # with softmax outputs and integer labels; or "mse" with linear outputs
     layer: str | None = None  # a fastnn layer class put behind every hidden layer
+    callback: str | None = None  # a fastnn callback class that watches
+    validates: bool = False  # whether each epoch is evaluated too
     section: str = "core"  # where the report puts it
     peers: tuple[str, ...] = EVERY_TRAINER
 
@@ -131,7 +137,17 @@ COLD_START = [
     Workload("memory of a fit", "memory", (784, 512, 512, 10), 128, 20_000, section="memory", peers=COLD),
 ]
 
-ALL = [*TRAIN, *PREDICT, *FIT, *COLD_START]
+TINY = {
+    "kind": "epoch", "sizes": (4, 4, 1), "batch": None, "n_rows": 16, "loss": "mse", "section": "epoch",
+    "peers": ("fastnn",),
+}  # fmt: skip
+EPOCHS = [
+    Workload("epoch of one tiny step", **TINY),
+    Workload("epoch of one tiny step, validation", validates=True, **TINY),
+    *(Workload(f"epoch of one tiny step, {name}", callback=name, **TINY) for name in CALLBACKS),
+]
+
+ALL = [*TRAIN, *PREDICT, *FIT, *EPOCHS, *COLD_START]
 
 
 @cache
