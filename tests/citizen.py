@@ -30,7 +30,7 @@ def train(seed: int = 0, n_threads: int = 2) -> bytes:
     return trainer.network.parameters.tobytes()
 
 
-def python(code: str, *, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess:
+def python(code: str, *, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
     """Run a program in a fresh interpreter; an environment variable that is "" is taken out."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCES), str(Path(__file__).parent)]), **environment}
     variables = {name: value for name, value in variables.items() if value != ""}

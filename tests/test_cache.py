@@ -101,6 +101,10 @@ print(has_only_finite(x.ctypes.data, 24, 8, 1, 2, 3, True), *has_only_finite.sta
 # A sum that is always 1, where the check for NaN expects 0 of finite numbers.
 ANOTHER_TOTAL = '''
 
+from numba.core.typing import signature
+from numba.extending import intrinsic
+
+
 @intrinsic
 def total(typingctx, x):
     """Not the sum over the lanes."""
