@@ -1,5 +1,6 @@
 """Networks from PyTorch and Keras, and to PyTorch: the same outputs on both sides."""
 
+import itertools
 import os
 import sys
 
@@ -127,10 +128,55 @@ def test_an_activation_that_torch_has_no_module_for(torch):
         fastnn.Network.mlp(2, [], 1, output="exponential").to_torch()
 
 
-def test_every_layer_goes_to_torch():
+def disturbed(network):
+    """Every parameter and statistic moved away from where it starts, as training would."""
+    rng = np.random.default_rng(2)
+    network.parameters[:] += rng.uniform(0.1, 0.5, network.n_parameters)
+    network.state[:] += rng.uniform(0.1, 0.5, network.state.size)
+    return network
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("center, scale", list(itertools.product([True, False], repeat=2)))
+def test_normalizations_to_torch_and_back(torch, center, scale, dtype):
+    options = {"epsilon": 1e-4, "center": center, "scale": scale}
+    network = disturbed(fastnn.Network(
+        [fastnn.Input(6), fastnn.BatchNormalization(0.75, **options), fastnn.Dense(5),
+         fastnn.LayerNormalization(**options), fastnn.Activation("relu"), fastnn.Dense(2)], dtype=dtype, seed=0,
+    ))  # fmt: skip
+    module = network.to_torch()
+    assert module[0].momentum == 0.25
+    expected = network.predict(X.astype(dtype))
+    assert_close(expected, torch_outputs(torch, module, X.astype(dtype)))
+    back = fastnn.Network.from_torch(module)
+    assert_close(back.predict(X.astype(dtype)), expected)
+    assert back.layers[1].momentum == 0.75
+    assert back.state.tobytes() == network.state.tobytes()
+
+
+def test_a_normalization_tells_the_number_of_features(torch):
+    nn = torch.nn
+    for module in (nn.Sequential(nn.BatchNorm1d(6)), nn.Sequential(nn.LayerNorm(6), nn.Tanh())):
+        network = fastnn.Network.from_torch(module)
+        assert_close(network.predict(X), torch_outputs(torch, module.eval()))
+    for wrong, message in [
+        (nn.BatchNorm1d(6, track_running_stats=False), "must track running statistics"),
+        (nn.BatchNorm1d(6, momentum=None), "with a momentum"),
+        (nn.LayerNorm((2, 3)), "whose samples have one dimension"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            fastnn.Network.from_torch(nn.Sequential(wrong))
+
+
+def test_noise_has_no_equal_in_torch(torch):
+    with pytest.raises(ValueError, match=r"GaussianNoise\(.*has no equal in PyTorch"):
+        fastnn.Network([fastnn.Input(2), fastnn.GaussianNoise(0.1)]).to_torch()
+
+
+def test_every_layer_but_noise_goes_to_torch():
     from fastnn.interop.torch import _WRITE
 
-    assert set(layers.Layer.__subclasses__()) == set(_WRITE)
+    assert set(layers.Layer.__subclasses__()) == {*_WRITE, fastnn.GaussianNoise}
 
 
 # --- Keras ----------------------------------------------------------------------------------------------------------
@@ -172,6 +218,25 @@ def test_layers_and_nested_models_come_from_keras(keras):
         fastnn.Input(6), fastnn.Dense(5, "relu", use_bias=False), fastnn.Dropout(0.2),
         fastnn.Dense(4, LeakyReLU(0.1)), fastnn.Activation(ELU(0.5)), fastnn.Dense(4, LeakyReLU(0.2)),
         fastnn.Dense(3, "softmax"),
+    )  # fmt: skip
+    assert_close(network.predict(X), keras_outputs(model))
+
+
+@pytest.mark.parametrize("center, scale", list(itertools.product([True, False], repeat=2)))
+def test_normalizations_and_noise_come_from_keras(keras, center, scale):
+    L = keras.layers
+    options = {"epsilon": 1e-4, "center": center, "scale": scale}
+    model = keras.Sequential([
+        keras.Input((6,)), L.BatchNormalization(momentum=0.75, **options), L.GaussianNoise(0.2), L.Dense(5),
+        L.LayerNormalization(**options), L.Dense(2),
+    ])  # fmt: skip
+    rng = np.random.default_rng(3)
+    for layer in model.layers:
+        layer.set_weights([array + rng.uniform(0.1, 0.5, array.shape) for array in layer.get_weights()])
+    network = fastnn.Network.from_keras(model)
+    assert network.layers[1:5] == (
+        fastnn.BatchNormalization(0.75, **options), fastnn.GaussianNoise(0.2), fastnn.Dense(5),
+        fastnn.LayerNormalization(**options),
     )  # fmt: skip
     assert_close(network.predict(X), keras_outputs(model))
 

@@ -1,5 +1,6 @@
 """ONNX export: ONNX Runtime gives what predict gives, for every layer and activation."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -41,12 +42,26 @@ def test_every_activation_and_layer_has_its_function():
     assert set(layers.Layer.__subclasses__()) == set(_LAYERS)
 
 
+def disturbed(network):
+    """Every parameter and statistic moved away from where it starts, as training would."""
+    rng = np.random.default_rng(2)
+    network.parameters[:] += rng.uniform(0.1, 0.5, network.n_parameters)
+    network.state[:] += rng.uniform(0.1, 0.5, network.state.size)
+    return network
+
+
+CENTER_AND_SCALE = list(itertools.product([True, False], repeat=2))
+
+
 @pytest.mark.parametrize("middle", [
     [fastnn.Dense(4, use_bias=False)], [fastnn.Dropout(0.5)], [fastnn.Dense(7, "relu"), fastnn.Dropout(0.2)],
+    [fastnn.GaussianNoise(0.5)],
+    *([fastnn.Dense(4), fastnn.LayerNormalization(1e-4, center=c, scale=s)] for c, s in CENTER_AND_SCALE),
+    *([fastnn.BatchNormalization(epsilon=1e-4, center=c, scale=s)] for c, s in CENTER_AND_SCALE),
 ], ids=str)  # fmt: skip
 def test_every_layer(middle):
-    assert_same(fastnn.Network([fastnn.Input(6), *middle, fastnn.Dense(2)], seed=1))
-    assert_same(fastnn.Network([fastnn.Input(6), *middle], seed=1))
+    assert_same(disturbed(fastnn.Network([fastnn.Input(6), *middle, fastnn.Dense(2)], seed=1)))
+    assert_same(disturbed(fastnn.Network([fastnn.Input(6), *middle], seed=1)))
 
 
 def test_far_out_inputs_stay_finite():

@@ -20,6 +20,8 @@ from fastnn import layers
 from fastnn.activations import ActivationFunction
 from fastnn.container import replace_file
 from fastnn.network import Network
+from fastnn.normalization import BatchNormalization, LayerNormalization
+from fastnn.persistence import arrays_by_layer
 
 if TYPE_CHECKING:
     import onnx
@@ -50,10 +52,7 @@ class _Graph:
 
     def network(self, network: Network, x: str) -> str:
         """Add a network's layers on the rows named x, and return the name of its outputs."""
-        weights: list[dict[str, np.ndarray]] = [{} for _ in network.layers]
-        for variable, view in zip(network.plan.variables, network.get_weights(), strict=True):
-            weights[variable.layer][variable.name] = view
-        for layer, own in zip(network.layers, weights, strict=True):
+        for layer, own in zip(network.layers, arrays_by_layer(network), strict=True):
             if type(layer) not in _LAYERS:
                 raise ValueError(f"{layer!r} has no ONNX form yet")
             x = _LAYERS[type(layer)](self, layer, x, own)
@@ -120,11 +119,27 @@ def _activation(graph: _Graph, layer: layers.Activation, x: str, weights: _Weigh
     return graph.activation(layer.function, x)
 
 
+def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str, weights: _Weights) -> str:
+    (units,) = next(iter(weights.values())).shape if weights else (1,)
+    gamma, beta = weights.get("gamma", np.ones(units)), weights.get("beta", np.zeros(units))
+    return graph.node("LayerNormalization", x, graph.constant(gamma), graph.constant(beta), epsilon=layer.epsilon)
+
+
+def _batch_normalization(graph: _Graph, layer: BatchNormalization, x: str, weights: _Weights) -> str:
+    mean, variance = weights["moving_mean"], weights["moving_variance"]
+    gamma, beta = weights.get("gamma", np.ones(mean.size)), weights.get("beta", np.zeros(mean.size))
+    values = [graph.constant(array) for array in (gamma, beta, mean, variance)]
+    return graph.node("BatchNormalization", x, *values, epsilon=layer.epsilon)
+
+
 _LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights], str]] = {
     layers.Input: _nothing,
     layers.Dense: _dense,
     layers.Activation: _activation,
     layers.Dropout: _nothing,
+    layers.GaussianNoise: _nothing,
+    LayerNormalization: _layer_normalization,
+    BatchNormalization: _batch_normalization,
 }
 
 

@@ -65,6 +65,14 @@ def _arrays(network: "Network") -> list[np.ndarray]:
     return [*network.get_weights(), *states]
 
 
+def arrays_by_layer(network: "Network") -> list[dict[str, np.ndarray]]:
+    """Return for each layer its parameters and state by name: views."""
+    by_layer: list[dict[str, np.ndarray]] = [{} for _ in network.layers]
+    for variable, array in zip((*network.plan.variables, *network.plan.states), _arrays(network), strict=True):
+        by_layer[variable.layer][variable.name] = array
+    return by_layer
+
+
 def save_network(network: "Network", path: str | os.PathLike) -> None:
     """Write a network to a file, whole or not at all."""
     part, arrays = network_part(network)
@@ -98,6 +106,8 @@ def read_network(cls: "type[Network]", file: SavedFile) -> "Network":
     network = cls._blank(layers, dtype=dtype, seed=seed)
     for name, view in zip(names, _arrays(network), strict=True):
         file.read_into(name, view)
+        if name.endswith("/moving_variance") and (view < 0).any():
+            raise file.error(f"the array {name!r} holds negative variances")
     return network
 
 
@@ -278,6 +288,6 @@ def _unpack(file: SavedFile, value: Any, left: set[str], finite: bool) -> Any:
 
 
 __all__ = [
-    "FileFormatError", "load_network", "load_trainer", "member", "network_part", "pack", "read_network",
-    "read_trainer", "save_network", "save_trainer", "trainer_part", "unpack",
+    "FileFormatError", "arrays_by_layer", "load_network", "load_trainer", "member", "network_part", "pack",
+    "read_network", "read_trainer", "save_network", "save_trainer", "trainer_part", "unpack",
 ]  # fmt: skip

@@ -7,7 +7,8 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.activations import ELU, NAMES, ActivationFunction, LeakyReLU
-from fastnn.interop.parts import Part, assemble, dense
+from fastnn.interop.parts import Part, assemble, batch_normalization, dense
+from fastnn.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
     from fastnn.network import Network
@@ -55,6 +56,29 @@ def _read_softmax(layer: Any) -> Part:
     return Part(layers.Activation("softmax"))
 
 
+def _normalized(layer: Any) -> None:
+    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0] if len(layer.axis) == 1 else None
+    if axis not in (1, -1):
+        raise ValueError(f"{layer.name!r}, which normalizes over axis {layer.axis}, has no equal in fastnn")
+
+
+def _read_layer_normalization(layer: Any) -> Part:
+    _normalized(layer)
+    if getattr(layer, "rms_scaling", False):
+        raise ValueError(f"{layer.name!r}, with rms_scaling, has no equal in fastnn")
+    ours = LayerNormalization(float(layer.epsilon), center=bool(layer.center), scale=bool(layer.scale))
+    return Part(ours, [_floats(array) for array in layer.get_weights()])
+
+
+def _read_batch_normalization(layer: Any) -> Part:
+    _normalized(layer)
+    ours = BatchNormalization(
+        float(layer.momentum), float(layer.epsilon), center=bool(layer.center), scale=bool(layer.scale)
+    )
+    *affine, mean, variance = (_floats(array) for array in layer.get_weights())
+    return batch_normalization(ours, affine, [mean, variance])
+
+
 # Class name in keras.layers -> function of a layer; None where it does nothing.
 _READ: dict[str, Callable[[Any], Part | None]] = {
     "InputLayer": lambda layer: None,
@@ -66,6 +90,9 @@ _READ: dict[str, Callable[[Any], Part | None]] = {
     "ELU": lambda layer: Part(layers.Activation(ELU(float(layer.alpha)))),
     "Softmax": _read_softmax,
     "Dropout": lambda layer: Part(layers.Dropout(float(layer.rate))),
+    "GaussianNoise": lambda layer: Part(layers.GaussianNoise(float(layer.stddev))),
+    "LayerNormalization": _read_layer_normalization,
+    "BatchNormalization": _read_batch_normalization,
 }
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from fastnn.activations import ActivationFunction
 from fastnn.layers import Activation, Dense, Input, Layer
+from fastnn.normalization import BatchNormalization
+from fastnn.validation import check_finite
 
 if TYPE_CHECKING:
     from fastnn.network import Network
@@ -14,17 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class Part:
-    """One layer of another library in our terms: the layer, and its parameters in the order of `get_weights`."""
+    """One layer of another library in our terms, with its parameters and state in our order."""
 
     layer: Layer
     weights: list[np.ndarray] = field(default_factory=list)
+    state: list[np.ndarray] = field(default_factory=list)
     n_inputs: int | None = None  # how many features it must be given, where it knows
 
 
 def dense(kernel: np.ndarray, bias: np.ndarray | None, activation: "str | ActivationFunction" = "linear") -> Part:
     """Return a dense layer with a kernel of shape (fan_in, units)."""
     weights = [kernel] if bias is None else [kernel, bias]
-    return Part(Dense(kernel.shape[1], activation, use_bias=bias is not None), weights, kernel.shape[0])
+    return Part(Dense(kernel.shape[1], activation, use_bias=bias is not None), weights, n_inputs=kernel.shape[0])
+
+
+def batch_normalization(layer: BatchNormalization, weights: list[np.ndarray], state: list[np.ndarray]) -> Part:
+    """Return a batch normalization with gamma and beta as far as it has them, and its moving mean and variance."""
+    return Part(layer, weights, state, state[0].size)
 
 
 def assemble(cls: "type[Network]", source: str, parts: list[Part], n_inputs: int | None, dtype: Any) -> "Network":
@@ -58,6 +66,10 @@ def assemble(cls: "type[Network]", source: str, parts: list[Part], n_inputs: int
     parts = _with_activations_inside(parts)
     network = cls([Input(n_inputs), *(part.layer for part in parts)], dtype=dtype)
     network.set_weights([array for part in parts for array in part.weights])
+    state = [array for part in parts for array in part.state]
+    if state:
+        network.state[:] = np.concatenate(state)
+        check_finite("the moving statistics", network.state)
     return network
 
 

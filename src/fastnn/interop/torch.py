@@ -1,13 +1,16 @@
 """PyTorch: `torch.nn.Sequential` to a network and back."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import layers
 from fastnn.activations import ELU, ActivationFunction, LeakyReLU
-from fastnn.interop.parts import Part, assemble, dense
+from fastnn.interop.parts import Part, assemble, batch_normalization, dense
+from fastnn.normalization import BatchNormalization, LayerNormalization
+from fastnn.persistence import arrays_by_layer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,6 +55,26 @@ def _read_softmax(module: Any) -> ActivationFunction:
     return ActivationFunction("softmax")
 
 
+def _affine(module: Any) -> list[np.ndarray]:
+    """Gamma and beta, as far as a normalization has them."""
+    return [_array(tensor) for tensor in (module.weight, module.bias) if tensor is not None]
+
+
+def _read_layer_norm(module: Any) -> Part:
+    if len(module.normalized_shape) != 1:
+        raise ValueError(f"{module} has no equal in fastnn, whose samples have one dimension")
+    layer = LayerNormalization(module.eps, center=module.bias is not None, scale=module.weight is not None)
+    return Part(layer, _affine(module), n_inputs=module.normalized_shape[0])
+
+
+def _read_batch_norm(module: Any) -> Part:
+    if module.running_mean is None or module.momentum is None:
+        raise ValueError(f"{module} has no equal in fastnn: it must track running statistics, with a momentum")
+    affine = _affine(module)
+    layer = BatchNormalization(1 - module.momentum, module.eps, center=bool(affine), scale=bool(affine))
+    return batch_normalization(layer, affine, [_array(module.running_mean), _array(module.running_var)])
+
+
 # Class name in torch.nn -> function of a module that returns our activation.
 _READ_ACTIVATIONS: dict[str, Callable[[Any], ActivationFunction]] = {
     "Sigmoid": lambda module: ActivationFunction("sigmoid"),
@@ -71,6 +94,8 @@ _READ: dict[str, Callable[[Any], Part | None]] = {
     "Linear": _read_linear,
     "Dropout": lambda module: Part(layers.Dropout(module.p)),
     "Identity": lambda module: None,
+    "LayerNorm": _read_layer_norm,
+    "BatchNorm1d": _read_batch_norm,
 }
 
 
@@ -103,7 +128,7 @@ def from_torch(cls: "type[Network]", module: "nn.Sequential") -> "Network":
     parts = [part for part in map(read, _flat(module, torch.nn.Sequential)) if part is not None]
     dtypes = {parameter.dtype for parameter in module.parameters()}
     dtype = "float64" if dtypes == {torch.float64} else "float32"
-    parts = [Part(part.layer, [_floats(array) for array in part.weights], part.n_inputs) for part in parts]
+    parts = [replace(part, weights=[_floats(array) for array in part.weights]) for part in parts]
     return assemble(cls, "module", parts, None, dtype)
 
 
@@ -112,6 +137,9 @@ def _floats(array: np.ndarray) -> np.ndarray:
 
 
 # --- to torch -------------------------------------------------------------------------------------------------------
+
+
+_Weights = dict[str, np.ndarray]
 
 
 class _Writer:
@@ -131,7 +159,7 @@ class _Writer:
             raise ValueError(f"the activation {function.name!r} has no equal among PyTorch's modules")
         return _WRITE_ACTIVATIONS[function.name](self.nn, function.value)
 
-    def layer(self, layer: layers.Layer, fan_in: int, weights: list[np.ndarray]) -> list[Any]:
+    def layer(self, layer: layers.Layer, fan_in: int, weights: _Weights) -> list[Any]:
         """Return a layer as modules."""
         if type(layer) not in _WRITE:
             raise ValueError(f"{layer!r} has no equal in PyTorch")
@@ -154,19 +182,44 @@ _WRITE_ACTIVATIONS: dict[str, Callable[[Any, float], list[Any]]] = {
 }
 
 
-def _write_dense(writer: _Writer, layer: layers.Dense, fan_in: int, weights: list[np.ndarray]) -> list[Any]:
+def _write_dense(writer: _Writer, layer: layers.Dense, fan_in: int, weights: _Weights) -> list[Any]:
     linear = writer.nn.Linear(fan_in, layer.units, bias=layer.use_bias)
-    linear.weight = writer.tensor(weights[0].T)
+    linear.weight = writer.tensor(weights["kernel"].T)
     if layer.use_bias:
-        linear.bias = writer.tensor(weights[1])
+        linear.bias = writer.tensor(weights["bias"])
     return [linear, *writer.activation(layer.activation)]
 
 
-_WRITE: dict[type, Callable[[_Writer, Any, int, list[np.ndarray]], list[Any]]] = {
+def _write_affine(writer: _Writer, module: Any, weights: _Weights) -> None:
+    """Set gamma and beta; one that the layer lacks stays 1 or 0."""
+    if "gamma" in weights:
+        module.weight = writer.tensor(weights["gamma"])
+    if "beta" in weights:
+        module.bias = writer.tensor(weights["beta"])
+
+
+def _write_layer_norm(writer: _Writer, layer: LayerNormalization, fan_in: int, weights: _Weights) -> list[Any]:
+    module = writer.nn.LayerNorm(fan_in, layer.epsilon, elementwise_affine=bool(weights), dtype=writer.dtype)
+    _write_affine(writer, module, weights)
+    return [module]
+
+
+def _write_batch_norm(writer: _Writer, layer: BatchNormalization, fan_in: int, weights: _Weights) -> list[Any]:
+    is_affine = layer.scale or layer.center
+    module = writer.nn.BatchNorm1d(fan_in, layer.epsilon, 1 - layer.momentum, is_affine, dtype=writer.dtype)
+    _write_affine(writer, module, weights)
+    module.running_mean = writer.tensor(weights["moving_mean"]).detach()
+    module.running_var = writer.tensor(weights["moving_variance"]).detach()
+    return [module]
+
+
+_WRITE: dict[type, Callable[[_Writer, Any, int, _Weights], list[Any]]] = {
     layers.Input: lambda writer, layer, fan_in, weights: [],
     layers.Dense: _write_dense,
     layers.Activation: lambda writer, layer, fan_in, weights: writer.activation(layer.function),
     layers.Dropout: lambda writer, layer, fan_in, weights: [writer.nn.Dropout(layer.rate)],
+    LayerNormalization: _write_layer_norm,
+    BatchNormalization: _write_batch_norm,
 }
 
 
@@ -176,8 +229,8 @@ def to_torch(network: "Network") -> "nn.Sequential":
     writer = _Writer(torch, network.dtype)
     modules: list[Any] = []
     fan_in = network.n_inputs
-    for i, (layer, units) in enumerate(zip(network.layers, network.plan.units_after, strict=True)):
-        pairs = zip(network.plan.variables, network.get_weights(), strict=True)
-        modules += writer.layer(layer, fan_in, [view for variable, view in pairs if variable.layer == i])
+    rows = zip(network.layers, arrays_by_layer(network), network.plan.units_after, strict=True)
+    for layer, weights, units in rows:
+        modules += writer.layer(layer, fan_in, weights)
         fan_in = units
     return torch.nn.Sequential(*modules).eval()
