@@ -1,9 +1,14 @@
 """Fixtures that every test may use, and the one compilation that parallel workers share."""
 
+import hypothesis
 import numpy as np
 import pytest
 
 import fastnn
+
+# The same examples in every run, and no verdict on a busy machine's speed.
+hypothesis.settings.register_profile("fastnn", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("fastnn")
 
 
 def pytest_configure(config):

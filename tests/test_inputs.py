@@ -88,7 +88,7 @@ LAYOUTS = {
     "list": lambda a: a.tolist() if a.size else a,
 }
 
-examples = settings(deadline=None, derandomize=True, database=None, max_examples=120)
+examples = settings(max_examples=120)
 
 
 def numbers(seed, n, width, dtype):

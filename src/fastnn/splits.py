@@ -41,7 +41,8 @@ def split_off(n_rows: int, n_off: int, classes: np.ndarray | None, seed: Any) ->
     n_off : int
         How many to split off.
     classes : ndarray of shape (n_rows,) or None
-        Where given, each class gives its share (to within one row), and keeps at least one row if it can.
+        Where given, each class gives its share, to within one row, and keeps at least one row if it can: then other
+        classes give more.
     seed : int or sequence of int
         Of the draw.
 
@@ -60,9 +61,10 @@ def _by_quota(drawn: np.ndarray, classes: np.ndarray, n_off: int) -> np.ndarray:
     _, of_row, counts = np.unique(classes[drawn], return_inverse=True, return_counts=True)
     exact = counts * (n_off / drawn.size)
     quota = np.floor(exact).astype(np.int64)
-    # A class gives its last row only if there is no other way.
-    spare = np.where(quota + 1 < counts, exact - quota, exact - quota - 1)
-    quota[np.argsort(-spare, kind="stable")[: n_off - quota.sum()]] += 1
+    for _ in range(n_off - quota.sum()):
+        # A class gives its last row only if there is no other way.
+        spare = np.where(quota + 1 < counts, exact - quota, exact - quota - drawn.size)
+        quota[np.argmax(np.where(quota < counts, spare, -np.inf))] += 1
     grouped = np.argsort(of_row, kind="stable")
     rank = np.empty(drawn.size, np.int64)
     rank[grouped] = np.arange(drawn.size) - np.repeat(np.cumsum(counts) - counts, counts)
