@@ -112,6 +112,41 @@ def test_resuming_from_the_file_of_a_checkpoint(tmp_path):
     np.testing.assert_array_equal(second.network.parameters, uncut.network.parameters)
 
 
+def make_trainer_with_everything():
+    """All that keeps a state: running statistics, moments and an average, a schedule, noise, dropout, callbacks."""
+    layers = [
+        fastnn.Input(3), fastnn.Dense(8), fastnn.BatchNormalization(), fastnn.Activation("relu"),
+        fastnn.GaussianNoise(0.1), fastnn.Dropout(0.2), fastnn.LayerNormalization(), fastnn.Dense(1),
+    ]  # fmt: skip
+    optimizer = fastnn.Adam(fastnn.schedules.CosineDecay(0.02, 60), amsgrad=True, use_ema=True)
+    return fastnn.Trainer(fastnn.Network(layers, seed=0), loss="huber", optimizer=optimizer, metrics=["mae", "r2"])
+
+
+def test_everything_that_keeps_a_state_resumes_from_a_file(tmp_path):
+    options = {"validation_data": (X[:20], -Y[:20]), "batch_size": 16}
+    stopping = EarlyStopping("val_loss", patience=99, restore_best_weights=False)
+    uncut, first = make_trainer_with_everything(), make_trainer_with_everything()
+    uncut.fit(X, Y, epochs=7, callbacks=[stopping], **options)
+    first.fit(X, Y, epochs=3, callbacks=[EarlyStopping("val_loss", patience=99)], **options)
+    first.save(tmp_path / "trainer.safetensors")
+    second = fastnn.Trainer.load(tmp_path / "trainer.safetensors")
+    again = EarlyStopping("val_loss", patience=99)
+    second.fit(X, Y, epochs=4, callbacks=[again], **options)
+    assert curves(second.history) == curves(uncut.history)
+    assert len(set(uncut.history.learning_rate)) == 7
+    assert (again.best, again.best_epoch) == (stopping.best, stopping.best_epoch)
+    np.testing.assert_array_equal(second.network.parameter_buffer, uncut.network.parameter_buffer)
+    np.testing.assert_array_equal(second.moments, uncut.moments)
+
+
+def test_the_best_epoch_comes_back_with_its_running_statistics():
+    trainer = make_trainer_with_everything()
+    stopping = EarlyStopping("val_loss", patience=4, restore_best_weights=True)
+    history = trainer.fit(X, Y, epochs=99, validation_data=(X[:20], -Y[:20]), batch_size=16, callbacks=[stopping])
+    assert stopping.best_epoch < len(history.epoch) - 1
+    assert trainer.evaluate(X[:20], -Y[:20])["loss"] == stopping.best == min(history.history["val_loss"])
+
+
 def test_callbacks_start_afresh_without_a_loaded_state():
     trainer = make_trainer()
     stopping = EarlyStopping("loss", mode="max", patience=2)
