@@ -209,6 +209,12 @@ def test_saved_metrics_come_back(tmp_path):
         own.save(tmp_path / "y.fastnn")
 
 
+@pytest.mark.parametrize("task, what", [("binary", "one output"), ("labels", "outputs that are labels")])
+def test_top_k_needs_classes(task, what):
+    with pytest.raises(ValueError, match=f"'top_2_accuracy' needs an output a class, got {what}"):
+        make_trainer(task, ["top_2_accuracy"])
+
+
 def test_top_k_arguments():
     with pytest.raises(ValueError, match="k must be an integer >= 1, got 0"):
         TopKAccuracy(0)

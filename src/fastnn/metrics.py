@@ -75,12 +75,15 @@ class Metric:
         Its value from the kernels' running sums, each divided by the sum of weights.
     greater_is_better : bool or None
         None where fastnn cannot know.
+    needs_classes : bool
+        Whether it is only defined for several outputs that are the probabilities of classes.
     """
 
     name: str
     compute: Callable[[Outputs], float] | None = None
     from_sums: Callable[[np.ndarray], float] | None = None
     greater_is_better: bool | None = None
+    needs_classes: bool = False
 
     def __reduce__(self) -> Any:
         # A pickle holds the name, since the functions of most metrics have none of their own.
@@ -223,7 +226,7 @@ class TopKAccuracy(Metric):
             is_right = (predictions > of_class).sum(axis=1) < k
             return _average(is_right, outputs.sample_weight)
 
-        super().__init__(f"top_{k}_accuracy", compute, greater_is_better=True)
+        super().__init__(f"top_{k}_accuracy", compute, greater_is_better=True, needs_classes=True)
         object.__setattr__(self, "k", k)
 
     def __reduce__(self) -> Any:
@@ -289,6 +292,14 @@ def check_metrics(metrics: Any) -> tuple[Metric, ...]:
         if names.count(name) > 1 or name.startswith("val_"):
             raise ValueError(f"metrics must have names of their own that do not start with 'val_', got {name!r}")
     return tuple(checked)
+
+
+def check_suited(metrics: Iterable[Metric], n_outputs: int, is_multilabel: bool) -> None:
+    """Raise ValueError if a metric needs classes where outputs are none."""
+    for metric in metrics:
+        if metric.needs_classes and (n_outputs == 1 or is_multilabel):
+            what = "one output" if n_outputs == 1 else "outputs that are labels, each for itself (log_loss)"
+            raise ValueError(f"metrics must suit the network: {metric.name!r} needs an output a class, got {what}")
 
 
 def saved_names(metrics: Iterable[Metric]) -> list[str]:

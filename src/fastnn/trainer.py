@@ -101,6 +101,8 @@ class Trainer:
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
         self.metrics = metric_functions.check_metrics(metrics)
+        is_multilabel = self.loss.name == "log_loss" and network.n_outputs > 1
+        metric_functions.check_suited(self.metrics, network.n_outputs, is_multilabel)
         self.mixup = check_real("mixup", mixup, 0.0)
         if self.mixup and self.loss.name not in ("categorical_crossentropy", "log_loss"):
             raise ValueError(
