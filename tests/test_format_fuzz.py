@@ -318,6 +318,17 @@ def test_parameters_that_are_not_finite(tmp_path, valid, value):
     refused(tmp_path, content, "the array 'network/3/kernel' holds NaN or infinity")
 
 
+def test_a_negative_variance(tmp_path):
+    network = fastnn.Network([fastnn.Input(2), fastnn.BatchNormalization()])
+    network.save(tmp_path / "file")
+    content = (tmp_path / "file").read_bytes()
+    assert content.endswith(np.float32(1).tobytes())
+    refused(tmp_path, content[:-4] + np.float32(-1).tobytes(), "'network/1/moving_variance' holds negative variances")
+    network.state[-1] = -1.0
+    with pytest.raises(ValueError, match=r"variances must not be negative to be saved, got -1\.0 in"):
+        network.save(tmp_path / "file")
+
+
 @pytest.mark.parametrize("version, message", [
     (2, r"format is 2, .* reads formats up to 1: it was written by a later one"),
     (10**100, "written by a later one"),

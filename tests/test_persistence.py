@@ -25,6 +25,15 @@ ARCHITECTURES = {
     "parameters": [fastnn.Input(2), fastnn.Dense(3, LeakyReLU(0.25)), fastnn.Activation(ELU(0.5)), fastnn.Dense(1)],
     "no bias": [fastnn.Input(3), fastnn.Dense(4, use_bias=False, kernel_initializer="orthogonal"), fastnn.Dropout(0.5)],
     "no parameters": [fastnn.Input(3), fastnn.Activation("tanh")],
+    "normalizations": [
+        fastnn.Input(3),
+        fastnn.BatchNormalization(0.9, 0.01),
+        fastnn.Dense(4, "relu"),
+        fastnn.GaussianNoise(0.1),
+        fastnn.LayerNormalization(center=False),
+        fastnn.BatchNormalization(scale=False),
+        fastnn.Dense(2),
+    ],
     "one number": [fastnn.Input(1), fastnn.Dense(1, use_bias=False)],
 }
 
@@ -37,11 +46,13 @@ def names_in(folder):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_network_comes_back_to_the_bit(tmp_path, name, dtype):
     network = fastnn.Network(ARCHITECTURES[name], dtype=dtype, seed=3)
+    network.state[:] += np.random.default_rng(1).uniform(0, 1, network.state.size)
     network.save(tmp_path / "file")
     loaded = fastnn.Network.load(str(tmp_path / "file"))
     assert loaded.layers == network.layers
     assert (loaded.dtype, loaded.seed) == (network.dtype, network.seed)
     assert loaded.parameters.tobytes() == network.parameters.tobytes()
+    assert loaded.state.tobytes() == network.state.tobytes()
     X = np.random.default_rng(0).normal(size=(40, network.n_inputs))
     assert loaded.predict(X).tobytes() == network.predict(X).tobytes()
 
@@ -390,3 +401,31 @@ def test_a_checkpoint_of_format_1_loads():
 
 LOSSES = [0.4210869859757521, 0.3556304024364197, 0.2910018786589035]
 MAE = 0.7361831293583647
+
+
+def test_normalizations_of_format_1_load():
+    """Written by fastnn 0.1.0 after two epochs; never written again. The expected outputs are the oracle's."""
+    import reference as ref
+
+    network = fastnn.Network.load(DATA / "normalization-format-1.safetensors")
+    assert network.layers == (
+        fastnn.Input(3), fastnn.BatchNormalization(momentum=0.5), fastnn.Dense(4, "tanh"), fastnn.GaussianNoise(0.1),
+        fastnn.LayerNormalization(epsilon=1e-4, center=False), fastnn.Dense(2),
+    )  # fmt: skip
+    assert network.state.tolist() == STATE
+    gamma, beta, W, b, gamma_2, V, c = network.get_weights()
+    mean, variance = network.state[:3], network.state[3:]
+    x = np.array([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0]])
+    a = ref.activate("tanh", ((x - mean) / np.sqrt(variance + 1e-3) * gamma + beta) @ W + b)
+    a = (a - a.mean(axis=1, keepdims=True)) / np.sqrt(a.var(axis=1, keepdims=True) + 1e-4) * gamma_2
+    np.testing.assert_allclose(network.predict(x), a @ V + c, rtol=1e-12)
+
+
+STATE = [
+    0.4837746659276472,
+    1.0182138478561251,
+    1.529207027453081,
+    3.9816385564867964,
+    2.3764013834508426,
+    2.4665499545888294,
+]

@@ -14,6 +14,7 @@ import pytest
 
 import fastnn
 from fastnn.activations import ELU, NAMES, LeakyReLU
+from fastnn.engine import suits_rows
 
 RNG = np.random.default_rng(0)
 
@@ -53,6 +54,28 @@ def test_layers_without_arithmetic():
     np.testing.assert_array_equal(network.predict(X[:1]), network.predict(X)[:1])
     only = fastnn.Network([fastnn.Input(3), fastnn.Dropout(0.5)])
     np.testing.assert_array_equal(only.predict(X[:1]), X[:1])
+
+
+def test_normalizations_give_the_bits_they_give_in_a_batch():
+    layers = [fastnn.Input(7), fastnn.BatchNormalization(), fastnn.Dense(40), fastnn.LayerNormalization(),
+              fastnn.GaussianNoise(0.1), fastnn.Dense(3), fastnn.BatchNormalization(scale=False)]  # fmt: skip
+    network = fastnn.Network(layers, seed=0)
+    network.state[:] = RNG.uniform(0.5, 2, network.state.size)
+    X = RNG.normal(size=(40, 7)).astype(np.float32)
+    batch = network.predict(X)
+    np.testing.assert_array_equal(network.predict(X[:3].copy()), batch[:3])
+    predict, out = network.compile_predictor(), np.empty(3, np.float32)
+    predict(X[0], out)
+    np.testing.assert_array_equal(out, batch[0])
+
+
+def test_every_layer_has_its_inference_on_rows():
+    """A layer that lacks it would fall back to panels in silence, and have no compiled predictor."""
+    needed = {fastnn.Dense: [2], fastnn.Dropout: [0.5], fastnn.GaussianNoise: [0.5], fastnn.Activation: ["tanh"]}
+    for cls in fastnn.layers.Layer.__subclasses__():
+        if cls is not fastnn.Input:
+            layers = [fastnn.Input(3), cls(*needed.get(cls, [])), fastnn.Dense(1)]
+            assert suits_rows(fastnn.Network(layers).plan), cls
 
 
 def test_every_layout_and_dtype_of_a_few_rows_gives_the_same():

@@ -40,7 +40,7 @@ def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarr
     Raises
     ------
     ValueError
-        If a parameter is NaN or infinite, or there are too many layers: such a file could not be loaded.
+        If a parameter is NaN or infinite, a variance negative, or there are too many layers: no such file is loaded.
     """
     if len(network.layers) > MAX_LAYERS:
         raise ValueError(f"a network must have at most {MAX_LAYERS:,} layers to be saved, got {len(network.layers):,}")
@@ -48,6 +48,8 @@ def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarr
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"parameters must be finite to be saved, got NaN or infinity in {name!r}")
+        if _is_variance(name) and (array < 0).any():
+            raise ValueError(f"variances must not be negative to be saved, got {array.min()} in {name!r}")
     part = {
         "layers": [layer.config for layer in network.layers], "dtype": network.dtype.name, "seed": network.seed,
     }  # fmt: skip
@@ -57,6 +59,10 @@ def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarr
 def _array_names(plan: Plan) -> list[str]:
     """Name every tensor of parameters and of state by its layer's number: "network/1/kernel"."""
     return [f"network/{variable.layer}/{variable.name}" for variable in (*plan.variables, *plan.states)]
+
+
+def _is_variance(name: str) -> bool:
+    return name.endswith("/moving_variance")
 
 
 def _arrays(network: "Network") -> list[np.ndarray]:
@@ -106,7 +112,7 @@ def read_network(cls: "type[Network]", file: SavedFile) -> "Network":
     network = cls._blank(layers, dtype=dtype, seed=seed)
     for name, view in zip(names, _arrays(network), strict=True):
         file.read_into(name, view)
-        if name.endswith("/moving_variance") and (view < 0).any():
+        if _is_variance(name) and (view < 0).any():
             raise file.error(f"the array {name!r} holds negative variances")
     return network
 
