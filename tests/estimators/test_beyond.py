@@ -301,3 +301,47 @@ def test_callbacks_of_scikit_learn(solver, iris):
     np.testing.assert_array_equal(plain.coefs_[0], clf.coefs_[0])
     stopped = MLPClassifier(solver=solver, random_state=0).set_callbacks(Recorder(stop_after=2)).fit(*iris)
     assert stopped.n_iter_ == 2
+
+
+def test_label_smoothing(iris, breast_cancer):
+    for (X, y), k in ((iris, 3), (breast_cancer, 2)):
+        clf = MLPClassifier(label_smoothing=0.2, solver="lbfgs", alpha=0.0, max_iter=500, random_state=0).fit(X, y)
+        assert clf.score(X, y) > 0.97
+        # No probability pays better than the smoothed target's.
+        assert np.quantile(clf.predict_proba(X).max(axis=1), 0.5) == pytest.approx(1 - 0.2 + 0.2 / k, abs=0.02)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        MLPClassifier(label_smoothing=1.0).fit(*iris)
+
+
+@pytest.mark.parametrize("normalization", ["layer", "batch"])
+def test_normalization(normalization, digits):
+    X, y = digits
+    clf = MLPClassifier((40, 30), normalization=normalization, max_iter=20, learning_rate_init=0.01, random_state=0)
+    clf.fit(X[:450], y[:450])
+    names = [type(layer).__name__ for layer in clf.network_.layers]
+    hidden = ["Dense", f"{normalization.title()}Normalization", "Activation"]
+    assert names == ["Input", *hidden, *hidden, "Dense"]
+    assert [w.shape for w in clf.coefs_] == [(64, 40), (40, 30), (30, 10)]
+    assert [b.shape for b in clf.intercepts_] == [(40,), (30,), (10,)]
+    assert clf.score(X[450:], y[450:]) > 0.85
+    stopped = clf.set_params(early_stopping=True, max_iter=30).fit(X[:450], y[:450], X_val=X[450:], y_val=y[450:])
+    assert stopped.score(X[450:], y[450:]) == stopped.best_validation_score_ == max(stopped.validation_scores_)
+
+
+def test_batch_normalization_needs_batches(iris):
+    with pytest.raises(ValueError, match="normalization='batch' needs batches"):
+        MLPClassifier(normalization="batch", solver="lbfgs").fit(*iris)
+
+
+def test_all_of_it_is_saved(iris, tmp_path):
+    X, y = iris
+    schedule = fastnn.schedules.CosineDecay(0.01, decay_steps=100)
+    clf = MLPClassifier((9, 8), ["gelu", LeakyReLU(0.3)], learning_rate=schedule, normalization="batch", dropout=0.1,
+                        label_smoothing=0.1, early_stopping=True, max_iter=9, random_state=0).fit(X, y)  # fmt: skip
+    clf.save(tmp_path / "clf.fastnn")
+    other = MLPClassifier.load(tmp_path / "clf.fastnn")
+    assert other.get_params() == clf.get_params()
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    for estimator in (clf, other):
+        estimator.set_params(warm_start=True).fit(X, y)
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))

@@ -57,6 +57,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     _seed: int
     _no_improvement_count: int
     _best_parameters: np.ndarray
+    _best_state: np.ndarray
 
     # --- what subclasses provide ------------------------------------------------------------------------------------
 
@@ -159,9 +160,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             # scipy's L-BFGS works in float64, and scikit-learn's coefs_ are float64 after it.
             dtype = np.float64 if self.solver == "lbfgs" else samples.X.dtype
         output = self._objective(samples.y, samples.weights).output
+        if self.normalization == "batch" and self.solver == "lbfgs":
+            raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
         layers = parameters.make_layers(self, samples.X.shape[1], self.n_outputs_, output)
         self.network_ = Network(layers, dtype=dtype, seed=0)
-        parameters.initialize(self.network_, random_state)
+        parameters.initialize(self.network_, self.activation, random_state)
         self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
         self.out_activation_ = parameters.sklearn_name(output)
         self.n_iter_ = 0
@@ -173,6 +176,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             self.best_loss_ = None if self.early_stopping else math.inf
             self.best_validation_score_ = -math.inf if self.early_stopping else None
             self._best_parameters = self.network_.parameters.copy()
+            self._best_state = self.network_.state.copy()
             self._no_improvement_count = 0
 
     def _check_share_held_out(self, n_samples: int, is_incremental: bool) -> None:

@@ -1,10 +1,11 @@
 """MLPClassifier: scikit-learn's interface, fastnn's speed."""
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import unique_labels
 
@@ -13,6 +14,7 @@ from fastnn.estimators.base import BaseMLP, only_stochastic
 from fastnn.estimators.labels import LabelEncoding
 from fastnn.estimators.objective import Objective, summed_over_outputs
 from fastnn.estimators.solvers import Samples
+from fastnn.losses import CategoricalCrossentropy, LogLoss
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -72,6 +74,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Most evaluations of the loss by lbfgs.
     class_weight : dict, "balanced" or None, default None
         A factor for the samples of each label; "balanced" takes n_samples / (n_classes * count).
+    label_smoothing : float, default 0.0
+        How far targets are moved towards uniform, in [0, 1); the loss that is reported is the smoothed one.
+    normalization : {"layer", "batch"} or None, default None
+        Layer or batch normalisation between each hidden layer's products and its activation.
     dropout : float or list of float, default 0.0
         Rate of dropout after every hidden layer, or one each; in [0, 1). lbfgs trains without.
     scoring : str, callable or None, default None
@@ -138,6 +144,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **parameters.CONSTRAINTS,
         "class_weight": [StrOptions({"balanced"}), dict, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     loss = "log_loss"  # an attribute in scikit-learn too, and no parameter
@@ -169,6 +176,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change=10,
         max_fun=15000,
         class_weight=None,
+        label_smoothing=0.0,
+        normalization=None,
         dropout=0.0,
         scoring=None,
         callbacks=None,
@@ -351,8 +360,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _objective(self, y: np.ndarray, weights: np.ndarray | None) -> Objective:
         if self._labels.kind == "multiclass":
-            return Objective(summed_over_outputs("categorical_crossentropy", 1), "softmax")
-        return Objective(summed_over_outputs("log_loss", self._labels.n_outputs), "sigmoid")
+            return Objective(summed_over_outputs(CategoricalCrossentropy(self.label_smoothing), 1), "softmax")
+        return Objective(summed_over_outputs(LogLoss(self.label_smoothing), self._labels.n_outputs), "sigmoid")
 
     def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         if not np.isfinite(outputs).all():

@@ -7,11 +7,12 @@ against the constructor's constraints and against the network beside it.
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import activations, container, losses, optimizers
+from fastnn import activations, container, losses, optimizers, schedules
 from fastnn.activations import ActivationFunction
 from fastnn.container import SavedFile, printable, shown
 from fastnn.estimators.labels import LabelEncoding
@@ -19,6 +20,7 @@ from fastnn.losses import LossFunction
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.persistence import member, network_part, pack, read_network, read_trainer, trainer_part, unpack
+from fastnn.schedules import Schedule
 from fastnn.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _OBJECTS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "activation": (ActivationFunction, activations.get),
     "optimizer": (Optimizer, optimizers.get),
     "loss": (LossFunction, losses.get),
+    "schedule": (Schedule, partial(schedules.get, "learning_rate")),
 }
 # What is code or somebody else's state, and comes back as None.
 _NOT_SAVED = ("callbacks",)
@@ -218,6 +221,7 @@ def read_estimator(cls: "type[BaseMLP]", file: SavedFile) -> "BaseMLP":
     if "best_parameters" in part:
         file.expect("estimator/best_parameters", network.dtype, (network.n_parameters,))
         estimator._best_parameters = unpack(file, part["best_parameters"], finite=True)
+        estimator._best_state = network.state.copy()  # with early stopping the network holds the best epoch's
     if "trainer" in part:
         trainer = member(file, part, "trainer", dict)
         estimator._trainer = read_trainer(Trainer, file, "estimator/trainer", trainer, network)

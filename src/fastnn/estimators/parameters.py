@@ -14,8 +14,9 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from fastnn import activations, optimizers
 from fastnn.activations import ActivationFunction
 from fastnn.callbacks import Callback
-from fastnn.layers import Dense, Dropout, Input, Layer
+from fastnn.layers import Activation, Dense, Dropout, Input, Layer
 from fastnn.network import Network
+from fastnn.normalization import BatchNormalization, LayerNormalization
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
 
@@ -50,6 +51,7 @@ CONSTRAINTS: dict[str, list] = {
     "max_fun": [Interval(Integral, 1, None, closed="left")],
     # What follows is fastnn's own.
     "dtype": [StrOptions({"auto", "float32", "float64"})],
+    "normalization": [StrOptions({"layer", "batch"}), None],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "scoring": [str, callable, None],
     "callbacks": [list, tuple, Callback, None],
@@ -96,6 +98,10 @@ def _dropout_rates(dropout: Any, n_hidden: int) -> list[float]:
     return rates
 
 
+# Running statistics that follow within tens of steps (PyTorch's momentum): small data have few steps an epoch.
+_NORMALIZATIONS = {"layer": LayerNormalization(), "batch": BatchNormalization(momentum=0.9)}
+
+
 def make_layers(estimator: Any, n_features: int, n_outputs: int, output: str) -> list[Layer]:
     """Return the layers of the network that an estimator's parameters describe.
 
@@ -110,26 +116,32 @@ def make_layers(estimator: Any, n_features: int, n_outputs: int, output: str) ->
     }
     layers: list[Layer] = [Input(n_features)]
     for units, function, rate in zip(hidden, functions, rates, strict=True):
-        layers.append(Dense(units, function, **penalty))
+        if estimator.normalization is None:
+            layers.append(Dense(units, function, **penalty))
+        else:
+            layers += [Dense(units, **penalty), _NORMALIZATIONS[estimator.normalization], Activation(function)]
         if rate:
             layers.append(Dropout(rate))
     layers.append(Dense(n_outputs, output, **penalty))
     return layers
 
 
-def initialize(network: Network, random_state: np.random.RandomState) -> None:
+def _is_logistic(activation: Any) -> bool:
+    given = activation if isinstance(activation, (list, tuple)) else [activation]
+    return all(getattr(a, "name", a) in ("logistic", "sigmoid") for a in given)
+
+
+def initialize(network: Network, activation: Any, random_state: np.random.RandomState) -> None:
     """Draw the parameters as scikit-learn does: the same random_state starts both from the same weights.
 
-    Uniform in +-sqrt(6 / (fan_in + units)), or sqrt(2 / ...) where hidden units are logistic, biases too.
+    Uniform in +-sqrt(6 / (fan_in + units)), or sqrt(2 / ...) where `activation` is logistic, biases too.
 
     References
     ----------
     .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
            AISTATS 2010, eq. 16.
     """
-    hidden = [layer for layer in network.layers if isinstance(layer, Dense)][:-1]
-    is_logistic = bool(hidden) and all(layer.activation.name == "sigmoid" for layer in hidden)
-    factor = 2.0 if is_logistic else 6.0
+    factor = 2.0 if _is_logistic(activation) else 6.0
     bound = 0.0
     for variable, view in zip(network.plan.variables, network.get_weights(), strict=True):
         if variable.name == "kernel":

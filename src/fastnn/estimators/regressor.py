@@ -72,6 +72,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Epochs without improvement that end training (or divide an adaptive learning rate).
     max_fun : int, default 15000
         Most evaluations of the loss by lbfgs.
+    normalization : {"layer", "batch"} or None, default None
+        Layer or batch normalisation between each hidden layer's products and its activation.
     dropout : float or list of float, default 0.0
         Rate of dropout after every hidden layer, or one each; in [0, 1). lbfgs trains without.
     scoring : str, callable or None, default None
@@ -163,6 +165,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        normalization=None,
         dropout=0.0,
         scoring=None,
         callbacks=None,

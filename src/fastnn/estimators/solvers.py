@@ -87,6 +87,7 @@ def fit_stochastic(
     finally:
         if estimator.early_stopping:
             np.copyto(trainer.network.parameters, estimator._best_parameters)
+            np.copyto(trainer.network.state, estimator._best_state)
     was_cut_short = rule.has_stopped or is_incremental or trainer.history.stop_reason is not None
     if estimator.n_iter_ == epochs and not was_cut_short:
         warnings.warn(

@@ -85,6 +85,7 @@ class StoppingRule(Callback):
         if score > estimator.best_validation_score_:
             estimator.best_validation_score_ = score
             np.copyto(estimator._best_parameters, self.trainer.network.parameters)
+            np.copyto(estimator._best_state, self.trainer.network.state)
         return is_better
 
     def _stop_or_slow_down(self) -> None:
