@@ -130,6 +130,16 @@ def test_setting_stop_training_within_an_epoch_ends_it_after_that_batch():
     assert trainer.step == 2
 
 
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_begin"])
+def test_an_epoch_stopped_before_its_first_batch_is_not_recorded(hook):
+    trainer = make_trainer()
+    trainer.fit(X, Y)
+    before = trainer.network.parameters.copy()
+    history = trainer.fit(X, Y, callbacks=[LambdaCallback(**{hook: lambda number: trainer.stop("early")})])
+    assert (history.epoch, history.stop_reason, trainer.epochs_done) == ([0], "early", 1)
+    np.testing.assert_array_equal(trainer.network.parameters, before)
+
+
 def test_a_callback_changes_learning_rate_and_weights():
     trainer = make_trainer(optimizer=fastnn.SGD(0.1))
 

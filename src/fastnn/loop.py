@@ -177,6 +177,8 @@ class TrainingLoop:
             if self._failed[0] or not parameters.is_finite(trainer.network.dtype):
                 self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
                 return
+            if not self._position[0]:
+                return  # stopped before its first batch: nothing to record
             trainer.hold_average(True)
             logs = logs_from_sums(
                 self._workspace.totals(), trainer.network, trainer.loss, trainer.metrics, self._data
