@@ -27,7 +27,7 @@ STAMP = FOLDER / "fastnn-installed.json"
 INDEX = "https://pypi.org/simple/pip/"  # PEP 691
 
 # What a command needs beside fastnn itself, as an extra of pyproject.toml.
-EXTRAS = {"fastnn": "plot", "python": "plot", "pytest": "test"}
+EXTRAS = {"fastnn": "plot", "python": "plot", "pytest": "test", "mkdocs": "docs"}
 
 
 def install_pip_from_pypi():
