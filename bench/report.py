@@ -19,6 +19,7 @@ SECTIONS = {
     "activation": "Every hidden activation, 64-64-10 at 32 rows, time per step",
     "optimizer": "Every optimizer, 64-64-10 at 32 rows, time per step",
     "layer": "Extra layers behind each hidden layer, 64-64-10 at 32 rows, time per step",
+    "feature": "One feature of training at a time, Adam, 64-64-10 at 32 rows, time per step",
     "gradient": "Loss and gradient, called from Python",
     "predict": "Prediction, called from Python",
     "fit": "Whole fits",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.results import Table
-from bench.workloads import CALLBACKS, OPTIMIZERS
+from bench.workloads import CALLBACKS, FEATURES, OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ TINY = "epoch of one tiny step"
 
 ISSUE_5 = [
     *(_against(f"{o} against adam, {BASE}", f"{BASE} {o}", f"{BASE} adam", 1.3, 1.3) for o in OPTIMIZERS),
-    _against(f"Dropout against none, {BASE}", f"{BASE} Dropout", BASE, 1.3, 1.3),
+    *(_against(f"{f} against none, {BASE}", f"{BASE} {f}", BASE, 1.3, 1.3) for f in ("Dropout", *FEATURES)),
     *(
         _against(f"{n} against none, {BASE}", f"{BASE} {n}", BASE, 1.6, 1.6)
         for n in ("LayerNormalization", "BatchNormalization")

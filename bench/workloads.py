@@ -28,6 +28,10 @@ CALLBACKS = (
     "EarlyStopping", "ReduceLROnPlateau", "LearningRateScheduler", "CSVLogger", "TerminateOnNaN", "TimeLimit",
     "LambdaCallback",
 )  # fmt: skip
+FEATURES = (
+    "cosine schedule", "one-cycle schedule", "L2 penalty", "L1 and L2 penalty", "max-norm", "clipvalue", "clipnorm",
+    "global_clipnorm", "averaged weights", "label smoothing", "mixup",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Workload:
     layer: str | None = None  # a fastnn layer class put behind every hidden layer
     callback: str | None = None  # a fastnn callback class that watches
     validates: bool = False  # whether each epoch is evaluated too
+    feature: str | None = None  # one of FEATURES, which only fastnn knows how to switch on
     section: str = "core"  # where the report puts it
     peers: tuple[str, ...] = EVERY_TRAINER
 
@@ -98,7 +103,11 @@ TRAIN = [
     ),
     *(
         _train("64-64-10", 32, 2048, f" {name}", layer=name, section="layer", peers=VARIANT_TRAINERS[:3])
-        for name in ("Dropout", "LayerNormalization", "BatchNormalization")
+        for name in ("Dropout", "GaussianNoise", "LayerNormalization", "BatchNormalization")
+    ),
+    *(
+        _train("64-64-10", 32, 2048, f" {name}", feature=name, section="feature", peers=("fastnn",))
+        for name in FEATURES
     ),
     Workload(
         "24-8-2 loss and gradient", "gradient", (24, 8, 2), None, 200, hidden="tanh", loss="mse",

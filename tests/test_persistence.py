@@ -429,3 +429,27 @@ STATE = [
     2.3764013834508426,
     2.4665499545888294,
 ]
+
+
+def test_a_checkpoint_keeps_schedule_average_statistics_and_mixup(tmp_path):
+    """What the toolbox adds to a trainer goes on bit for bit as well."""
+    X, y = np.random.default_rng(0).normal(size=(64, 3)), np.random.default_rng(1).integers(0, 4, 64)
+
+    def make():
+        layers = [
+            fastnn.Input(3), fastnn.LayerNormalization(),
+            fastnn.Dense(8, "relu", kernel_constraint=fastnn.MaxNorm(1.0)), fastnn.BatchNormalization(),
+            fastnn.GaussianNoise(0.1), fastnn.Dense(4, "softmax", kernel_regularizer=0.1),
+        ]  # fmt: skip
+        optimizer = fastnn.AdamW(fastnn.schedules.CosineDecay(0.01, 20), global_clipnorm=0.5, use_ema=True)
+        loss = fastnn.losses.CategoricalCrossentropy(label_smoothing=0.1)
+        return fastnn.Trainer(fastnn.Network(layers, seed=0), loss=loss, optimizer=optimizer, mixup=0.2)
+
+    uncut, first = make(), make()
+    uncut.fit(X, y, epochs=6, batch_size=16, n_threads=1)
+    first.fit(X, y, epochs=3, batch_size=16, n_threads=1)
+    first.save(tmp_path / "trainer.safetensors")
+    resumed = fastnn.Trainer.load(tmp_path / "trainer.safetensors")
+    resumed.fit(X, y, epochs=3, batch_size=16, n_threads=1)
+    np.testing.assert_array_equal(resumed.network.parameter_buffer, uncut.network.parameter_buffer)
+    assert (resumed.mixup, resumed.optimizer, resumed.loss) == (uncut.mixup, uncut.optimizer, uncut.loss)

@@ -22,8 +22,28 @@ OPTIMIZERS = {
 }
 
 
-def _optimizer(name):
+# What switches a feature of the toolbox on: arguments of Dense, of the optimizer and of the Trainer.
+_LONG = 1_000_000  # steps of a schedule
+FEATURES = {
+    "cosine schedule": ({}, {"learning_rate": fastnn.schedules.CosineDecay(1e-3, _LONG)}, {}),
+    "one-cycle schedule": ({}, {"learning_rate": fastnn.schedules.OneCycle(1e-3, _LONG)}, {}),
+    "L2 penalty": ({"kernel_regularizer": fastnn.L2(1e-4)}, {}, {}),
+    "L1 and L2 penalty": ({"kernel_regularizer": fastnn.L1L2(1e-5, 1e-4), "bias_regularizer": 1e-4}, {}, {}),
+    "max-norm": ({"kernel_constraint": fastnn.MaxNorm(2.0)}, {}, {}),
+    "clipvalue": ({}, {"clipvalue": 0.1}, {}),
+    "clipnorm": ({}, {"clipnorm": 0.1}, {}),
+    "global_clipnorm": ({}, {"global_clipnorm": 0.1}, {}),
+    "averaged weights": ({}, {"use_ema": True}, {}),
+    "label smoothing": ({}, {}, {"loss": fastnn.losses.CategoricalCrossentropy(label_smoothing=0.1)}),
+    "mixup": ({}, {}, {"mixup": 0.2}),
+    None: ({}, {}, {}),
+}
+
+
+def _optimizer(workload):
+    name = workload.optimizer
     cls, parameters = OPTIMIZERS[name]
+    parameters = {**parameters, **FEATURES[workload.feature][1]}
     if not hasattr(fastnn.optimizers, cls):
         raise Unsupported(f"fastnn has no optimizer {cls} yet")
     try:
@@ -36,13 +56,15 @@ def _layers(workload):
     """Input, then Dense and the workload's extra layer for every hidden layer, then the output layer."""
     if workload.layer and not hasattr(fastnn, workload.layer):
         raise Unsupported(f"fastnn has no layer {workload.layer} yet")
+    options = FEATURES[workload.feature][0]
     layers = [fastnn.Input(workload.sizes[0])]
     for units in workload.sizes[1:-1]:
-        layers.append(fastnn.Dense(units, activation=workload.hidden))
+        layers.append(fastnn.Dense(units, activation=workload.hidden, **options))
         if workload.layer:
             cls = getattr(fastnn, workload.layer)
-            layers.append(cls(0.2) if workload.layer == "Dropout" else cls())
-    layers.append(fastnn.Dense(workload.sizes[-1], activation="linear" if workload.loss == "mse" else "softmax"))
+            layers.append(cls(0.2) if workload.layer in ("Dropout", "GaussianNoise") else cls())
+    output = "linear" if workload.loss == "mse" else "softmax"
+    layers.append(fastnn.Dense(workload.sizes[-1], activation=output, **options))
     return layers
 
 
@@ -54,9 +76,8 @@ class Model:
         self._new_trainer()
 
     def _new_trainer(self):
-        self.trainer = fastnn.Trainer(
-            self.network, loss=self.workload.loss, optimizer=_optimizer(self.workload.optimizer)
-        )
+        options = {"loss": self.workload.loss, **FEATURES[self.workload.feature][2]}
+        self.trainer = fastnn.Trainer(self.network, optimizer=_optimizer(self.workload), **options)
 
     def reset(self, weights):
         if not self.workload.layer:  # normalisation layers have weights of their own

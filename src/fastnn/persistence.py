@@ -160,7 +160,10 @@ def trainer_part(trainer: "Trainer", name: str, arrays: dict[str, np.ndarray]) -
     state = trainer.state_dict()
     if not np.isfinite(state["moments"]).all():
         raise ValueError("the optimizer's moments must be finite to be saved, got NaN or infinity")
-    return pack({"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}, name, arrays)
+    part: dict[str, Any] = {"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}
+    if trainer.mixup:
+        part["mixup"] = trainer.mixup
+    return pack(part, name, arrays)
 
 
 def save_trainer(trainer: "Trainer", path: str | os.PathLike) -> None:
@@ -197,7 +200,10 @@ def read_trainer(
         raise file.error(f"the array {moments!r} holds NaN or infinity")
     _check_history(file, state.get("history"))
     _check_callbacks(file, state.get("callbacks"))
-    trainer = cls(network, loss=loss, optimizer=optimizer, metrics=metrics)
+    try:
+        trainer = cls(network, loss=loss, optimizer=optimizer, metrics=metrics, mixup=part.get("mixup", 0.0))
+    except (TypeError, ValueError) as error:
+        raise file.error(f"{name}: {printable(str(error))}") from None
     try:
         trainer.load_state_dict(state)
     except (TypeError, ValueError, KeyError) as error:
