@@ -122,6 +122,42 @@ def test_warm_start_goes_on(tmp_path):
     assert_same(second, first)
 
 
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("n_estimators", [1, 3])
+def test_averages_of_networks(tmp_path, cls, n_estimators):
+    targets = CLASSES["three texts"] if cls is MLPClassifier else Y
+    model = small(cls, n_estimators=n_estimators, bootstrap=True).fit(X, targets)
+    loaded = through_a_file(model, tmp_path / "file")
+    assert_same(loaded, model, skip=["estimators_"])
+    assert len(loaded.estimators_) == n_estimators
+    for ours, theirs in zip(loaded.estimators_, model.estimators_, strict=True):
+        assert_same(ours, theirs)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.network_ is loaded.estimators_[0].network_
+
+
+def test_an_average_of_networks_goes_on(tmp_path):
+    uncut, first = (small(MLPRegressor, n_estimators=2) for _ in range(2))
+    uncut.partial_fit(X, Y).partial_fit(X, Y)
+    second = through_a_file(first.partial_fit(X, Y), tmp_path / "file").partial_fit(X, Y)
+    np.testing.assert_array_equal(second.predict(X), uncut.predict(X))
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda members: members.clear(), r"estimator\.members must be a list of estimators, got \[\]"),
+    (lambda members: members.append(3), r"estimator\.members must be a list of estimators"),
+    (lambda members: members.append(members[0]), r"'estimator/members/2/network/1/kernel' is missing"),
+    (lambda members: members[1].update({"class": "x"}), r"of class 'x', not MLPClassifier"),
+], ids=["none", "number", "twice", "class"])  # fmt: skip
+def test_hostile_averages(tmp_path, change, message):
+    small(n_estimators=2).fit(X, THREE).save(tmp_path / "file")
+    header, document, arrays = split((tmp_path / "file").read_bytes())
+    change(document["estimator"]["members"])
+    (tmp_path / "file").write_bytes(join(header, document, arrays))
+    with pytest.raises(FileFormatError, match=message):
+        MLPClassifier.load(tmp_path / "file")
+
+
 def test_feature_names_are_kept(tmp_path):
     model = small().fit(X, THREE)
     model.feature_names_in_ = np.array(["a", "b", "c", "\u00fc"], object)

@@ -34,8 +34,8 @@ _MAX_ITEMS = 100
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return a network as a part of a document, and the arrays that go with it.
+def network_part(network: "Network", where: str = "network") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a network as a part of a document, and the arrays that go with it, their names under `where`.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarr
     """
     if len(network.layers) > MAX_LAYERS:
         raise ValueError(f"a network must have at most {MAX_LAYERS:,} layers to be saved, got {len(network.layers):,}")
-    arrays = dict(zip(_array_names(network.plan), _arrays(network), strict=True))
+    arrays = dict(zip(_array_names(network.plan, where), _arrays(network), strict=True))
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"parameters must be finite to be saved, got NaN or infinity in {name!r}")
@@ -56,9 +56,9 @@ def network_part(network: "Network") -> tuple[dict[str, Any], dict[str, np.ndarr
     return part, arrays
 
 
-def _array_names(plan: Plan) -> list[str]:
+def _array_names(plan: Plan, where: str) -> list[str]:
     """Name every tensor of parameters and of state by its layer's number: "network/1/kernel"."""
-    return [f"network/{variable.layer}/{variable.name}" for variable in (*plan.variables, *plan.states)]
+    return [f"{where}/{variable.layer}/{variable.name}" for variable in (*plan.variables, *plan.states)]
 
 
 def _is_variance(name: str) -> bool:
@@ -91,9 +91,15 @@ def load_network(cls: "type[Network]", path: str | os.PathLike) -> "Network":
         return read_network(cls, file)
 
 
-def read_network(cls: "type[Network]", file: SavedFile) -> "Network":
-    """Return the network in an open file; nothing is allocated before the whole architecture was checked."""
-    part = member(file, file.document, "network", dict)
+def read_network(
+    cls: "type[Network]", file: SavedFile, holder: dict[str, Any] | None = None, where: str = "network"
+) -> "Network":
+    """Return a network in an open file; nothing is allocated before the whole architecture was checked.
+
+    `holder` is the part of the document with the member "network", None the document itself; `where` is what the names
+    of its arrays begin with.
+    """
+    part = member(file, file.document if holder is None else holder, "network", dict)
     dtype = member(file, part, "dtype", str)
     if dtype not in ("float32", "float64"):
         raise file.error(f"network.dtype must be 'float32' or 'float64', got {shown(dtype)}")
@@ -106,7 +112,7 @@ def read_network(cls: "type[Network]", file: SavedFile) -> "Network":
         plan = make_plan(layers)
     except (TypeError, ValueError) as error:
         raise file.error(f"network.layers: {printable(str(error))}") from None
-    names = _array_names(plan)
+    names = _array_names(plan, where)
     for name, variable in zip(names, (*plan.variables, *plan.states), strict=True):
         file.expect(name, dtype, variable.shape)
     network = cls._blank(layers, dtype=dtype, seed=seed)

@@ -298,8 +298,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         ['low', 'high']
         """
         check_is_fitted(self)
-        if "estimators_" in self.__dict__:
-            raise ValueError("an average of several networks has no file format; save each of `estimators_`")
         save_estimator(self, path)
 
     @classmethod

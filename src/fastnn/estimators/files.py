@@ -19,7 +19,7 @@ from fastnn.estimators.labels import LabelEncoding
 from fastnn.losses import LossFunction
 from fastnn.network import Network
 from fastnn.optimizers import Optimizer
-from fastnn.persistence import member, network_part, pack, read_network, read_trainer, trainer_part, unpack
+from fastnn.persistence import ARRAY, member, network_part, pack, read_network, read_trainer, trainer_part
 from fastnn.schedules import Schedule
 from fastnn.trainer import Trainer
 
@@ -167,6 +167,23 @@ def save_estimator(estimator: "BaseMLP", path: str | os.PathLike, **parts: Any) 
         More members of the document, such as a preprocessing, of JSON types and arrays.
     """
     network, arrays = network_part(estimator.network_)
+    own = _own_part(estimator, "estimator", arrays)
+    members = []
+    for i, one in enumerate(getattr(estimator, "estimators_", [])):
+        where = f"estimator/members/{i}"
+        part, its_arrays = network_part(one.network_, f"{where}/network")
+        arrays.update(its_arrays)
+        members.append({"network": part, **_own_part(one, where, arrays)})
+    if members:
+        own["members"] = members
+    document = {"kind": "estimator", "network": network, "estimator": own}
+    for name, part in parts.items():
+        document[name] = pack(part, name, arrays)
+    container.write(path, document, arrays)
+
+
+def _own_part(estimator: "BaseMLP", where: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return what one estimator is beside its network, and put its arrays under names that begin with `where`."""
     fitted = {name: _encode(name, getattr(estimator, name)) for name in _FITTED if hasattr(estimator, name)}
     own: dict[str, Any] = {
         "class": type(estimator).__name__,
@@ -178,13 +195,10 @@ def save_estimator(estimator: "BaseMLP", path: str | os.PathLike, **parts: Any) 
     if hasattr(estimator, "classes_"):
         own["classes"] = {**_encode_labels(estimator.classes_), "kind": estimator._labels.kind}
     if hasattr(estimator, "_best_parameters"):
-        own["best_parameters"] = pack(estimator._best_parameters, "estimator/best_parameters", arrays)
+        own["best_parameters"] = pack(estimator._best_parameters, f"{where}/best_parameters", arrays)
     if hasattr(estimator, "_trainer"):
-        own["trainer"] = trainer_part(estimator._trainer, "estimator/trainer", arrays)
-    document = {"kind": "estimator", "network": network, "estimator": own}
-    for name, part in parts.items():
-        document[name] = pack(part, name, arrays)
-    container.write(path, document, arrays)
+        own["trainer"] = trainer_part(estimator._trainer, f"{where}/trainer", arrays)
+    return own
 
 
 def load_estimator(cls: "type[BaseMLP]", path: str | os.PathLike) -> "BaseMLP":
@@ -198,33 +212,59 @@ def read_estimator(cls: "type[BaseMLP]", file: SavedFile) -> "BaseMLP":
     if "estimator" not in file.document:
         raise file.error(f"it holds no estimator but a {shown(file.document.get('kind'))}")
     part = member(file, file.document, "estimator", dict)
+    estimator = _read_own(cls, file, part, "estimator", read_network(Network, file))
+    if "members" in part:
+        members = member(file, part, "members", list)
+        if not members or not all(isinstance(one, dict) for one in members):
+            raise file.error(f"estimator.members must be a list of estimators, got {shown(members)}")
+        estimator.estimators_ = [_read_member(estimator, file, one, i) for i, one in enumerate(members)]
+        # As after a fit, the estimator's network is that of its first member.
+        estimator.network_ = estimator.estimators_[0].network_
+    return estimator
+
+
+def _read_member(estimator: "BaseMLP", file: SavedFile, part: dict[str, Any], i: int) -> "BaseMLP":
+    """Return one of several estimators whose outputs are averaged."""
+    where = f"estimator/members/{i}"
+    network = read_network(Network, file, part, f"{where}/network")
+    one = _read_own(type(estimator), file, part, where, network)
+    own, other = estimator.network_, one.network_
+    if (own.n_inputs, own.n_outputs) != (other.n_inputs, other.n_outputs):
+        raise file.error(f"{where} must have {own.n_inputs} inputs and {own.n_outputs} outputs as the others")
+    return one
+
+
+def _read_own(cls: "type[BaseMLP]", file: SavedFile, part: dict[str, Any], where: str, network: Network) -> "BaseMLP":
+    """Return the estimator that a part of the document called `where` describes, around a network."""
     if part.get("class") != cls.__name__:
         raise file.error(f"it holds an estimator of class {shown(part.get('class'))}, not {cls.__name__}")
     estimator = _read_parameters(cls, file, member(file, part, "parameters", dict))
-    network = read_network(Network, file)
     fitted = _read_fitted(file, member(file, part, "fitted", dict))
     expected = {"n_features_in_": network.n_inputs, "n_outputs_": network.n_outputs}
     for name, value in expected.items():
         if fitted.get(name) != value:
             given = shown(fitted.get(name))
-            raise file.error(f"estimator.fitted.{name} must be {value}, as in the network, got {given}")
+            raise file.error(f"{where}.fitted.{name} must be {value}, as in the network, got {given}")
     for name, value in fitted.items():
         setattr(estimator, name, value)
     estimator.network_ = network
     if "feature_names" in part:
-        names = _decode_labels(file, "estimator.feature_names", part["feature_names"])
+        names = _decode_labels(file, f"{where}.feature_names", part["feature_names"])
         if len(names) != network.n_inputs:
-            raise file.error(f"estimator.feature_names must hold {network.n_inputs} names, got {len(names)}")
+            raise file.error(f"{where}.feature_names must hold {network.n_inputs} names, got {len(names)}")
         estimator.feature_names_in_ = names
     if hasattr(estimator, "predict_proba"):
         _read_classes(file, estimator, part.get("classes"))
     if "best_parameters" in part:
-        file.expect("estimator/best_parameters", network.dtype, (network.n_parameters,))
-        estimator._best_parameters = unpack(file, part["best_parameters"], finite=True)
+        name = f"{where}/best_parameters"
+        file.expect(name, network.dtype, (network.n_parameters,))
+        if part["best_parameters"] != {ARRAY: name}:
+            raise file.error(f"{where}.best_parameters must refer to an array, got {shown(part['best_parameters'])}")
+        estimator._best_parameters = file.read(name)
         estimator._best_state = network.state.copy()  # with early stopping the network holds the best epoch's
     if "trainer" in part:
         trainer = member(file, part, "trainer", dict)
-        estimator._trainer = read_trainer(Trainer, file, "estimator/trainer", trainer, network)
+        estimator._trainer = read_trainer(Trainer, file, f"{where}/trainer", trainer, network)
     return estimator
 
 
