@@ -100,8 +100,9 @@ def test_pickled_and_saved(tmp_path):
     X, y = IRIS
     model = MLPClassifier(**OPTIONS, max_iter=3, n_estimators=2, random_state=0).fit(X, y)
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
-    with pytest.raises(ValueError, match="estimators_"):
-        model.save(tmp_path / "model.safetensors")
+    model.save(tmp_path / "model.safetensors")
+    loaded = MLPClassifier.load(tmp_path / "model.safetensors")
+    assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
     model.estimators_[1].save(tmp_path / "member.safetensors")
     loaded = MLPClassifier.load(tmp_path / "member.safetensors")
     assert np.array_equal(loaded.predict(X), model.estimators_[1].predict(X))
