@@ -16,8 +16,9 @@ def rng(seed=0):
 
 
 def oracle_of(network):
-    """The oracle's layers with the network's weights, in float64; dropout as at inference."""
+    """The oracle's layers with the network's weights and state, in float64; dropout and noise as at inference."""
     weights = iter(np.array(w, dtype=float) for w in network.get_weights())
+    states = iter(np.split(network.state.astype(float), np.cumsum([s.size for s in network.plan.states])[:-1]))
     layers = []
     for layer in network.layers:
         if isinstance(layer, fastnn.Dense):
@@ -26,9 +27,16 @@ def oracle_of(network):
         elif isinstance(layer, fastnn.Activation):
             layers += _oracle_activation(layer.function)
         elif isinstance(layer, fastnn.Dropout):
-            layers.append(ref.Dropout(layer.rate))
+            layers.append(ref.Dropout(layer.rate, mask=None if layer.rate else 1.0))
+        elif isinstance(layer, (fastnn.LayerNormalization, fastnn.BatchNormalization)):
+            gamma, beta = (next(weights) if wanted else None for wanted in (layer.scale, layer.center))
+            if isinstance(layer, fastnn.LayerNormalization):
+                layers.append(ref.LayerNormalization(gamma, beta, layer.epsilon))
+            else:
+                mean, variance = next(states), next(states)
+                layers.append(ref.BatchNormalization(gamma, beta, mean, variance, layer.momentum, layer.epsilon))
         else:
-            assert isinstance(layer, fastnn.Input), layer
+            assert isinstance(layer, (fastnn.Input, fastnn.GaussianNoise)), layer
     return layers
 
 
