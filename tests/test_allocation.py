@@ -93,7 +93,7 @@ def test_fit_evaluate_and_predict_copy_no_data(x_dtype, change, dtype):
     network.loss_and_gradient(X, y, loss="mse")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 0.4 * X.size  # far less than a byte an element: row numbers, buffers of the network
+    assert peak < 0.5 * X.size  # less than a byte an element: row numbers, buffers of the network (1.6 MB in float64)
 
 
 def test_epochs_leave_nothing_behind():
