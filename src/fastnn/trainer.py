@@ -74,6 +74,10 @@ class Trainer:
     ValueError, TypeError
         If a name is unknown or a type is wrong.
 
+    References
+    ----------
+    .. [1] H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
+
     Examples
     --------
     >>> import numpy as np, fastnn
@@ -84,6 +88,10 @@ class Trainer:
     >>> history = trainer.fit(X, y, epochs=200, batch_size=None)
     >>> trainer.evaluate(X, y)["accuracy"]
     1.0
+    >>> blended = fastnn.Trainer(network, loss="log_loss", mixup=0.2).fit(X, y, batch_size=None)
+    >>> trainer.learning_rate = 0.001  # in place of Adam's 0.05 from the next step on; None gives that back
+    >>> trainer.learning_rate
+    0.001
     """
 
     def __init__(

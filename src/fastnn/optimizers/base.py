@@ -54,6 +54,12 @@ class Optimizer(Record):
     >>> import fastnn
     >>> fastnn.SGD(0.1, global_clipnorm=1.0)
     SGD(learning_rate=0.1, global_clipnorm=1.0, momentum=0.0, nesterov=False)
+    >>> network = fastnn.Network([fastnn.Input(1), fastnn.Dense(1, use_bias=False)], dtype="float64")
+    >>> network.set_weights([[[1.0]]])
+    >>> trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(0.25, use_ema=True, ema_momentum=0.5))
+    >>> history = trainer.fit([[1.0]], [0.0], epochs=3)  # w = 0.5, 0.25, 0.125; averages 0.5, 0.375, 0.25
+    >>> network.get_weights(), trainer.average[:1]  # the network holds the average, the trainer w
+    ([array([[0.25]])], array([0.125]))
     """
 
     learning_rate: Any = 0.001
