@@ -37,13 +37,14 @@ def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback
     return checked
 
 
-def check_fit(
-    network: "Network", loss: LossFunction, X: Any, y: Any, *, epochs: Any, batch_size: Any, validation_data: Any,
-    validation_split: Any, sample_weight: Any, class_weight: Any, shuffle: Any, verbose: Any, n_threads: Any, seed: Any,
-) -> tuple[Data, Data | None, FitOptions]:  # fmt: skip
-    """Return data to train on, before any split; data to validate on, if given; and options."""
-    split = check_real("validation_split", validation_split, 0.0, 1.0, closed="left")
-    options = FitOptions(
+OPTIONS = ("epochs", "batch_size", "shuffle", "verbose", "n_threads", "seed")  # those that need no data to be checked
+
+
+def check_options(
+    epochs: Any, batch_size: Any, shuffle: Any, verbose: Any, n_threads: Any, seed: Any
+) -> FitOptions:  # fmt: skip
+    """Return the arguments of `fit` that need no data to be checked."""
+    return FitOptions(
         epochs=check_integer("epochs", epochs, 1),
         batch_size=None if batch_size is None else check_integer("batch_size", batch_size, 1),
         shuffle=check_bool("shuffle", shuffle),
@@ -51,6 +52,15 @@ def check_fit(
         verbose=check_integer("verbose", verbose, 0, 2),
         seed=None if seed is None else check_integer("seed", seed, 0, 2**63 - 1),
     )
+
+
+def check_fit(
+    network: "Network", loss: LossFunction, X: Any, y: Any, *, epochs: Any, batch_size: Any, validation_data: Any,
+    validation_split: Any, sample_weight: Any, class_weight: Any, shuffle: Any, verbose: Any, n_threads: Any, seed: Any,
+) -> tuple[Data, Data | None, FitOptions]:  # fmt: skip
+    """Return data to train on, before any split; data to validate on, if given; and options."""
+    split = check_real("validation_split", validation_split, 0.0, 1.0, closed="left")
+    options = check_options(epochs, batch_size, shuffle, verbose, n_threads, seed)
     data = check_data(network, loss, X, y, sample_weight)
     validation = check_validation_data(network, loss, validation_data, split)
     n_validation = math.ceil(data.n_rows * split)

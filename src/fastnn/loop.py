@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # A kernel call ends after about this long, so that Ctrl-C, progress bars and time limits work on any data size.
 CALL_SECONDS = 0.05
+
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it are far apart
 
 
 class _Snapshot:
@@ -52,6 +54,14 @@ class _Snapshot:
         trainer.holds_average = self._holds_average
 
 
+def _batch_size(data: Data, options: FitOptions) -> int:
+    return data.n_rows if options.batch_size is None else min(options.batch_size, data.n_rows)
+
+
+def _all_rows(data: Data) -> np.ndarray:
+    return np.arange(data.n_rows) if data.rows is None else data.rows.copy()
+
+
 class TrainingLoop:
     """One call of fit. It writes to the trainer's network, moments, counters and history.
 
@@ -59,7 +69,7 @@ class TrainingLoop:
     ----------
     trainer : Trainer
     data : Data
-        What is trained on.
+        What is trained on; of a stream, its first block.
     validation : Data or None
         Evaluated after each epoch.
     options : FitOptions
@@ -67,6 +77,8 @@ class TrainingLoop:
         Called in order, those that run last after the others.
     team : Team
         The threads that share the batches.
+    blocks : iterable of Data or None, default None
+        What an epoch trains on, block by block, and anew in each epoch; None: `data`.
     """
 
     def __init__(
@@ -77,35 +89,44 @@ class TrainingLoop:
         options: FitOptions,
         callbacks: list[Callback],
         team: Team,
+        blocks: Iterable[Data] | None = None,
     ):
         network = trainer.network
         self._trainer = trainer
         self._data = data
+        self._blocks: Iterable[Data] = (data,) if blocks is None else blocks
+        self._block = 0
+        self._batches_done = 0
+        self._rows_before, self._rows_of_epoch = 0, 0  # of the blocks before this one; of a whole epoch, once known
         self._options = options
+        self._team = team
         self._callbacks = sorted(callbacks, key=lambda callback: callback.runs_last)
         self._validation = (
             None
             if validation is None
             else Evaluation(network, trainer.loss, trainer.metrics, validation, team, CALL_SECONDS)
         )
-        n_rows = data.n_rows
-        self._batch_size = n_rows if options.batch_size is None else min(options.batch_size, n_rows)
-        self._order = np.arange(n_rows) if data.rows is None else data.rows.copy()
+        self._batch_size = _batch_size(data, options)
+        self._order = _all_rows(data)
         # The starts of this epoch and of the one before. The second is kept because an epoch's last update may be what
         # ruins the network: the first loss of the next epoch shows it.
         self._latest, self._earlier = _Snapshot(trainer), _Snapshot(trainer)
-        self._workspace = self._make_workspace(team)
-        jobs = self._workspace.jobs
+        self._use(self._make_workspace())
+
+    def _use(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        jobs = workspace.jobs
         # Views of what changes with every call: setting a field by name costs more than a small kernel call.
         self._position, self._step, self._failed = jobs["position"], jobs["step"], jobs["failed"]
         self._schedule: Schedule | None = None  # what the jobs' learning rate follows
-        self._step.fill(trainer.step)
+        self._step.fill(self._trainer.step)
 
-    def _make_workspace(self, team: Team) -> Workspace:
+    def _make_workspace(self) -> Workspace:
         trainer, network = self._trainer, self._trainer.network
         plan = network.plan
         workspace = make_workspace(
-            trainer.loss, plan, network.dtype, n_rows=self._batch_size, team=team, holds_batch=plan.has_batch_statistics
+            trainer.loss, plan, network.dtype, n_rows=self._batch_size, team=self._team,
+            holds_batch=plan.has_batch_statistics,
         )  # fmt: skip
         workspace.set_data(self._data.x, self._data.y)
         workspace.set(
@@ -169,11 +190,15 @@ class TrainingLoop:
             trainer.hold_average(False)
             self._latest, self._earlier = self._earlier, self._latest
             self._latest.take(trainer)
-            if self._options.shuffle:
-                self._shuffle(epoch)
             self._workspace.sums.fill(0.0)
-            self._position.fill(0)
-            run_steps()
+            self._rows_before = 0
+            for block, data in enumerate(self._blocks):
+                self._begin_block(epoch, block, data)
+                run_steps()
+                if self._failed[0] or trainer.stop_training:
+                    break
+                self._rows_before += data.n_rows
+            self._rows_of_epoch = self._rows_before
             if self._failed[0] or not parameters.is_finite(trainer.network.dtype):
                 self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
                 return
@@ -192,9 +217,28 @@ class TrainingLoop:
             if trainer.stop_training:
                 return
 
-    def _shuffle(self, epoch: int) -> None:
+    def _begin_block(self, epoch: int, block: int, data: Data) -> None:
+        """Make a block ready for its steps."""
+        self._block = block
+        if data is not self._data:
+            batch_size = _batch_size(data, self._options)
+            is_larger = batch_size > self._batch_size
+            self._data, self._batch_size, self._order = data, batch_size, _all_rows(data)
+            if is_larger:
+                sums = self._workspace.sums
+                self._use(self._make_workspace())
+                np.copyto(self._workspace.sums, sums)
+            else:
+                self._workspace.set_data(data.x, data.y)
+                self._workspace.set(n_rows=data.n_rows, batch_size=batch_size)
+        if self._options.shuffle:
+            self._shuffle(epoch, block)
+        self._position.fill(0)
+
+    def _shuffle(self, epoch: int, block: int) -> None:
         order, rows = self._order, self._data.rows
-        fill_permutation(order, np.uint64(self._trainer.seed), epoch)
+        # Each block has an order of its own, and the first that of an epoch which is one block.
+        fill_permutation(order, np.uint64((self._trainer.seed + block * _GOLDEN) % 2**64), epoch)
         if rows is not None:
             np.take(rows, order, out=order)
 
@@ -213,7 +257,7 @@ class TrainingLoop:
             n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / seconds)))
             trainer.steps_a_call = n_steps
             for hook in progress_hooks:
-                hook(int(position[0]), n_rows)
+                self._tell_progress(hook)
             if trainer.stop_training:
                 return
 
@@ -223,7 +267,9 @@ class TrainingLoop:
         begin_hooks, end_hooks = self._listeners("on_train_batch_begin"), self._listeners("on_train_batch_end")
         progress_hooks = self._listeners("on_progress")
         before = workspace.totals()
-        for batch in range(-(-n_rows // self._batch_size)):
+        self._batches_done = self._batches_done if self._block else 0
+        first = self._batches_done
+        for batch in range(first, first - (-n_rows // self._batch_size)):
             for hook in begin_hooks:
                 hook(batch)
             if trainer.stop_training:
@@ -234,13 +280,19 @@ class TrainingLoop:
             after = workspace.totals()
             loss, weight = (after - before)[[tables.Sum.LOSS, tables.Sum.WEIGHT]]
             before = after
+            self._batches_done = batch + 1
             logs = {"loss": float(loss / weight) if weight else 0.0}
             for hook in end_hooks:
                 hook(batch, logs)
             for hook in progress_hooks:
-                hook(int(self._position[0]), n_rows)
+                self._tell_progress(hook)
             if trainer.stop_training:
                 return
+
+    def _tell_progress(self, hook: Callable[[int, int], Any]) -> None:
+        """Call on_progress with rows done and all rows; of a stream's first epoch, all are those that have come."""
+        done = self._rows_before + int(self._position[0])
+        hook(done, max(self._rows_of_epoch, self._rows_before + self._data.n_rows))
 
     def _call_kernel(self, n_steps: int) -> int:
         """Do up to `n_steps` steps of the epoch; return how many were done."""
@@ -259,7 +311,7 @@ class TrainingLoop:
         trainer = self._trainer
         message = f"{what} stopped being finite in epoch {epoch}, step {trainer.step}"
         trainer.history.stop_reason = message
-        was_first_batch = self._position[0] == 0
+        was_first_batch = self._position[0] == 0 and self._block == 0
         (self._earlier if was_first_batch else self._latest).restore(trainer)
         self._step.fill(trainer.step)
         trainer.hold_average(True)

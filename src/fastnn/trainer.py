@@ -25,6 +25,7 @@ from fastnn.progress import ProgressBar
 from fastnn.schedules import Constant, Schedule
 from fastnn.splits import class_numbers, split_off
 from fastnn.state import CallbackStates, get_state, set_state
+from fastnn.stream import check_fit_stream
 from fastnn.team import Team
 from fastnn.validation import check_integer, check_real
 
@@ -200,7 +201,7 @@ class Trainer:
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int | None = 32,
@@ -218,13 +219,14 @@ class Trainer:
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n, n_inputs)
-            Features. float32, float64 and uint8 arrays of any memory order are read in place, never copied; sparse CSR
-            rows of float32 and float64 too.
-        y : array-like of shape (n,) or (n, n_outputs)
+        X : array-like or sparse matrix of shape (n, n_inputs), or iterable of blocks
+            Features. float32, float64 and uint8 arrays of any memory order are read in place, never copied: also a
+            `numpy.memmap` that is larger than memory. Sparse CSR rows of float32 and float64 too. Without y a stream:
+            an iterable of blocks (X, y) or (X, y, sample_weight), or a function that returns one (see Notes).
+        y : array-like of shape (n,) or (n, n_outputs), or None, default None
             Targets, as the loss takes them.
         epochs : int, default 1
-            Passes over the data, >= 1.
+            Passes over the data, >= 1; 1 for a generator, which gives its blocks once.
         batch_size : int or None, default 32
             Samples a step; None is full-batch gradient descent. A last partial batch is trained on.
         validation_data : tuple (X, y) or (X, y, sample_weight), or None, default None
@@ -263,6 +265,15 @@ class Trainer:
         FloatingPointError
             If the loss stops being finite. The network keeps the parameters of its last good epoch.
 
+        Notes
+        -----
+        A stream's blocks are trained as they come, each in batches (None: each is one batch) and, with `shuffle`, in an
+        order of its own; batches do not reach across blocks. One epoch is one pass over the iterable: steps and
+        schedules go on over blocks, and History has an entry for each epoch, its loss and metrics over all rows. Two
+        blocks are held at most: the one that is trained, and the next as it comes. A block is checked when it comes:
+        where it is wrong the error names it, and the network keeps the steps before it. `validation_split`,
+        `sample_weight`, balanced class weights and metrics that take all rows at once need arrays.
+
         Examples
         --------
         >>> import numpy as np, fastnn
@@ -273,18 +284,24 @@ class Trainer:
         3
         """
         hooks = check_callbacks(callbacks)
-        checked = self._check_fit(
-            X, y, epochs=epochs, batch_size=batch_size, validation_data=validation_data,
-            validation_split=validation_split, sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle,
-            verbose=verbose, n_threads=n_threads, seed=seed,
-        )  # fmt: skip
-        return self._run_fit(*checked, hooks)
+        options: dict[str, Any] = {
+            "epochs": epochs, "batch_size": batch_size, "validation_data": validation_data,
+            "validation_split": validation_split, "sample_weight": sample_weight, "class_weight": class_weight,
+            "shuffle": shuffle, "verbose": verbose, "n_threads": n_threads, "seed": seed,
+        }  # fmt: skip
+        if y is not None:
+            return self._run_fit(*self._check_fit(X, y, **options), hooks)
+        stream, validation, checked = check_fit_stream(self.network, self.loss, self.metrics, X, **options)
+        return self._run_fit(stream.take_first(), validation, checked, hooks, stream)
 
     def _check_fit(self, X: Any, y: Any, **options: Any) -> tuple[Data, Data | None, FitOptions]:
         """Return what `fit` was given, checked: data, data to validate on, options. Changes nothing."""
         return check_fit(self.network, self.loss, X, y, **options)
 
-    def _run_fit(self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback]) -> History:
+    def _run_fit(
+        self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback],
+        blocks: Iterable[Data] | None = None,
+    ) -> History:  # fmt: skip
         """Do what `_check_fit` has checked."""
         if options.seed is not None:
             self.set_seed(options.seed)
@@ -297,7 +314,9 @@ class Trainer:
         network = self.network
         rows_a_step = min(options.batch_size or data.n_rows, data.n_rows)
         with Team(threads_to_train(network.plan, network.dtype, rows_a_step, options.n_threads)) as team:
-            TrainingLoop(self, data, validation, options, hooks, team).run()
+            loop = TrainingLoop(self, data, validation, options, hooks, team, blocks)
+            del data  # a stream's first block is not held to the end
+            loop.run()
         return self.history
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
