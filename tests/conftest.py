@@ -1,5 +1,7 @@
 """Fixtures that every test may use, and the one compilation that parallel workers share."""
 
+import signal
+
 import hypothesis
 import numpy as np
 import pytest
@@ -12,7 +14,11 @@ hypothesis.settings.load_profile("fastnn")
 
 
 def pytest_configure(config):
-    """Fill the kernels' disk cache once, before pytest-xdist starts workers that would all compile the same."""
+    """Listen to SIGINT; fill the kernels' disk cache once, before pytest-xdist starts workers that would all compile it."""
+    # Started in a script's background, a process ignores SIGINT, and so does all that it starts: tests of Ctrl-C would
+    # wait for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     is_worker = hasattr(config, "workerinput")
     if not is_worker and config.getoption("numprocesses", default=None):
         for dtype in ("float32", "float64"):

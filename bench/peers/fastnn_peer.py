@@ -73,6 +73,8 @@ class Model:
         self.X, self.y = data
         self.workload, self.threads = workload, threads
         self.network = fastnn.Network(_layers(workload), dtype=workload.dtype, seed=0)
+        # As L-BFGS would have it: the data are checked once, not at each call.
+        self.objective = fastnn.Objective(self.network, self.X, self.y, loss=workload.loss)
         self._new_trainer()
 
     def _new_trainer(self):
@@ -97,7 +99,7 @@ class Model:
         return history.history["loss"][-1]
 
     def gradient(self):
-        return self.network.loss_and_gradient(self.X, self.y, loss=self.workload.loss)[0]
+        return self.objective()[0]
 
     def predict(self, X):
         return self.network.predict(X)
