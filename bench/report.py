@@ -50,7 +50,7 @@ def conditions(table: Table) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     threads = machine["threads"]
     return (
-        f"{machine['cpu_model']}, {machine['system']} {machine['release']}; {threads} thread{'s'[: threads > 1]} on "
+        f"{machine['cpu_model']}, {machine['system']}; {threads} thread{'s'[: threads > 1]} on "
         f"{machine['cpus_used']} of {machine['cpus_present']} CPUs; {table.datetime}; {versions}.\n"
     )
 
@@ -111,13 +111,15 @@ def targets(table: Table) -> str:
     return "\n".join(parts)
 
 
-def results_page(table: Table, chart: str | None) -> str:
+def results_page(table: Table, chart: str | None, note: str = "") -> str:
     """The whole of RESULTS.md."""
     parts = ["# Results\n", "Made by `python -m bench.report`; do not edit. " + conditions(table)]
     parts.append(
         "Medians; in brackets how many times fastnn's time of the same run. Peers are explained in "
         "[README.md](README.md).\n"
     )
+    if note:
+        parts.append(f"**{note}**\n")
     if chart:
         parts.append(f"![time per training step of all peers]({chart})\n")
     for section, title in SECTIONS.items():
@@ -133,9 +135,10 @@ def results_page(table: Table, chart: str | None) -> str:
     return "\n".join(parts)
 
 
-def readme_part(table: Table) -> str:
+def readme_part(table: Table, note: str = "") -> str:
     workloads = table.workloads("core")
-    return comparison(table, workloads, table.peers(workloads)) + "\n" + "Medians. " + conditions(table)
+    remark = f"{note} " if note else ""
+    return comparison(table, workloads, table.peers(workloads)) + "\n" + remark + "Medians. " + conditions(table)
 
 
 def insert(path: Path, text: str) -> None:
@@ -153,6 +156,7 @@ def main(argv=None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--chart", type=Path, default=HERE / "results.svg")
     parser.add_argument("--readme", type=Path, help="a Markdown file whose short table is renewed")
+    parser.add_argument("--note", default="", help="a sentence on how the run was disturbed, if it was")
     arguments = parser.parse_args(argv)
     table = Table.read(arguments.results)
     try:
@@ -163,9 +167,9 @@ def main(argv=None) -> int:
     else:
         draw(table, arguments.chart)
         chart = arguments.chart.name
-    arguments.output.write_text(results_page(table, chart))
+    arguments.output.write_text(results_page(table, chart, arguments.note))
     if arguments.readme:
-        insert(arguments.readme, readme_part(table))
+        insert(arguments.readme, readme_part(table, arguments.note))
     return 0
 
 

@@ -14,7 +14,7 @@ hypothesis.settings.load_profile("fastnn")
 
 
 def pytest_configure(config):
-    """Listen to SIGINT; fill the kernels' disk cache once, before pytest-xdist starts workers that would all compile it."""
+    """Listen to SIGINT, and fill the kernels' disk cache once: xdist's workers would all compile the same."""
     # Started in a script's background, a process ignores SIGINT, and so does all that it starts: tests of Ctrl-C would
     # wait for ever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
