@@ -4,7 +4,7 @@ Every vector is as long as whole cache lines, so that no tail is needed; a threa
 `moments` holds the optimizer's slots one after the other, each of `stride` elements; all start at 0.
 
 To add an optimizer: write its pass here, give it a number in `tables.Optimizer`, call it in `update`, and declare it
-in `fastnn/optimizers.py`.
+in the package `fastnn/optimizers/`.
 
 References
 ----------
