@@ -15,6 +15,8 @@ import fastnn
 from fastnn import FileFormatError, container
 from fastnn.activations import ELU
 
+X = np.random.default_rng(0).normal(size=(20, 3))
+Y = (X[:, 0] > 0).astype(int)
 LAYERS = [fastnn.Input(3), fastnn.Dense(4, ELU(0.5)), fastnn.Dropout(0.25), fastnn.Dense(2, "softmax", use_bias=False)]
 FUZZ = settings(
     max_examples=800, deadline=None, derandomize=True, database=None,
@@ -31,12 +33,21 @@ def valid(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("valid") / "file"
-    trainer = fastnn.Trainer(fastnn.Network(LAYERS, seed=1), loss="categorical_crossentropy", metrics=["accuracy"])
-    X = np.random.default_rng(0).normal(size=(20, 3))
-    trainer.fit(X, (X[:, 0] > 0).astype(int), epochs=2, callbacks=[fastnn.callbacks.EarlyStopping(monitor="loss")])
-    trainer.save(path)
-    return path.read_bytes()
+    """Of a training with callbacks that keep a state, one of them a parameter buffer with running statistics."""
+    folder = tmp_path_factory.mktemp("valid")
+    layers = [*LAYERS[:-1], fastnn.BatchNormalization(), LAYERS[-1]]
+    trainer = fastnn.Trainer(fastnn.Network(layers, seed=1), loss="categorical_crossentropy", metrics=["accuracy"])
+    trainer.fit(X, Y, epochs=2, callbacks=stateful_callbacks(folder))
+    trainer.save(folder / "file")
+    return (folder / "file").read_bytes()
+
+
+def stateful_callbacks(folder):
+    return [
+        fastnn.callbacks.EarlyStopping(monitor="loss", restore_best_weights=True, patience=5),
+        fastnn.callbacks.ReduceLROnPlateau(monitor="loss"),
+        fastnn.callbacks.ModelCheckpoint(folder / "best", monitor="loss", save_best_only=True),
+    ]
 
 
 def split(content):
@@ -123,6 +134,7 @@ NUMBERS = st.one_of(
     st.integers(-10, 100),
     st.floats(allow_nan=False, allow_infinity=False),
 )
+FLOATS = [np.float32(value).tobytes() for value in (np.nan, np.inf, -np.inf, -1, 0, 1e38)]
 TEXTS = st.one_of(
     st.sampled_from(["", "F32", "F64", "BOOL", "float64", "Dense", "Input", "Dropout", "Layer", "relu", "elu",
                      "softmax", "layer", "units", "x" * 10_000, "\ud800", "\0", "network/1/kernel"]),
@@ -166,11 +178,29 @@ def test_json_replaced_removed_and_added(tmp_path, valid, data):
     load(tmp_path / "file", join(header, document, arrays))
 
 
+def load_and_train(path, content):
+    """Load a checkpoint; what is loaded must be sound enough to train on, with callbacks that take their states."""
+    path.write_bytes(content)
+    try:
+        trainer = fastnn.Trainer.load(path)
+    except FileFormatError as error:
+        message = str(error)
+        assert len(message) < len(str(path)) + 1000
+        message.encode()
+        return None
+    assert np.isfinite(trainer.moments).all()
+    with contextlib.suppress(FloatingPointError):  # moments or a rate may be far too large, and training says so
+        trainer.fit(X, Y, callbacks=stateful_callbacks(path.parent))
+    assert np.isfinite(trainer.network.parameters).all()
+    return trainer
+
+
 @FUZZ
 @given(data=st.data())
 def test_checkpoints_replaced_removed_and_added(tmp_path, checkpoint, data):
     header, document, arrays = split(checkpoint)
-    spots = list(places(document["trainer"]))
+    part = data.draw(st.sampled_from([document["trainer"], document["trainer"]["state"]["callbacks"]]))
+    spots = list(places(part))
     for _ in range(data.draw(st.integers(1, 2))):
         holder, key = data.draw(st.sampled_from(spots))
         if data.draw(st.booleans()) or not (isinstance(holder, dict) and key in holder):
@@ -178,11 +208,59 @@ def test_checkpoints_replaced_removed_and_added(tmp_path, checkpoint, data):
                 holder[key] = data.draw(VALUES)
         else:
             del holder[key]
-    path = tmp_path / "file"
-    path.write_bytes(join(header, document, arrays))
-    with contextlib.suppress(FileFormatError):
-        trainer = fastnn.Trainer.load(path)
-        assert np.isfinite(trainer.moments).all()
+    load_and_train(tmp_path / "file", join(header, document, arrays))
+
+
+@FUZZ
+@given(data=st.data())
+def test_arrays_of_checkpoints_overwritten(tmp_path, checkpoint, data):
+    header, document, arrays = split(checkpoint)
+    arrays = bytearray(arrays)
+    names = [name for name in header if name.startswith("trainer/state")]
+    for _ in range(data.draw(st.integers(1, 3))):
+        begin, end = header[data.draw(st.sampled_from(names))]["data_offsets"]
+        at = data.draw(st.integers(begin, end - 4))
+        arrays[at : at + 4] = data.draw(st.one_of(st.binary(min_size=4, max_size=4), st.sampled_from(FLOATS)))
+    if data.draw(st.booleans()):
+        entry = header[data.draw(st.sampled_from(names))]
+        entry["dtype"] = {"F32": "I32", "F64": "I64", "I64": "F64"}[entry["dtype"]]
+    load_and_train(tmp_path / "file", join(header, document, arrays))
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda stopping, plateau, saving: stopping.pop("wait"), r"callbacks'\]\[0\], of EarlyStopping: 'wait' is missing"),
+    (lambda stopping, plateau, saving: stopping.update(best="x"), r"of EarlyStopping: best must be a number in"),
+    (lambda stopping, plateau, saving: stopping.update(best=10**400), "of EarlyStopping: best must be a number in"),
+    (lambda stopping, plateau, saving: stopping.update(best_epoch=-1), "best_epoch must be an integer from 0"),
+    (lambda stopping, plateau, saving: stopping.update(best_parameters=[0.0]), "best_parameters must be an array of"),
+    (lambda stopping, plateau, saving: plateau.clear(), r"\[1\], of ReduceLROnPlateau: 'best' is missing"),
+    (lambda stopping, plateau, saving: plateau.update(cooling=1.5), "cooling must be an integer from 0 to"),
+    (lambda stopping, plateau, saving: saving.update(best=[]), r"\[2\], of ModelCheckpoint: best must be a number"),
+])  # fmt: skip
+def test_the_states_of_callbacks_are_looked_into(tmp_path, checkpoint, change, message):
+    header, document, arrays = split(checkpoint)
+    change(*(entry["state"] for entry in document["trainer"]["state"]["callbacks"]))
+    (tmp_path / "file").write_bytes(join(header, document, arrays))
+    with pytest.raises(FileFormatError, match=message):
+        fastnn.Trainer.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("value, message", [(np.nan, "best_parameters must be finite"), (-1.0, "negative variances")])
+def test_best_parameters_are_sound(tmp_path, checkpoint, value, message):
+    """The last of the running variances; what lies behind them is not read."""
+    header, document, arrays = split(checkpoint)
+    begin, end = header["trainer/state/callbacks/0/state/best_parameters"]["data_offsets"]
+    network = fastnn.Trainer.load(written(tmp_path / "file", checkpoint)).network
+    at = begin + 4 * (network.plan.parameter_stride + network.plan.n_states - 1)
+    behind = np.full((end - at) // 4 - 1, np.nan, "f4")
+    arrays = arrays[:at] + np.float32(value).tobytes() + behind.tobytes() + arrays[end:]
+    with pytest.raises(FileFormatError, match=message):
+        fastnn.Trainer.load(written(tmp_path / "file", join(header, document, arrays)))
+
+
+def written(path, content):
+    path.write_bytes(content)
+    return path
 
 
 def test_an_array_is_not_read_twice(tmp_path, checkpoint):

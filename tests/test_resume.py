@@ -242,3 +242,53 @@ def test_an_interrupt_in_a_callback_ends_training_too():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert trainer.fit(X, Y, epochs=1).epoch == [0, 1, 2, 3]
+
+
+class Counting(fastnn.Callback):
+    """A callback of the user's that keeps a state."""
+
+    count = 0
+
+    def on_epoch_end(self, epoch, logs):
+        self.count += 1
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
+def test_a_state_of_fastnn_s_callbacks_is_looked_into_and_a_wrong_one_changes_nothing():
+    trainer = make_trainer()
+    trainer.fit(X, Y, epochs=2, callbacks=[EarlyStopping("loss")])
+    state = trainer.state_dict()
+    state["callbacks"][0]["state"]["wait"] = "long"
+    other = make_trainer()
+    with pytest.raises(ValueError, match=r"state\['callbacks'\]\[0\], of EarlyStopping: wait must be an integer"):
+        other.load_state_dict(state)
+    assert other.step == 0 and other.history.epoch == []
+
+
+def test_a_state_that_does_not_suit_the_user_s_callback_is_a_clear_error_and_stays():
+    trainer = make_trainer()
+    trainer.fit(X, Y, callbacks=[Counting()])
+    state = trainer.state_dict()
+    assert state["callbacks"] == [{"name": "Counting", "state": {"count": 1}}]
+    state["callbacks"][0]["state"] = {"number": 1}
+    trainer.load_state_dict(state)
+    with pytest.raises(ValueError, match=r"loaded does not suit the callback Counting: KeyError\('count'\)"):
+        trainer.fit(X, Y, callbacks=[Counting()])
+    assert trainer.step == state["step"] and trainer.state_dict()["callbacks"] == state["callbacks"]
+    trainer.fit(X, Y)  # without it, training goes on
+    assert trainer.history.epoch == [0, 1]
+
+
+def test_a_callback_of_the_user_s_may_be_called_like_one_of_fastnn_s(tmp_path):
+    own = type("EarlyStopping", (Counting,), {"__module__": "mine"})
+    trainer = make_trainer()
+    trainer.fit(X, Y, epochs=3, callbacks=[own()])
+    trainer.save(tmp_path / "file")
+    again = own()
+    fastnn.Trainer.load(tmp_path / "file").fit(X, Y, callbacks=[EarlyStopping("loss"), again])
+    assert again.count == 4

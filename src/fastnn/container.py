@@ -31,6 +31,7 @@ METADATA_KEY = "fastnn"
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 8
 MAX_SHOWN = 60  # characters of a file's own text in a message
+MAX_MESSAGE = 600  # characters of a message about a value in a file
 STALE_SECONDS = 3600  # a temporary file untouched for so long was left by a process that died
 
 _DTYPES: dict[str, np.dtype] = {
@@ -60,7 +61,8 @@ def shown(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a message that may quote a file, with all but plain ASCII escaped."""
+    """Return a message that may quote a file, with all but plain ASCII escaped, and cut where it is long."""
+    text = text[:MAX_MESSAGE] + "..." if len(text) > MAX_MESSAGE else text
     return text.encode("unicode_escape").decode()
 
 

@@ -205,7 +205,6 @@ def read_trainer(
     if not np.isfinite(state["moments"]).all():
         raise file.error(f"the array {moments!r} holds NaN or infinity")
     _check_history(file, state.get("history"))
-    _check_callbacks(file, state.get("callbacks"))
     try:
         trainer = cls(network, loss=loss, optimizer=optimizer, metrics=metrics, mixup=part.get("mixup", 0.0))
     except (TypeError, ValueError) as error:
@@ -235,18 +234,12 @@ def _check_history(file: SavedFile, history: Any) -> None:
         raise file.error("trainer.state.history must hold arrays of one dimension")
     if len(shapes) > 1:
         raise file.error("trainer.state.history must hold columns of one length")
+    kinds = [column.dtype.kind for column in columns if isinstance(column, np.ndarray)]
+    if kinds != ["i"] + ["f"] * (len(columns) - 1):
+        raise file.error("trainer.state.history must hold integers in epoch, and floats in all other columns")
     reason = history.get("stop_reason")
     if reason is not None and not isinstance(reason, str):
         raise file.error(f"trainer.state.history.stop_reason must be null or a text, got {shown(reason)}")
-
-
-def _check_callbacks(file: SavedFile, callbacks: Any) -> None:
-    is_sound = isinstance(callbacks, list) and all(
-        isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("state"), dict)
-        for entry in callbacks
-    )  # fmt: skip
-    if not is_sound:
-        raise file.error(f"trainer.state.callbacks must be a list of names and states, got {shown(callbacks)}")
 
 
 # --- parts of documents ---------------------------------------------------------------------------------------------

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn import callbacks as own_callbacks
 from fastnn.history import History
 from fastnn.validation import check_integer, check_real
 
 if TYPE_CHECKING:
     from fastnn.callbacks import Callback
+    from fastnn.network import Network
     from fastnn.trainer import Trainer
 
 
@@ -28,13 +30,19 @@ class CallbackStates:
     def begin(self, callbacks: "Sequence[Callback]") -> None:
         """Hand out a loaded state, and look at these callbacks from now on."""
         left = list(self._saved) if self._is_loaded else []
+        for callback in callbacks:
+            name = _name_of(callback)
+            match = next((entry for entry in left if entry["name"] == name), None)
+            if match is not None:
+                left = [entry for entry in left if entry is not match]
+                try:
+                    callback.load_state_dict(match["state"])
+                except Exception as error:  # of a callback of the user's, whose state nothing could check before
+                    raise ValueError(
+                        f"the state that was loaded does not suit the callback {name}: {error!r}"
+                    ) from error
         self._is_loaded = False
         self._live = callbacks
-        for callback in callbacks:
-            match = next((entry for entry in left if entry["name"] == type(callback).__name__), None)
-            if match is not None:
-                left.remove(match)
-                callback.load_state_dict(match["state"])
 
     def end(self) -> None:
         """Keep the states and let go of the callbacks."""
@@ -45,12 +53,41 @@ class CallbackStates:
         """Return the states, each with the name of its class."""
         if not self._live:
             return list(self._saved)
-        return [{"name": type(callback).__name__, "state": callback.state_dict()} for callback in self._live]
+        return [{"name": _name_of(callback), "state": callback.state_dict()} for callback in self._live]
 
     def load(self, states: list[dict[str, Any]]) -> None:
         """Take states for the next fit."""
         self._saved = list(states)
         self._is_loaded = True
+
+
+def _own_class(name: str) -> "type[Callback] | None":
+    """Return fastnn's own callback of a name."""
+    return getattr(own_callbacks, name) if name in own_callbacks.__all__ else None
+
+
+def _name_of(callback: "Callback") -> str:
+    """Return what a callback's state is filed under: its class's name, with the module where fastnn's own has it."""
+    cls = type(callback)
+    own = _own_class(cls.__name__)
+    return cls.__name__ if own is None or own is cls else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _check_callback_states(states: Any, network: "Network") -> None:
+    """Raise ValueError or TypeError unless these are names and states; those of fastnn's callbacks are looked into."""
+    is_sound = isinstance(states, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("state"), dict)
+        for entry in states
+    )  # fmt: skip
+    if not is_sound:
+        raise ValueError("state['callbacks'] must be a list of names and states")
+    for i, entry in enumerate(states):
+        own = _own_class(entry["name"])
+        if own is not None:
+            try:
+                own.check_state(entry["state"], network)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"state['callbacks'][{i}], of {entry['name']}: {error}") from None
 
 
 def get_state(trainer: "Trainer") -> dict[str, Any]:
@@ -94,6 +131,7 @@ def set_state(trainer: "Trainer", state: dict[str, Any]) -> None:
         check_integer(f"state[{name!r}]", state[name], 0, 2**63 - 1) for name in ("step", "epochs_done", "seed")
     )
     history = _history(state["history"])
+    _check_callback_states(state["callbacks"], trainer.network)
     target[...] = moments
     trainer.learning_rate, trainer.step, trainer.epochs_done = rate, step, epochs_done
     # Outside fit a network holds the average, if there is one.

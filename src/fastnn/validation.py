@@ -30,7 +30,10 @@ def check_real(name: str, value: Any, low: float, high: float = math.inf, closed
     wanted = f"a number in {opening}{low:g}, {high:g}{closing}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be {wanted}, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond float64
+        number = math.inf
     above = number >= low if opening == "[" else number > low
     below = number <= high if closing == "]" else number < high
     if not (math.isfinite(number) and above and below):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from fastnn.network import Network
     from fastnn.trainer import Trainer
 
 
@@ -79,6 +80,13 @@ class Callback:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned; called after `on_train_begin`."""
+
+    @classmethod
+    def check_state(cls, state: dict[str, Any], network: "Network") -> None:
+        """Raise ValueError or TypeError if `state` is not what `state_dict` returns in a training of `network`.
+
+        fastnn's own callbacks are asked when a state is loaded, which may come from a damaged file.
+        """
 
     def overrides(self, hook: str) -> bool:
         """Whether this callback does anything at a hook."""

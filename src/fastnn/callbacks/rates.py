@@ -2,11 +2,15 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.monitor import Monitor
+from fastnn.callbacks.states import saved_count, saved_number
 from fastnn.validation import check_integer, check_real
+
+if TYPE_CHECKING:
+    from fastnn.network import Network
 
 
 class LearningRateScheduler(Callback):
@@ -145,4 +149,11 @@ class ReduceLROnPlateau(Callback):
         return {"best": self.best, "wait": self._wait, "cooling": self._cooling}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self._wait, self._cooling = state["best"], state["wait"], state["cooling"]
+        best, wait, cooling = (
+            saved_number(state, "best"), saved_count(state, "wait"), saved_count(state, "cooling")
+        )  # fmt: skip
+        self.best, self._wait, self._cooling = best, wait, cooling
+
+    @classmethod
+    def check_state(cls, state: dict[str, Any], network: "Network") -> None:
+        ReduceLROnPlateau().load_state_dict(state)

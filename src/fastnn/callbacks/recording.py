@@ -3,11 +3,15 @@
 import csv
 import os
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.monitor import Monitor
+from fastnn.callbacks.states import saved_number
 from fastnn.validation import check_bool, check_integer
+
+if TYPE_CHECKING:
+    from fastnn.network import Network
 
 
 class ModelCheckpoint(Callback):
@@ -110,7 +114,11 @@ class ModelCheckpoint(Callback):
         return {"best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best = state["best"]
+        self.best = saved_number(state, "best")
+
+    @classmethod
+    def check_state(cls, state: dict[str, Any], network: "Network") -> None:
+        saved_number(state, "best")
 
 
 class CSVLogger(Callback):

@@ -2,13 +2,17 @@
 
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.monitor import Monitor
+from fastnn.callbacks.states import saved_count, saved_epoch, saved_number, saved_parameters
 from fastnn.validation import check_bool, check_integer, check_real
+
+if TYPE_CHECKING:
+    from fastnn.network import Network
 
 
 class EarlyStopping(Callback):
@@ -126,10 +130,17 @@ class EarlyStopping(Callback):
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self._to_beat, self._wait = state["to_beat"], state["wait"]
-        parameters = state.get("best_parameters")
-        self._best_parameters = None if parameters is None else np.array(parameters)
+        self._read(state, self.trainer.network)
+
+    def _read(self, state: dict[str, Any], network: "Network") -> None:
+        best, best_epoch = saved_number(state, "best"), saved_epoch(state, "best_epoch")
+        to_beat, wait = saved_number(state, "to_beat"), saved_count(state, "wait")
+        self._best_parameters = saved_parameters(state, "best_parameters", network)
+        self.best, self.best_epoch, self._to_beat, self._wait = best, best_epoch, to_beat, wait
+
+    @classmethod
+    def check_state(cls, state: dict[str, Any], network: "Network") -> None:
+        EarlyStopping()._read(state, network)
 
 
 class TerminateOnNaN(Callback):
