@@ -72,7 +72,8 @@ def test_a_regression_from_parquet_to_a_file(folder, capsys):
     assert main(["train", "shop.parquet", *arguments.split()]) == 0
     assert float(re.search(r"test R2: ([\d.]+)", capsys.readouterr().out)[1]) > 0.9
     assert main(["predict", "m.safetensors", "shop.parquet", "--output", "out.csv"]) == 0
-    assert capsys.readouterr().out == "400 predictions: out.csv\n"
+    out = capsys.readouterr().out
+    assert re.fullmatch(r"400 predictions: out.csv\nR2: 0\.9\d+, mean absolute error: [\d.]+ \(400 rows\)\n", out)
     predicted, spent = polars.read_csv("out.csv")["prediction"].to_numpy(), table()["spent"].to_numpy()
     assert np.corrcoef(predicted, spent)[0, 1] > 0.95
     assert abs(predicted.mean() - spent.mean()) < 5
@@ -136,3 +137,92 @@ def test_errors_of_predict(folder, capsys):
     assert "the column 'extra' is unknown" in usage_error(capsys, "predict", "shop.safetensors", "long.csv")
     assert "not a fastnn file" in usage_error(capsys, "predict", "shop.csv", "new.csv")
     assert main(["predict", "none.safetensors", "new.csv"]) == 1
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop_model(folder, capsys):
+    assert main(["train", "shop.csv", "--target", "bought", "--drop", "spent", "--epochs", "20"]) == 0
+    capsys.readouterr()
+
+
+def score_line(capsys, data):
+    """What predict says on stderr, and the predictions that it writes to stdout."""
+    data.write_csv("scored.csv")
+    assert main(["predict", "shop.safetensors", "scored.csv"]) == 0
+    captured = capsys.readouterr()
+    predictions = [row["prediction"] for row in csv.DictReader(io.StringIO(captured.out))]
+    assert len(predictions) == data.height
+    return captured.err, predictions
+
+
+def test_predictions_are_scored_where_the_target_is_there(shop_model, capsys):
+    data = table(200)
+    line, predictions = score_line(capsys, data)
+    accuracy = np.mean([one == other for one, other in zip(predictions, data["bought"], strict=True)])
+    assert line == f"accuracy: {100 * accuracy:.2f} % (200 rows)\n"
+    assert score_line(capsys, data.drop("bought"))[0] == ""
+
+    some = data.with_columns(bought=polars.when(polars.int_range(200) < 150).then(None).otherwise(polars.col("bought")))
+    line, predictions = score_line(capsys, some)
+    accuracy = np.mean([one == other for one, other in zip(predictions[150:], data["bought"][150:], strict=True)])
+    assert line == f"accuracy: {100 * accuracy:.2f} % (the 50 of 200 rows that have a target)\n"
+
+
+def test_an_unknown_class_counts_as_wrong_and_nothing_but_unknown_ones_is_not_scored(shop_model, capsys):
+    data = table(200)
+    right, _ = score_line(capsys, data)
+    renamed = data.with_columns(
+        bought=polars.when(polars.col("bought") == "yes").then(polars.lit("maybe")).otherwise(polars.lit("no"))
+    )
+    wrong, _ = score_line(capsys, renamed)
+    assert float(wrong.split()[1]) < float(right.split()[1])
+    line, _ = score_line(capsys, data.with_columns(bought=polars.lit("maybe")))
+    assert line == (
+        "not scored: column 'bought' must hold classes that the model knows (no, yes), got 'maybe' in row 1\n"
+    )
+
+
+def test_a_target_that_is_no_number_is_not_scored(folder, capsys):
+    assert main(["train", "shop.csv", "--target", "spent", "--epochs", "1", "--drop", "bought"]) == 0
+    capsys.readouterr()
+    table(5).with_columns(spent=polars.lit("much")).write_csv("scored.csv")
+    assert main(["predict", "shop.safetensors", "scored.csv", "-o", "out.csv"]) == 0
+    expected = "5 predictions: out.csv\nnot scored: column 'spent' must hold numbers, got 'much' in row 1\n"
+    assert capsys.readouterr().out == expected
+
+
+# --- dates ------------------------------------------------------------------------------------------------------------
+
+
+def test_dates_are_features_and_csv_and_parquet_give_the_same_model(folder, capsys):
+    """Sales that follow from the weekday: without the date there would be nothing to learn from."""
+    days = polars.date_range(polars.date(2023, 1, 1), polars.date(2024, 12, 31), eager=True)
+    sales = 100.0 + 50.0 * (days.dt.weekday() >= 6)
+    data = polars.DataFrame({"day": days, "noise": rng().normal(size=len(days)), "sales": sales})
+    data.write_csv("days.csv")
+    data.write_parquet("days.parquet")
+    for name in ("days.csv", "days.parquet"):
+        assert (
+            main(["train", name, "--target", "sales", "--task", "regression", "--dropout", "0", "-o", f"{name}.m"]) == 0
+        )
+        out = capsys.readouterr().out
+        assert "dates: day\n" in out
+        assert float(re.search(r"test R2: ([\d.]+)", out)[1]) > 0.9
+    one, other = (fastnn.Network.load(f"{name}.m").parameters for name in ("days.csv", "days.parquet"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_errors_about_dates(folder, capsys):
+    table(20).with_columns(day=polars.lit("31/01/2024")).write_csv("dates.csv")
+    message = (
+        "column 'day' must hold dates such as 2024-01-31 or .*, got '31/01/2024' in row 1; rewrite them year first"
+    )
+    assert re.search(message, usage_error(capsys, "train", "dates.csv", "--target", "bought"))
+    assert main(["train", "dates.csv", "--target", "bought", "--categorical", "day", "--epochs", "1"]) == 0
+    assert main(["train", "dates.csv", "--target", "bought", "--drop", "day", "--epochs", "1"]) == 0
+    capsys.readouterr()
+    table(20).with_columns(bought=polars.lit("2024-01-31")).write_csv("dates.csv")
+    assert "the target 'bought' holds dates" in usage_error(capsys, "train", "dates.csv", "--target", "bought")

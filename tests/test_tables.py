@@ -1,7 +1,9 @@
 """Tables: what becomes of columns, how the task is found, what is refused, and that a saved model predicts alike."""
 
 import copy
+import datetime
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ polars = pytest.importorskip("polars", reason="polars is missing: it comes with 
 
 from fastnn.tables import Preprocessing, TableModel, read_table  # noqa: E402  (polars first)
 from fastnn.tables.columns import MOST_ONE_HOT, NumberColumn, OneHotColumn, RankColumn  # noqa: E402
+from fastnn.tables.dates import PERIODS, DateColumn  # noqa: E402
 
 
 def learn(target="y", **columns):
@@ -94,6 +97,128 @@ def test_each_row_has_the_features_that_it_has_alone():
     np.testing.assert_array_equal(together, alone)
 
 
+# --- dates ------------------------------------------------------------------------------------------------------------
+
+NOON = datetime.datetime(2024, 2, 29, 12, 0)
+
+
+def expected_dates(days, mean, deviation, periods):
+    angles = [2 * math.pi * days / period for period in periods]
+    return [(days - mean) / deviation, *(f(angle) for angle in angles for f in (math.sin, math.cos))]
+
+
+def test_dates_are_days_and_places_in_year_and_week():
+    dates = [datetime.date(1970, 1, 1), datetime.date(1970, 1, 11), None]
+    preprocessing, table = learn(day=dates)
+    assert preprocessing.columns == (DateColumn("day", 5.0, 5.0, False, True),)
+    features = preprocessing.features(table)
+    for row, days in enumerate((0.0, 10.0)):
+        np.testing.assert_allclose(features[row], [*expected_dates(days, 5.0, 5.0, PERIODS[:2]), 0.0], atol=1e-6)
+    assert features[2].tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_times_have_a_place_in_the_day():
+    preprocessing, table = learn(at=[NOON, NOON.replace(hour=18), NOON.replace(day=28), NOON])
+    (column,) = preprocessing.columns
+    assert column.has_time and preprocessing.n_features == 7
+    days = (NOON - datetime.datetime(1970, 1, 1)) / datetime.timedelta(days=1)
+    expected = expected_dates(days, column.mean, column.deviation, PERIODS)
+    np.testing.assert_allclose(preprocessing.features(table)[0], expected, atol=1e-5)
+
+
+def test_a_time_that_never_varies_is_no_feature():
+    assert learn(at=[NOON, NOON.replace(day=28)])[0].n_features == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-02-29 12:00", "2024-02-29T12:00:00", "2024-02-29 12:00:00.000", "2024-02-29T12:00:00Z", " 2024-02-29 12:00",
+     "2024-02-29T12:00:00+02:00", "2024-02-29 12:00:00 UTC"],
+)  # fmt: skip
+def test_texts_and_dates_are_the_same(text):
+    preprocessing, table = learn(at=[NOON, datetime.datetime(2024, 1, 1)])
+    texts = table.with_columns(at=polars.Series([text, "2024-01-01"]))
+    np.testing.assert_array_equal(preprocessing.features(texts), preprocessing.features(table))
+    assert learn(at=[text, "2024-01-01"])[0] == preprocessing
+
+
+@pytest.mark.parametrize("unit, zone", [("ms", None), ("ns", None), ("us", "Europe/Rome")])
+def test_units_and_zones_change_nothing(unit, zone):
+    preprocessing, table = learn(at=[NOON, datetime.datetime(2024, 1, 1)])
+    others = table.with_columns(polars.col("at").cast(polars.Datetime(unit)).dt.replace_time_zone(zone))
+    np.testing.assert_array_equal(preprocessing.features(others), preprocessing.features(table))
+
+
+def test_dates_may_be_categories_or_say_nothing():
+    dates = [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)] * 2
+    preprocessing, table = learn(day=dates, same=dates[:1] * 4, categorical=["day"])
+    assert preprocessing.columns == (OneHotColumn("day", ("2024-01-01", "2024-01-02")),)
+    assert preprocessing.left_out == {"same": "always the same value"}
+    assert preprocessing.features(table)[:2].tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (["2024-01-31", "2024-02-30"], "column 'x' must hold dates such as 2024-01-31 .* got '2024-02-30' in row 2"),
+        (
+            ["31.1.2024", "1.2.2024"],
+            r"got '31\.1\.2024' in row 1; rewrite them year first, or take them for categories",
+        ),
+        (["2024/01/31", "2024/02/01"], "got '2024/01/31' in row 1"),
+        (["2024-01-31", "2024-01-30", "soon"], "got 'soon' in row 3"),
+        (
+            [datetime.time(12), datetime.time(13)],
+            r"'x' must hold numbers, texts or dates, got Time; make columns of such",
+        ),
+    ],
+)
+def test_dates_that_cannot_be_read_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        learn(x=values)
+
+
+def test_a_later_table_must_have_dates():
+    preprocessing, _ = learn(x=[NOON, datetime.datetime(2024, 1, 1)])
+    for wrong in (7, "noon"):
+        with pytest.raises(ValueError, match=f"column 'x' must hold dates .* got {wrong!r} in row 1"):
+            preprocessing.features(polars.DataFrame({"x": [wrong]}))
+    assert not preprocessing.features(polars.DataFrame({"x": [None]})).any()
+
+
+def test_dates_are_no_target():
+    dates = [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)] * 2
+    for values in (dates, [str(date) for date in dates]):
+        with pytest.raises(ValueError, match="the target 'y' holds dates, which cannot be predicted; make numbers"):
+            learn(x=range(4), y=values)
+        assert learn(x=range(4), y=values, task="classification")[0].classes == ("2024-01-01", "2024-01-02")
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_evaluated_with_classes_that_are_numbers_of_another_type():
+    preprocessing, table = learn(x=range(30), y=[0, 1] * 15)
+    network = fastnn.Network.mlp(1, [4], 2, output="softmax", seed=0)
+    model = TableModel(network, preprocessing)
+    accuracy = model.evaluate(table)["accuracy"]
+    predicted = [int(value) for value in model.predict(table)["prediction"]]
+    assert accuracy == np.mean(np.array(predicted) == table["y"].to_numpy())
+    assert model.evaluate(table.with_columns(polars.col("y").cast(polars.Float64)))["accuracy"] == accuracy
+    with pytest.raises(ValueError, match="the table must have values of the target 'y' to be scored, got none"):
+        model.evaluate(table.drop("y"))
+
+
+def test_a_regression_is_evaluated_on_the_target_s_own_scale():
+    preprocessing, table = learn(x=[1.0, 2.0, 3.0], y=[100.0, 200.0, 400.0])
+    network = fastnn.Network([fastnn.Input(1), fastnn.Dense(1)])
+    network.set_weights([np.zeros((1, 1)), np.zeros(1)])  # predicts the mean
+    scores = TableModel(network, preprocessing).evaluate(table)
+    assert scores["r2"] == pytest.approx(0.0, abs=1e-6)
+    assert scores["mae"] == pytest.approx(1000 / 9)
+    assert list(TableModel(network, preprocessing).evaluate(table[:1])) == ["mae"]
+
+
 # --- targets ----------------------------------------------------------------------------------------------------------
 
 
@@ -153,7 +278,7 @@ def test_a_regression_predicts_on_the_target_s_own_scale():
         ({"x": [5, 5]}, r"no column to predict 'y' from \(x: always the same value\)"),
         ({"x": ["1", "2", "3", "four"]}, "'x' mixes numbers and text: 3 of 4 values are numbers, 'four' in row 4"),
         ({"x": [1.0, float("inf")]}, "column 'x' must be finite, got inf in row 2"),
-        ({"x": [[1], [2]]}, r"column 'x' must hold numbers or texts, got List\(Int64\)"),
+        ({"x": [[1], [2]]}, r"column 'x' must hold numbers, texts or dates, got List\(Int64\)"),
     ],
 )
 def test_errors_say_which_column_and_what_is_wrong(columns, message):
@@ -235,8 +360,9 @@ def test_other_suffixes_damaged_parquet_and_no_file(tmp_path):
 @pytest.fixture
 def model():
     preprocessing, table = learn(
-        x=[1.0, None, 3.5] * 14, colour=["red", "blue", None] * 14, many=[f"m{i}" for i in range(41)] + ["m0"]
-    )
+        x=[1.0, None, 3.5] * 14, colour=["red", "blue", None] * 14, many=[f"m{i}" for i in range(41)] + ["m0"],
+        day=["2024-01-01", "2024-01-02 12:00", None] * 14,
+    )  # fmt: skip
     network = fastnn.Network.mlp(preprocessing.n_features, [5], preprocessing.n_outputs, output="softmax", seed=0)
     return TableModel(network, preprocessing), table
 

@@ -24,11 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that go with a file."""
     table = parser.add_argument_group("table", "where NAME is a file; columns of numbers are scaled to unit variance")
     table.add_argument("--target", metavar="COLUMN", help="what to predict")
-    table.add_argument("--task", choices=TASKS, help="None: by the values of the target")
+    table.add_argument("--task", choices=TASKS, help="default: by the values of the target")
     table.add_argument("--categorical", nargs="+", metavar="COLUMN", help="columns whose numbers are names")
     table.add_argument("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
     table.add_argument("--missing", nargs="+", metavar="TEXT", help="what stands for no value, beside NA and the like")
-    table.add_argument("--output", "-o", type=Path, metavar="FILE", help="where to save the model; None: by the name")
+    table.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        metavar="FILE",
+        help="where to save the model (default: NAME's stem + .safetensors, here)",
+    )
 
 
 def is_table(arguments: argparse.Namespace) -> bool:
@@ -118,7 +124,7 @@ def describe(table: TableData) -> str:
     kinds: dict[str, list[str]] = {}
     for column in table.preprocessing.columns:
         kinds.setdefault(column.kind, []).append(column.name)
-    names = {"number": "numbers", "one-hot": "categories", "rank": "categories by rank"}
+    names = {"number": "numbers", "one-hot": "categories", "rank": "categories by rank", "date": "dates"}
     lines = [f"{names[kind]}: {', '.join(columns)}" for kind, columns in kinds.items()]
     lines += [f"left out: {name} ({reason})" for name, reason in table.preprocessing.left_out.items()]
     if table.n_without_target:

@@ -31,7 +31,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="train a network on a data set or a table, and test it",
         description="Train a network on a data set, or on a CSV or Parquet file, and print its accuracy (or R2) on "
         "samples it has not seen. What was trained on a file is saved with its preprocessing, for `fastnn predict`.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        usage="fastnn train NAME [options]",
+        formatter_class=_Defaults,
     )
     parser.add_argument("name", metavar="NAME", help=f"a file, or a data set: {', '.join(datasets.NAMES)}")
     table.add_arguments(parser)
@@ -43,16 +44,25 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     training.add_argument("--epochs", type=int, default=100, metavar="N", help="passes over the data")
     training.add_argument("--batch-size", type=_batch_size, default=32, metavar="N", help="samples a step, or 'full'")
     training.add_argument("--optimizer", default="adam", metavar="NAME", help="how steps are taken")
-    training.add_argument("--learning-rate", type=float, metavar="RATE", help="None: the optimizer's own")
+    training.add_argument("--learning-rate", type=float, metavar="RATE", help="default: the optimizer's own")
     training.add_argument("--seed", type=int, default=0, metavar="N", help="of the split, the weights and the order")
-    training.add_argument("--threads", type=int, metavar="N", help="threads to train with; None: as the work asks for")
+    training.add_argument(
+        "--threads", type=int, metavar="N", help="threads to train with (default: as the work asks for)"
+    )
     training.add_argument("--test-size", type=float, default=0.2, metavar="SHARE", help="of the samples, held back")
     training.add_argument("--validation-size", type=float, default=0.1, metavar="SHARE", help="of the rest, watched")
-    training.add_argument("--scale", choices=SCALES, help="features to 0..1 (None), or to unit variance")
+    training.add_argument("--scale", choices=SCALES, help="features to 0..1 (the default), or to unit variance")
     output = parser.add_argument_group("output")
     output.add_argument("--plot", type=Path, metavar="FILE", help="save the learning curves as a picture")
     output.add_argument("--quiet", action="store_true", help="no progress, only the results")
     parser.set_defaults(run=run, parser=parser)
+
+
+class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def _batch_size(text: str) -> int | None:

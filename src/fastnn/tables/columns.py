@@ -3,7 +3,7 @@
 Numbers (and booleans) are brought to mean 0 and deviation 1; where one is missing the mean stands in, and a second
 feature says so if the training rows lacked any. Texts are categories: up to `MOST_ONE_HOT` of them have a feature each;
 more become one feature, the rank by frequency, scaled. A category that training did not see is all zeros, or the last
-rank.
+rank. Dates are the business of `dates`.
 """
 
 import difflib
@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from fastnn.tables.dates import DateColumn, holds_dates, learn_dates
 
 if TYPE_CHECKING:
     from polars import Series
@@ -81,7 +83,7 @@ class RankColumn:
         out[:, 0] = (np.where(numbers < 0, len(self.categories), numbers) - self.mean) / self.deviation
 
 
-Column = NumberColumn | OneHotColumn | RankColumn
+Column = NumberColumn | OneHotColumn | RankColumn | DateColumn
 
 
 def learn_column(values: "Series", is_category: bool, rows: np.ndarray | None = None) -> "Column | str":
@@ -90,7 +92,7 @@ def learn_column(values: "Series", is_category: bool, rows: np.ndarray | None = 
     Raises
     ------
     ValueError
-        If the column, in whatever row, mixes numbers and text, or holds what is neither.
+        If the column, in whatever row, mixes numbers and text, or holds what is neither, nor a date that can be read.
     """
     chosen = np.arange(len(values)) if rows is None else rows
     if values[chosen].null_count() == chosen.size:
@@ -107,6 +109,8 @@ def learn_column(values: "Series", is_category: bool, rows: np.ndarray | None = 
                 return "always the same value"
             deviation = 1.0
         return NumberColumn(values.name, mean, deviation, bool(is_missing.any()))
+    if not is_category and holds_dates(values):
+        return learn_dates(values, chosen)
     if not is_category:
         check_not_mixed(values)
     texts = as_texts(values)[chosen]
@@ -134,7 +138,7 @@ def column_config(column: Column) -> dict[str, Any]:
 
 def column_from_config(config: Any) -> Column:
     """Return the column that `column_config` described, or raise ValueError."""
-    kinds: dict[str, Any] = {cls.kind: cls for cls in (NumberColumn, OneHotColumn, RankColumn)}
+    kinds: dict[str, Any] = {cls.kind: cls for cls in (NumberColumn, OneHotColumn, RankColumn, DateColumn)}
     if not isinstance(config, dict) or not isinstance(config.get("kind"), str) or config["kind"] not in kinds:
         raise ValueError(f"a column must have a kind of {', '.join(kinds)}")
     fields = {name: value for name, value in config.items() if name != "kind"}
@@ -148,8 +152,9 @@ def column_from_config(config: Any) -> Column:
             raise ValueError(f"{name} of column {fields['name']!r} must be a number")
     if not fields.get("deviation", 1.0) > 0:
         raise ValueError(f"the deviation of column {fields['name']!r} must be positive")
-    if type(fields.get("tells_missing", True)) is not bool:
-        raise ValueError(f"tells_missing of column {fields['name']!r} must be true or false")
+    for name in ("tells_missing", "has_time"):
+        if type(fields.get(name, True)) is not bool:
+            raise ValueError(f"{name} of column {fields['name']!r} must be true or false")
     if "categories" in fields:
         categories = fields["categories"]
         is_sound = isinstance(categories, list) and all(text is None or isinstance(text, str) for text in categories)
@@ -188,13 +193,14 @@ def as_numbers(values: "Series") -> np.ndarray:
 
 
 def as_texts(values: "Series") -> "Series":
-    """Return a column of texts, numbers or booleans as texts, or raise ValueError."""
+    """Return a column of texts, numbers, booleans or dates as texts, or raise ValueError."""
     import polars
 
-    kinds = (polars.String, polars.Categorical, polars.Enum, polars.Boolean)
+    kinds = (polars.String, polars.Categorical, polars.Enum, polars.Boolean, polars.Date, polars.Datetime)
     if not (values.dtype in kinds or values.dtype.is_numeric() or values.dtype == polars.Null):
         raise ValueError(
-            f"column {values.name!r} must hold numbers or texts, got {values.dtype}; convert it, or leave it out"
+            f"column {values.name!r} must hold numbers, texts or dates, got {values.dtype}; make columns of such "
+            "out of it, or leave it out (drop)"
         )
     return values.cast(polars.String)
 

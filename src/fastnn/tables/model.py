@@ -9,6 +9,7 @@ from fastnn.container import printable
 from fastnn.network import Network
 from fastnn.persistence import member, network_part, read_network
 from fastnn.tables.preprocessing import Preprocessing
+from fastnn.tables.scoring import scores
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -47,6 +48,26 @@ class TableModel:
             If a column is missing, unknown, or holds text in place of numbers.
         """
         return self.preprocessing.predictions(self.network.predict(self.preprocessing.features(table)))
+
+    def evaluate(self, table: "DataFrame") -> dict[str, float]:
+        """Return how good the predictions are over the rows of a table that have a target.
+
+        Parameters
+        ----------
+        table : polars.DataFrame
+            With the columns that training used, and the target.
+
+        Returns
+        -------
+        dict of str to float
+            "accuracy" of classes; "r2" and "mae", the mean absolute error, of numbers.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing or unknown, or no row has a target that the model can be compared with.
+        """
+        return scores(self.preprocessing, table, self.predict(table))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to one file, whole or not at all; `Network.load` reads its network alone."""

@@ -18,6 +18,7 @@ from fastnn.tables.columns import (
     learn_column,
     unknown_column,
 )
+from fastnn.tables.dates import holds_dates
 from fastnn.validation import check_choice
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class Preprocessing:
         for name in (target, *categorical, *drop):
             if name not in table.columns:
                 raise unknown_column(name, table.columns, "the table")
+        if task is None and holds_dates(table[target]):
+            raise ValueError(
+                f"the target {target!r} holds dates, which cannot be predicted; make numbers of them, such as days, or "
+                "say that they are classes (task 'classification')"
+            )
         task = find_task(table[target]) if task is None else check_choice("task", task, TASKS)
         values = table[target].drop_nulls()
         mean, deviation = 0.0, 1.0
