@@ -40,6 +40,9 @@ def test_a_second_architecture_compiles_nothing(dtype):
     use_everything(dtype, [3, 40, 2], "mish", "linear", "huber", fastnn.SGD(0.01, momentum=0.9), X[::-2], values[::-2])
     use_everything(dtype, [64], "tanh", "softplus", "poisson", "adam", np.asfortranarray(X), values.astype("float32"))
     use_everything(dtype, [2], "elu", "softmax", "mse", "adam", (255 * X).astype("uint8"), values)
+    network, weights = fastnn.Network.mlp(7, [2], 3, dtype=dtype), np.ones(50)
+    weights.flags.writeable = False
+    fastnn.Trainer(network, loss="mse").fit(X, values, sample_weight=weights)
     assert compiled() == before
 
 

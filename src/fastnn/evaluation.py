@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 128  # a thread
 _FIRST_CALL_BATCHES = 32
 _PIECE_ROWS = 4096
+_WEIGHT, _LOSS = int(tables.Sum.WEIGHT), int(tables.Sum.LOSS)  # members of an enum are slower to find and to use
 _NO_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
 
 
@@ -60,14 +61,12 @@ class Evaluation:
             mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=batch_size,
             wants_metrics=bool(metrics), **loss.job_fields(network.plan.output_activation),
         )  # fmt: skip
-        self._position = self._workspace.jobs["position"]
 
     def run(self, prefix: str = "") -> dict[str, float]:
         """Return {"loss": ..., metric: ...}, the names behind a prefix."""
-        workspace, data, position = self._workspace, self._data, self._position
+        workspace, data, position = self._workspace, self._data, self._workspace.position
         parameters, moments = self._network.parameter_buffer, _NO_MOMENTS[self._network.dtype]
-        workspace.sums.fill(0.0)
-        position.fill(0)
+        workspace.begin()
         n_rows = data.n_rows
         n_batches = _FIRST_CALL_BATCHES
         while position[0] < n_rows:
@@ -79,7 +78,7 @@ class Evaluation:
 
 
 def logs_from_sums(
-    sums: np.ndarray,
+    sums: list[float],
     network: "Network",
     loss: LossFunction,
     metrics: Sequence[Metric],
@@ -87,8 +86,11 @@ def logs_from_sums(
     prefix: str = "",
 ) -> dict[str, float]:
     """Return the loss and the metrics that running sums stand for; metrics that need all predictions get them."""
-    means = sums / max(sums[tables.Sum.WEIGHT], 1e-300)
-    logs = {prefix + "loss": float(means[tables.Sum.LOSS])}
+    weight = max(sums[_WEIGHT], 1e-300)
+    logs = {prefix + "loss": sums[_LOSS] / weight}
+    if not metrics:
+        return logs
+    means = [total / weight for total in sums]
     outputs = None
     for metric in metrics:
         if metric.from_sums is not None:

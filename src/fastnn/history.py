@@ -43,15 +43,15 @@ class History:
 
     def append(self, epoch: int, logs: dict[str, float], seconds: float, learning_rate: float = math.nan) -> None:
         """Add one epoch."""
-        n_before = len(self.epoch)
+        n_before, columns = len(self.epoch), self.history
         for name, value in logs.items():
-            column = self.history.get(name)
-            if column is None:
-                column = self.history[name] = [math.nan] * n_before
-            column.append(value)
-        for column in self.history.values():
-            if len(column) == n_before:
-                column.append(math.nan)
+            if name not in columns:
+                columns[name] = [math.nan] * n_before
+            columns[name].append(value)
+        if len(columns) > len(logs):
+            for column in columns.values():
+                if len(column) == n_before:
+                    column.append(math.nan)
         self.seconds.append(seconds)
         self.learning_rate.append(learning_rate)
         self.epoch.append(epoch)  # the last: an epoch counts once it is here

@@ -12,9 +12,9 @@ from fastnn.arguments import FitOptions
 from fastnn.callbacks import Callback
 from fastnn.data import Data
 from fastnn.engine import Rows, Workspace
+from fastnn.entries import shuffle_of
 from fastnn.evaluation import Evaluation, logs_from_sums
 from fastnn.kernels import tables
-from fastnn.kernels.random import shuffle as fill_permutation
 from fastnn.python_loss import make_workspace
 from fastnn.schedules import Schedule
 from fastnn.team import Team
@@ -32,26 +32,30 @@ class _Snapshot:
     """Parameters and the number of updates that made them.
 
     Moments are not kept, to save memory: where training returns to a snapshot they start over from zero, but for an
-    average of the parameters.
+    average of the parameters. Copies go through views of the memory, the quickest way for small vectors.
     """
 
     def __init__(self, trainer: "Trainer"):
-        self._parameters = trainer.network.parameter_buffer.copy()
-        self._average = trainer.average.copy()
-        self.take(trainer)
+        self._trainer = trainer
+        parameters, average = trainer.network.parameter_buffer, trainer.average
+        self._of_network, self._of_average = parameters.data, average.data
+        self._parameters, self._average = parameters.copy().data, average.copy().data
+        self._step, self._holds_average = trainer.step, trainer.holds_average
 
-    def take(self, trainer: "Trainer") -> None:
-        np.copyto(self._parameters, trainer.network.parameter_buffer)
-        np.copyto(self._average, trainer.average)
+    def take(self) -> None:
+        trainer = self._trainer
+        self._parameters[:] = self._of_network
         self._step = trainer.step
-        self._holds_average = trainer.holds_average
+        if trainer.optimizer.use_ema:
+            self._average[:] = self._of_average
+            self._holds_average = trainer.holds_average
 
-    def restore(self, trainer: "Trainer") -> None:
-        np.copyto(trainer.network.parameter_buffer, self._parameters)
+    def restore(self) -> None:
+        trainer = self._trainer
+        self._of_network[:] = self._parameters
         trainer.moments.fill(0.0)
-        np.copyto(trainer.average, self._average)
-        trainer.step = self._step
-        trainer.holds_average = self._holds_average
+        self._of_average[:] = self._average
+        trainer.step, trainer.holds_average = self._step, self._holds_average
 
 
 def _batch_size(data: Data, options: FitOptions) -> int:
@@ -106,8 +110,11 @@ class TrainingLoop:
             if validation is None
             else Evaluation(network, trainer.loss, trainer.metrics, validation, team, CALL_SECONDS)
         )
+        self._n_rows = data.n_rows
         self._batch_size = _batch_size(data, options)
         self._order = _all_rows(data)
+        self._shuffle = shuffle_of()
+        self._progress_hooks: list[Callable[..., Any]] = []
         # The starts of this epoch and of the one before. The second is kept because an epoch's last update may be what
         # ruins the network: the first loss of the next epoch shows it.
         self._latest, self._earlier = _Snapshot(trainer), _Snapshot(trainer)
@@ -115,11 +122,9 @@ class TrainingLoop:
 
     def _use(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        jobs = workspace.jobs
-        # Views of what changes with every call: setting a field by name costs more than a small kernel call.
-        self._position, self._step, self._failed = jobs["position"], jobs["step"], jobs["failed"]
+        self._position, self._step, self._failed = workspace.position, workspace.step, workspace.failed
         self._schedule: Schedule | None = None  # what the jobs' learning rate follows
-        self._step.fill(self._trainer.step)
+        workspace.set(step=self._trainer.step)
 
     def _make_workspace(self) -> Workspace:
         trainer, network = self._trainer, self._trainer.network
@@ -158,7 +163,7 @@ class TrainingLoop:
             warnings.warn("Training was interrupted; the network keeps the parameters of its last step.", stacklevel=4)
         finally:
             # An interrupt may have come between a kernel's return and what follows it.
-            trainer.step = int(self._step[0])
+            trainer.step = self._step[0]
             trainer.history.drop_unfinished()
             trainer.hold_average(True)
             with ExitStack() as endings:  # runs all of them, whichever raises
@@ -175,43 +180,46 @@ class TrainingLoop:
         return [getattr(callback, hook) for callback in self._callbacks if callback.overrides(hook)]
 
     def _run_epochs(self) -> None:
-        trainer = self._trainer
-        parameters = Rows.of(trainer.network.parameter_buffer.reshape(1, -1))
+        trainer, clock = self._trainer, time.perf_counter
+        network, loss, metrics = trainer.network, trainer.loss, trainer.metrics
+        uses_average = trainer.optimizer.use_ema
+        parameters_are_finite = Rows.of(network.parameter_buffer.reshape(1, -1)).finite_test(network.dtype)
+        self._progress_hooks = self._listeners("on_progress")
         begin_hooks, end_hooks = self._listeners("on_epoch_begin"), self._listeners("on_epoch_end")
         hooks_by_batch = self._listeners("on_train_batch_begin") + self._listeners("on_train_batch_end")
         run_steps = self._run_single_steps if hooks_by_batch else self._run_steps
         first = trainer.epochs_done
         for epoch in range(first, first + self._options.epochs):
-            started = time.perf_counter()
+            started = clock()
             for hook in begin_hooks:
                 hook(epoch)
             if trainer.stop_training:
                 return
-            trainer.hold_average(False)
+            if uses_average:
+                trainer.hold_average(False)
             self._latest, self._earlier = self._earlier, self._latest
-            self._latest.take(trainer)
-            self._workspace.sums.fill(0.0)
+            self._latest.take()
+            self._workspace.clear()
             self._rows_before = 0
             for block, data in enumerate(self._blocks):
                 self._begin_block(epoch, block, data)
                 run_steps()
                 if self._failed[0] or trainer.stop_training:
                     break
-                self._rows_before += data.n_rows
+                self._rows_before += self._n_rows
             self._rows_of_epoch = self._rows_before
-            if self._failed[0] or not parameters.is_finite(trainer.network.dtype):
+            if self._failed[0] or not parameters_are_finite():
                 self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
                 return
             if not self._position[0]:
                 return  # stopped before its first batch: nothing to record
-            trainer.hold_average(True)
-            logs = logs_from_sums(
-                self._workspace.totals(), trainer.network, trainer.loss, trainer.metrics, self._data
-            )  # fmt: skip
+            if uses_average:
+                trainer.hold_average(True)
+            logs = logs_from_sums(self._workspace.totals(), network, loss, metrics, self._data)
             if self._validation is not None:
                 logs.update(self._validation.run("val_"))
             trainer.epochs_done = epoch + 1
-            trainer.history.append(epoch, logs, time.perf_counter() - started, trainer.learning_rate)
+            trainer.history.append(epoch, logs, clock() - started, trainer.learning_rate)
             for hook in end_hooks:
                 hook(epoch, logs)
             if trainer.stop_training:
@@ -224,6 +232,7 @@ class TrainingLoop:
             batch_size = _batch_size(data, self._options)
             is_larger = batch_size > self._batch_size
             self._data, self._batch_size, self._order = data, batch_size, _all_rows(data)
+            self._n_rows = data.n_rows
             if is_larger:
                 sums = self._workspace.sums
                 self._use(self._make_workspace())
@@ -232,41 +241,37 @@ class TrainingLoop:
                 self._workspace.set_data(data.x, data.y)
                 self._workspace.set(n_rows=data.n_rows, batch_size=batch_size)
         if self._options.shuffle:
-            self._shuffle(epoch, block)
-        self._position.fill(0)
-
-    def _shuffle(self, epoch: int, block: int) -> None:
-        order, rows = self._order, self._data.rows
-        # Each block has an order of its own, and the first that of an epoch which is one block.
-        fill_permutation(order, np.uint64((self._trainer.seed + block * _GOLDEN) % 2**64), epoch)
-        if rows is not None:
-            np.take(rows, order, out=order)
+            # Each block has an order of its own, and the first that of an epoch which is one block.
+            self._shuffle(self._order, (self._trainer.seed + block * _GOLDEN) % 2**64, epoch)
+            if data.rows is not None:
+                np.take(data.rows, self._order, out=self._order)
+        self._workspace.rewind()
 
     def _run_steps(self) -> None:
         """Run all batches of one epoch, in kernel calls of about CALL_SECONDS."""
-        trainer, position, n_rows = self._trainer, self._position, self._data.n_rows
-        progress_hooks = self._listeners("on_progress")
+        trainer, position, n_rows, clock = self._trainer, self._position, self._n_rows, time.perf_counter
         n_steps = trainer.steps_a_call
         while position[0] < n_rows:
-            started = time.perf_counter()
+            started = clock()
             steps_done = self._call_kernel(n_steps)
             if self._failed[0]:
                 return
-            # At most doubled: the first calls are short, and a machine may become slower.
-            seconds = max(time.perf_counter() - started, 1e-9)
-            n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / seconds)))
-            trainer.steps_a_call = n_steps
-            for hook in progress_hooks:
+            seconds = clock() - started
+            # Where a call did fewer steps than it was allowed, and all would fit the time, there is nothing to correct.
+            if steps_done == n_steps or n_steps * seconds > steps_done * CALL_SECONDS:
+                # At most doubled: the first calls are short, and a machine may become slower.
+                n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / max(seconds, 1e-9))))
+                trainer.steps_a_call = n_steps
+            for hook in self._progress_hooks:
                 self._tell_progress(hook)
             if trainer.stop_training:
                 return
 
     def _run_single_steps(self) -> None:
         """Run all batches of one epoch one by one, with callbacks before and after each."""
-        trainer, workspace, n_rows = self._trainer, self._workspace, self._data.n_rows
+        trainer, workspace, n_rows = self._trainer, self._workspace, self._n_rows
         begin_hooks, end_hooks = self._listeners("on_train_batch_begin"), self._listeners("on_train_batch_end")
-        progress_hooks = self._listeners("on_progress")
-        before = workspace.totals()
+        sums_before = workspace.totals()
         self._batches_done = self._batches_done if self._block else 0
         first = self._batches_done
         for batch in range(first, first - (-n_rows // self._batch_size)):
@@ -277,22 +282,22 @@ class TrainingLoop:
             self._call_kernel(1)
             if self._failed[0]:
                 return
-            after = workspace.totals()
-            loss, weight = (after - before)[[tables.Sum.LOSS, tables.Sum.WEIGHT]]
-            before = after
+            sums = workspace.totals()
+            loss, weight = (sums[i] - sums_before[i] for i in (tables.Sum.LOSS, tables.Sum.WEIGHT))
+            sums_before = sums
             self._batches_done = batch + 1
-            logs = {"loss": float(loss / weight) if weight else 0.0}
+            logs = {"loss": loss / weight if weight else 0.0}
             for hook in end_hooks:
                 hook(batch, logs)
-            for hook in progress_hooks:
+            for hook in self._progress_hooks:
                 self._tell_progress(hook)
             if trainer.stop_training:
                 return
 
     def _tell_progress(self, hook: Callable[[int, int], Any]) -> None:
         """Call on_progress with rows done and all rows; of a stream's first epoch, all are those that have come."""
-        done = self._rows_before + int(self._position[0])
-        hook(done, max(self._rows_of_epoch, self._rows_before + self._data.n_rows))
+        done = self._rows_before + self._position[0]
+        hook(done, max(self._rows_of_epoch, self._rows_before + self._n_rows))
 
     def _call_kernel(self, n_steps: int) -> int:
         """Do up to `n_steps` steps of the epoch; return how many were done."""
@@ -303,7 +308,7 @@ class TrainingLoop:
         self._workspace.run(
             n_steps, trainer.network.parameter_buffer, trainer.moments, self._order, self._data.weights
         )  # fmt: skip
-        before, trainer.step = trainer.step, int(self._step[0])
+        before, trainer.step = trainer.step, self._step[0]
         return trainer.step - before
 
     def _give_up(self, what: str, epoch: int) -> None:
@@ -312,8 +317,8 @@ class TrainingLoop:
         message = f"{what} stopped being finite in epoch {epoch}, step {trainer.step}"
         trainer.history.stop_reason = message
         was_first_batch = self._position[0] == 0 and self._block == 0
-        (self._earlier if was_first_batch else self._latest).restore(trainer)
-        self._step.fill(trainer.step)
+        (self._earlier if was_first_batch else self._latest).restore()
+        self._workspace.set(step=trainer.step)
         trainer.hold_average(True)
         if not any([hook(epoch, message) for hook in self._listeners("on_divergence")]):
             raise FloatingPointError(

@@ -81,7 +81,7 @@ class Metric:
 
     name: str
     compute: Callable[[Outputs], float] | None = None
-    from_sums: Callable[[np.ndarray], float] | None = None
+    from_sums: Callable[[list[float]], float] | None = None
     greater_is_better: bool | None = None
     needs_classes: bool = False
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastnn.losses import LossFunction
     from fastnn.network import Network
 
-_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
+_WEIGHT, _LOSS = int(tables.Sum.WEIGHT), int(tables.Sum.LOSS)  # members of an enum are slower to find and to use
 
 
 class Objective:
@@ -71,7 +71,7 @@ class Objective:
         )
         if not check_bool("penalties", penalties):
             self._workspace.set(has_penalties=0)
-        self._position = self._workspace.jobs["position"]
+        self._no_moments = np.empty(0, network.dtype)
         self._own_parameters = aligned_zeros(network.parameter_buffer.size, network.dtype)
 
     def __call__(self, parameters: np.ndarray | None = None) -> tuple[float, np.ndarray]:
@@ -95,16 +95,14 @@ class Objective:
             If the vector has another length.
         """
         network, workspace = self._network, self._workspace
-        buffer = network.parameter_buffer
+        buffer, n_parameters = network.parameter_buffer, network.plan.n_parameters
         if parameters is not None:
-            if np.shape(parameters) != (network.n_parameters,):
-                raise ValueError(f"parameters must have shape ({network.n_parameters},), got {np.shape(parameters)}")
+            if np.shape(parameters) != (n_parameters,):
+                raise ValueError(f"parameters must have shape ({n_parameters},), got {np.shape(parameters)}")
             np.copyto(self._own_parameters, buffer)  # running statistics are the network's
             buffer = self._own_parameters
-            buffer[: network.n_parameters] = parameters
-        workspace.sums.fill(0.0)
-        self._position.fill(0)
-        workspace.run(1, buffer, _MOMENTS[network.dtype], sample_weight=self._weights)
+            buffer[:n_parameters] = parameters
+        workspace.begin()
+        workspace.run(1, buffer, self._no_moments, sample_weight=self._weights)
         sums = workspace.totals()
-        value = sums[tables.Sum.LOSS] / sums[tables.Sum.WEIGHT]
-        return float(value), workspace.gradients[: network.n_parameters].copy()
+        return sums[_LOSS] / sums[_WEIGHT], workspace.gradients[:n_parameters].copy()

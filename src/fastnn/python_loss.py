@@ -13,6 +13,7 @@ from fastnn.plan import Plan
 from fastnn.validation import check_real
 
 _NO_ROWS = np.empty(0, np.int64)
+_NO_WEIGHTS = np.empty(0)
 
 
 def make_workspace(loss: LossFunction, plan: Plan, dtype: np.dtype, **options: Any) -> Workspace:
@@ -66,7 +67,7 @@ class PythonLossWorkspace(Workspace):
         parameters: np.ndarray,
         moments: np.ndarray,
         order: np.ndarray = _NO_ROWS,
-        sample_weight: np.ndarray | None = None,
+        sample_weight: np.ndarray = _NO_WEIGHTS,
     ) -> None:
         """Do up to `n_steps` batches."""
         assert self._delta is not None
@@ -80,8 +81,7 @@ class PythonLossWorkspace(Workspace):
             rows = order[batch] if order.size else batch
             outputs = self._outputs(mode, parameters, moments, order, batch)
             values, gradient = self._loss(self._y[rows], outputs)
-            weighted = sample_weight is not None and sample_weight.size > 0
-            weights = sample_weight[rows] if weighted else np.ones(len(outputs))  # type: ignore[index]
+            weights = sample_weight[rows] if sample_weight.size else np.ones(len(outputs))
             loss, weight = float(weights @ values), float(weights.sum())
             if mode == tables.Mode.TRAIN and not (np.isfinite(loss) and np.isfinite(gradient).all()):
                 self._put(failed=1)

@@ -68,7 +68,11 @@ class Schedule(Record):
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of update number `step`, from 0."""
-        return float(evaluate(self._job, check_integer("step", step, 0)))
+        return self.rate_at(check_integer("step", step, 0))
+
+    def rate_at(self, step: int) -> float:
+        """Return the same for a number that needs no check."""
+        return float(evaluate(self._job, step))
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,8 +96,8 @@ class Constant(Schedule):
     code: ClassVar = tables.Schedule.CONSTANT
     ranges: ClassVar = {"learning_rate": _NOT_NEGATIVE}
 
-    def __call__(self, step: int) -> float:
-        check_integer("step", step, 0)
+    def rate_at(self, step: int) -> float:
+        """Return the rate, whatever the step."""
         return self.learning_rate
 
 

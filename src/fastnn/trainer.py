@@ -134,7 +134,7 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        return self.schedule(self.step)
+        return self.schedule.rate_at(self.step)
 
     @learning_rate.setter
     def learning_rate(self, value: float | None) -> None:

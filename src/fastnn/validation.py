@@ -14,6 +14,8 @@ _PIECE = 2**20  # numbers that are looked at at once
 
 def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` as an int in [low, high], or raise TypeError or ValueError."""
+    if type(value) is int and low <= value and (high is None or value <= high):
+        return value  # the usual case, without a look into the register of number types
     wanted = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be {wanted}, got {value!r}")

@@ -125,12 +125,11 @@ class FullBatch:
         """Return the loss, penalties included, and its gradient in float64."""
         network, workspace = self._network, self._workspace
         network.parameters[:] = vector
-        workspace.sums.fill(0.0)
-        workspace.jobs["position"].fill(0)
+        workspace.begin()
         workspace.run(1, network.parameter_buffer, self._no_moments, sample_weight=self._data.weights)
         sums = workspace.totals()
         loss = sums[tables.Sum.LOSS] / sums[tables.Sum.WEIGHT]
-        return float(loss), workspace.gradients[: network.n_parameters].astype(np.float64)
+        return loss, workspace.gradients[: network.n_parameters].astype(np.float64)
 
 
 def fit_lbfgs(
