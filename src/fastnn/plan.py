@@ -4,7 +4,9 @@ A plan is independent of batch size, threads and dtype. Parameters are laid out 
 Buffer regions are counted in units; a kernel multiplies by the samples its workspace holds.
 """
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +39,9 @@ class Variable:
     l2: float = 0.0
     max_norm: float = 0.0
 
-    @property
+    @cached_property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -57,32 +59,32 @@ class Plan:
     regions: dict[str, int]  # buffer offsets, in units
     n_units: int  # of the whole buffer
 
-    @property
+    @cached_property
     def parameter_stride(self) -> int:
         """Length of a vector of parameters, padded to whole cache lines in either dtype."""
         return -(-self.n_parameters // _LINE) * _LINE
 
-    @property
+    @cached_property
     def n_states(self) -> int:
         """Length of `Network.state`."""
         return sum(state.size for state in self.states)
 
-    @property
+    @cached_property
     def has_batch_statistics(self) -> bool:
         """Whether a layer normalises over the batch."""
         return bool((self.ops["kind"] == tables.Layer.BATCH_NORMALIZATION).any())
 
-    @property
+    @cached_property
     def has_penalties(self) -> bool:
         """Whether any tensor has an L1 or L2 penalty."""
         return any(variable.l1 or variable.l2 for variable in self.variables)
 
-    @property
+    @cached_property
     def has_constraints(self) -> bool:
         """Whether any kernel has a largest norm."""
         return any(variable.max_norm for variable in self.variables)
 
-    @property
+    @cached_property
     def output_activation(self) -> tables.Activation:
         """The code of the last activation, LINEAR if the last op is none."""
         if len(self.ops) and self.ops[-1]["kind"] == tables.Layer.ACTIVATION:
