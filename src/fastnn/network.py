@@ -78,7 +78,7 @@ class Network(Exchange):
         self._initialize()
 
     def _set_up(self, layers: Iterable[Layer], dtype: Any, seed: int | None) -> None:
-        """Check the arguments and make everything but the initial parameters."""
+        """Check the arguments and make everything but the initial kernels."""
         self.layers = check_layers(layers)
         self.dtype = check_dtype(dtype)
         self.seed = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
@@ -87,20 +87,20 @@ class Network(Exchange):
         self._idle_workspaces: list[Workspace] = []
         self._idle_buffers: list[np.ndarray] = []
         self._few_rows = _FEW_ROWS if suits_rows(self.plan) else 0
+        for vector, tensors in ((self.parameters, self.plan.variables), (self.state, self.plan.states)):
+            for tensor in tensors:
+                if tensor.initializer == "ones":  # the memory is zero
+                    vector[tensor.offset : tensor.offset + tensor.size] = 1.0
 
     def _initialize(self) -> None:
         generator = np.random.default_rng(self.seed)
-        for variable, view in zip(self.plan.variables, self.unflatten(self.parameters), strict=True):
+        for variable, view in zip(self.plan.variables, self.get_weights(), strict=True):
             if len(variable.shape) == 2:
                 view[...] = initializers.draw(variable.initializer, *variable.shape, generator)
-            else:
-                view[...] = _CONSTANTS[variable.initializer]
-        for state in self.plan.states:
-            self.state[state.offset : state.offset + state.size] = _CONSTANTS[state.initializer]
 
     @classmethod
     def _blank(cls, layers: Iterable[Layer], *, dtype: Any, seed: int | None) -> "Network":
-        """Return a network whose parameters are zero: they come from elsewhere, so none are drawn."""
+        """Return a network whose kernels are zero: they come from elsewhere, so none are drawn."""
         network = cls.__new__(cls)
         network._set_up(layers, dtype, seed)
         return network
@@ -435,6 +435,3 @@ class Network(Exchange):
         self._set_up(state["layers"], state["dtype"], state["seed"])
         self.parameters[:] = state["parameters"]
         self.state[:] = state["state"]
-
-
-_CONSTANTS = {"zeros": 0.0, "ones": 1.0}

@@ -232,22 +232,28 @@ class PlanBuilder:
         regions["staging"] = self._add_region(-(-max(self.n_inputs, self.units) // 16) * 8)
         self._add_region(_STRIP)  # slack: whole blocks are read past the last unit
         n_padded = -(-self._n_parameters // _LINE) * _LINE
-        ops = np.zeros(len(self._ops), tables.OP)
-        for row, op in zip(ops, self._ops, strict=True):
-            for name, value in op.items():
-                row[name] = value
-            row["state"] += n_padded
-        variable_table = np.zeros(len(self._variables), tables.VARIABLE)
-        for row, variable in zip(variable_table, self._variables, strict=True):
-            row["offset"] = variable.offset
-            row["size"] = variable.size
-            row["units"] = variable.shape[-1]
-            row["is_kernel"] = variable.name == "kernel"
-            row["l1"], row["l2"], row["max_norm"] = variable.l1, variable.l2, variable.max_norm
+        ops = _table(tables.OP, [{**op, "state": op["state"] + n_padded} for op in self._ops])
+        variable_table = _table(
+            tables.VARIABLE,
+            [
+                {
+                    "offset": variable.offset, "size": variable.size, "units": variable.shape[-1],
+                    "is_kernel": variable.name == "kernel", "l1": variable.l1, "l2": variable.l2,
+                    "max_norm": variable.max_norm,
+                }
+                for variable in self._variables
+            ],
+        )  # fmt: skip
         return Plan(
             ops, tuple(self._variables), variable_table, self.n_inputs, self.units, self._n_parameters,
             tuple(self._states), tuple(units_after), regions, self._n_units,
         )  # fmt: skip
+
+
+def _table(dtype: np.dtype, rows: list[dict[str, Any]]) -> np.ndarray:
+    """Return rows as records; whole ones, since setting their fields one by one takes most of the time of a plan."""
+    assert dtype.names is not None
+    return np.array([tuple(row[name] for name in dtype.names) for row in rows], dtype)
 
 
 def make_plan(layers: "Sequence[Layer]", *, works_in_place: bool = True) -> Plan:
