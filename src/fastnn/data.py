@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.engine import Rows
-from fastnn.losses import LossFunction
+from fastnn.losses import LossFunction, PythonLoss
 from fastnn.plan import Plan
 from fastnn.targets import as_targets, finite_rows
 from fastnn.validation import as_features, as_sample_weight, check_not_empty
@@ -24,7 +24,7 @@ class Data:
     Attributes
     ----------
     x, y : Rows
-        The user's memory.
+        The user's memory, or a mapped file that is converted piece by piece.
     weights : ndarray of shape (n,)
         float64 sample weights; empty where all weigh 1.
     rows : ndarray of int64 or None
@@ -55,9 +55,10 @@ def check_data(
     names: tuple[str, str, str] = ("X", "y", "sample_weight"),
 ) -> Data:
     """Return what a user passed as `Data`, or raise ValueError or TypeError in which it is called by `names`."""
-    array = as_features(names[0], X, network.n_inputs, network.dtype)
+    lazily = not isinstance(loss, PythonLoss)  # which holds targets and gradients of all rows anyway
+    array = as_features(names[0], X, network.n_inputs, network.dtype, lazily=lazily)
     check_not_empty(names[0], array)
-    targets = as_targets(names[1], y, array.shape[0], network.n_outputs, loss, network.dtype)
+    targets = as_targets(names[1], y, array.shape[0], network.n_outputs, loss, network.dtype, lazily=lazily)
     weights = as_sample_weight(sample_weight, array.shape[0], names[2])
     return Data(finite_rows(names[0], array, network.dtype), targets, weights)
 

@@ -29,6 +29,9 @@ PLAIN = 0x1 | 0x100 | 0x400  # the flags of a C-contiguous, aligned, writable ar
 # for the activations of usual networks to stay in cache (measured: bench/NOTES.md).
 MICRO_BATCH_PANELS = 4
 
+IN_PIECES = -1  # in place of a Source: the array is converted piece by piece
+_PIECE_BYTES = 2**21  # of converted rows at a time: they stay in cache until the kernel has read them
+
 _NO_ROWS = np.empty(0, np.int64)
 _NO_WEIGHTS = np.empty(0)
 _SOURCES = {
@@ -90,9 +93,19 @@ class Rows:
         record["index_size"], record["source"] = indptr.itemsize, _SOURCES[values.dtype]
         return cls(matrix, record.ctypes.data, 0, 0, int(tables.Source.CSR), record)
 
+    @classmethod
+    def in_pieces(cls, array: np.ndarray) -> "Rows":
+        """Wrap a 2-D array that kernels cannot read: `Workspace.run` converts the rows of a few batches at a time."""
+        return cls(array, 0, 0, 0, IN_PIECES)
+
     @property
     def n_rows(self) -> int:
         return self.array.shape[0]
+
+    def take(self, rows: "np.ndarray | slice", dtype: np.dtype) -> "Rows":
+        """Return some of the rows as a copy that kernels can read."""
+        part = self.array[rows]
+        return Rows.of(part.astype(dtype) if self.source == IN_PIECES else part)
 
     def is_finite(self, dtype: np.dtype) -> bool:
         """Whether there is neither NaN nor infinity once every number is of the network's dtype."""
@@ -162,6 +175,7 @@ class Workspace:
         self._sum_view, self._no_sums = self.sums.reshape(-1).data, np.zeros(self.sums.size).data
         self._own_sums = self.sums[0] if n_threads == 1 else None
         self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
+        self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
         self.jobs = np.zeros(n_threads, tables.JOB)
         self.position, self.step, self.failed = (self.jobs[name].data for name in ("position", "step", "failed"))
         self.set(
@@ -178,10 +192,15 @@ class Workspace:
 
     def set_data(self, x: Rows, y: Rows) -> None:
         """Point the jobs to features and targets."""
+        is_in_pieces = IN_PIECES in (x.source, y.source)
+        self._pieces = (x, y, np.empty(x.n_rows, np.int64)) if is_in_pieces else None
+        self.set(n_rows=x.n_rows)
+        self._point_to(x, y)
+
+    def _point_to(self, x: Rows, y: Rows) -> None:
         self.set(
             x_address=x.address, x_row_stride=x.row_stride, x_column_stride=x.column_stride, x_source=x.source,
             y_address=y.address, y_row_stride=y.row_stride, y_column_stride=y.column_stride, y_source=y.source,
-            n_rows=x.n_rows,
         )  # fmt: skip
 
     def clear(self) -> None:
@@ -208,6 +227,9 @@ class Workspace:
         sample_weight: np.ndarray = _NO_WEIGHTS,
     ) -> None:
         """Call the kernel for up to `n_steps` batches."""
+        if self._pieces is not None:
+            self._run_pieces(n_steps, parameters, moments, order, sample_weight)
+            return
         plan = self.plan
         if self._run is None:
             self._run = run_of(self.dtype)
@@ -221,6 +243,33 @@ class Workspace:
                 self._run, self.jobs, n_steps, plan.ops, plan.variable_table, order, parameters, moments,
                 self.gradients, self.buffers, sample_weight, self.sums, self._shared,
             )  # fmt: skip
+
+    def _run_pieces(
+        self, n_steps: int, parameters: np.ndarray, moments: np.ndarray, order: np.ndarray, weights: np.ndarray
+    ) -> None:
+        """As `run`, on copies of the rows of a few batches at a time.
+
+        A batch keeps its place in the order: where that has the number of a row of the data, `local_order` has the
+        number of its copy.
+        """
+        assert self._pieces is not None
+        x, y, local_order = pieces = self._pieces
+        n_rows, batch_size = (int(self.jobs[name][0]) for name in ("n_rows", "batch_size"))
+        row_bytes = (self.plan.n_inputs + self.plan.n_outputs) * self.dtype.itemsize
+        most_steps = max(1, _PIECE_BYTES // (batch_size * row_bytes))
+        self._pieces = None
+        try:
+            while n_steps > 0 and (first := self.position[0]) < n_rows and not self.failed[0]:
+                steps = min(n_steps, most_steps)
+                last = min(first + steps * batch_size, n_rows)
+                rows = order[first:last] if order.size else slice(first, last)
+                piece = x.take(rows, self.dtype), y.take(rows, self.dtype)  # held until the kernel has returned
+                local_order[first:last] = np.arange(last - first)
+                self._point_to(*piece)
+                self.run(steps, parameters, moments, local_order, weights[rows] if weights.size else weights)
+                n_steps -= steps
+        finally:
+            self._pieces = pieces
 
     def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
         """Write the outputs for the rows of x into `out`."""

@@ -18,6 +18,7 @@ from fastnn.team import share_out
 from fastnn.validation import (
     as_array,
     as_features,
+    as_gatherable,
     check_dtype,
     check_finite,
     check_integer,
@@ -295,7 +296,7 @@ class Network(Exchange):
             type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs
             or not X.flags.aligned
         ):  # fmt: skip
-            X = as_features("X", X, plan.n_inputs, dtype)
+            X = as_features("X", X, plan.n_inputs, dtype, lazily=True)
         if out is None:
             out = np.empty((X.shape[0], plan.n_outputs), dtype)
         elif not isinstance(out, np.ndarray):
@@ -326,8 +327,8 @@ class Network(Exchange):
         if is_sparse(X):
             workspace.predict_csr(self.parameter_buffer, X, first, out)
         else:
-            rows = X[first : first + len(out)]
-            workspace.predict(self.parameter_buffer, rows, source_of(X.dtype), out)
+            rows = as_gatherable(X[first : first + len(out)], self.dtype)
+            workspace.predict(self.parameter_buffer, rows, source_of(rows.dtype), out)
         self._idle_workspaces.append(workspace)
 
     def loss_and_gradient(

@@ -103,13 +103,22 @@ def check_fit_stream(
     if options["sample_weight"] is not None:
         raise ValueError("sample_weight must be None where X gives blocks, which have their own: (X, y, sample_weight)")
     if check_real("validation_split", options["validation_split"], 0.0, 1.0, closed="left"):
-        raise ValueError(f"validation_split must be 0 where X gives blocks, got {options['validation_split']}")
+        raise ValueError(
+            f"validation_split must be 0 where X gives blocks, got {options['validation_split']}; keep rows out of the "
+            "blocks and pass them as validation_data=(X, y)"
+        )
     class_weight = options["class_weight"]
     if isinstance(class_weight, str):
-        raise ValueError(f"class_weight must be a dict or None where X gives blocks, got {class_weight!r}")
+        raise ValueError(
+            f"class_weight must be a dict or None where X gives blocks, got {class_weight!r}; count the classes and "
+            "give each the weight n_samples / (n_classes * samples of the class)"
+        )
     for metric in metrics:
         if metric.from_sums is None:
-            raise ValueError(f"metrics must not hold {metric.name!r} where X gives blocks: it takes all rows at once")
+            raise ValueError(
+                f"metrics must not hold {metric.name!r} where X gives blocks: it takes all rows at once; after "
+                f"training, Trainer(network, loss=..., metrics=[{metric.name!r}]).evaluate(X, y) gives it"
+            )
     # Before the first block is asked for: an iterator loses nothing to a wrong argument.
     stream = Stream(source, check_options(**{name: options[name] for name in OPTIONS}).epochs)
 

@@ -6,10 +6,12 @@ import numpy as np
 
 from fastnn.engine import Rows
 from fastnn.losses import LossFunction, PythonLoss
-from fastnn.validation import as_array, as_gatherable, check_finite
+from fastnn.validation import as_array, as_gatherable, check_finite, is_gatherable
 
 
-def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunction, dtype: np.dtype) -> Rows:
+def as_targets(
+    name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunction, dtype: np.dtype, *, lazily: bool = False
+) -> Rows:
     """Return targets that kernels can read, or raise ValueError.
 
     Parameters
@@ -24,6 +26,8 @@ def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunc
         What the targets are for.
     dtype : numpy.dtype
         The network's.
+    lazily : bool, default False
+        Whether a mapped file of another dtype is left as it is; see `Rows.in_pieces`.
 
     Returns
     -------
@@ -51,13 +55,17 @@ def as_targets(name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunc
         array = array.reshape(-1, 1)
     if array.ndim != 2 or (array.shape[1] != n_outputs and not takes_any):
         raise ValueError(f"{name} must have shape ({n_samples}, {n_outputs}), got {array.shape}")
-    rows = finite_rows(name, as_gatherable(array, dtype), dtype)
+    rows = finite_rows(name, as_gatherable(array, dtype, lazily=lazily), dtype)
     _check_range(name, rows.array, loss)
     return rows
 
 
 def finite_rows(name: str, array: Any, dtype: np.dtype) -> Rows:
     """Return the array as `Rows`, or raise ValueError if it is not finite in the network's dtype."""
+    if not is_gatherable(array):
+        if array.dtype.kind == "f":
+            check_finite(name, array, dtype)
+        return Rows.in_pieces(array)
     rows = Rows.of(array)
     if not rows.is_finite(dtype):
         check_finite(name, array, dtype)

@@ -221,8 +221,9 @@ class Trainer:
         ----------
         X : array-like or sparse matrix of shape (n, n_inputs), or iterable of blocks
             Features. float32, float64 and uint8 arrays of any memory order are read in place, never copied: also a
-            `numpy.memmap` that is larger than memory. Sparse CSR rows of float32 and float64 too. Without y a stream:
-            an iterable of blocks (X, y) or (X, y, sample_weight), or a function that returns one (see Notes).
+            `numpy.memmap` that is larger than memory, and one of another dtype is converted some batches at a time.
+            Sparse CSR rows of float32 and float64 too. Without y a stream: an iterable of blocks (X, y) or (X, y,
+            sample_weight), or a function that returns one (see Notes).
         y : array-like of shape (n,) or (n, n_outputs), or None, default None
             Targets, as the loss takes them.
         epochs : int, default 1

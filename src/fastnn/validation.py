@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import mmap
 import numbers
 from collections.abc import Iterable
 from typing import Any
@@ -91,12 +92,27 @@ def as_array(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def as_gatherable(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return the array itself if kernels can read its memory, else converted to `dtype`."""
-    if array.dtype in FLOAT_DTYPES or array.dtype == np.uint8:
-        return array if array.flags.aligned else array.copy()
+def is_gatherable(array: Any) -> bool:
+    """Whether kernels can read the memory of an array (or CSR matrix) as it is."""
+    return is_sparse(array) or (array.flags.aligned and (array.dtype in FLOAT_DTYPES or array.dtype == np.uint8))
+
+
+def is_mapped(array: Any) -> bool:
+    """Whether an array's memory is a mapped file, which may be larger than memory."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, mmap.mmap)
+
+
+def as_gatherable(array: np.ndarray, dtype: np.dtype, *, lazily: bool = False) -> np.ndarray:
+    """Return the array itself if kernels can read its memory, else converted to `dtype`.
+
+    With `lazily` a mapped file is left as it is, for the caller to convert piece by piece.
+    """
     if array.dtype == np.bool_:
         return array.view(np.uint8)
+    if is_gatherable(array) or (lazily and is_mapped(array)):
+        return array
     with np.errstate(over="ignore"):  # what becomes infinite is found with the rest that is not finite
         return array.astype(dtype)
 
@@ -144,15 +160,15 @@ def as_csr(name: str, matrix: Any, dtype: np.dtype) -> Any:
     return csr
 
 
-def as_features(name: str, X: Any, n_features: int, dtype: np.dtype) -> Any:
-    """Return X as a 2-D array or CSR matrix of shape (n, n_features) that kernels can read."""
+def as_features(name: str, X: Any, n_features: int, dtype: np.dtype, *, lazily: bool = False) -> Any:
+    """Return X as a 2-D array or CSR matrix of shape (n, n_features) that kernels can read: see `as_gatherable`."""
     array = X if is_sparse(X) else as_array(name, X)
     if array.ndim != 2:
         hint = "; one sample is X.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (samples, features), got shape {array.shape}{hint}")
     if array.shape[1] != n_features:
         raise ValueError(f"{name} must have {n_features} features (the network's inputs), got shape {array.shape}")
-    return as_csr(name, array, dtype) if is_sparse(array) else as_gatherable(array, dtype)
+    return as_csr(name, array, dtype) if is_sparse(array) else as_gatherable(array, dtype, lazily=lazily)
 
 
 def check_not_empty(name: str, array: Any) -> None:
