@@ -300,6 +300,8 @@ class PythonLoss(LossFunction):
         of each sample's loss with respect to its outputs, (n, n_outputs). Weights are applied afterwards.
     name : str or None, default None
         For messages; None takes the function's (with "own_" before it if fastnn has a loss of that name).
+    penalty_per_sample : bool, default False
+        Whether penalties on parameters are divided by the weight of the batch, as scikit-learn has it.
 
     Raises
     ------
@@ -323,8 +325,9 @@ class PythonLoss(LossFunction):
     """
 
     function: Callable[..., Any]
+    divides_penalty: bool
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None):
+    def __init__(self, function: Callable[..., Any], name: str | None = None, *, penalty_per_sample: bool = False):
         if not callable(function):
             raise TypeError(f"function must be callable, got {function!r}")
         if name is None:
@@ -334,6 +337,7 @@ class PythonLoss(LossFunction):
             raise ValueError(f"name must not be that of another loss, got {name!r}")
         object.__setattr__(self, "function", function)
         object.__setattr__(self, "name", name)
+        object.__setattr__(self, "divides_penalty", check_bool("penalty_per_sample", penalty_per_sample))
 
     def __call__(self, y: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return values (n,) and gradient (n, n_outputs), both checked."""
@@ -346,6 +350,10 @@ class PythonLoss(LossFunction):
             if array.shape != shape:
                 raise ValueError(f"loss {self.name!r} must return {what} of shape {shape}, got {array.shape}")
         return values, gradient
+
+    @property
+    def penalty_per_sample(self) -> bool:
+        return self.divides_penalty
 
     def code_with(self, output_activation: tables.Activation) -> tables.Loss:
         return tables.Loss.GIVEN_DELTA

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss, mean_absolute_error
 
@@ -9,7 +10,8 @@ import fastnn
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.activations import LeakyReLU
 from fastnn.callbacks import Callback, EarlyStopping, LearningRateScheduler, OptunaPruning
-from fastnn.losses import Huber
+from fastnn.losses import Huber, PythonLoss
+from support import rng
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -146,6 +148,41 @@ def test_absolute_and_huber_loss_do_not_mind_outliers(diabetes):
         model = MLPRegressor(loss, solver="lbfgs", alpha=1.0, max_iter=100, random_state=0).fit(X, spoilt)
         errors[str(loss)] = mean_absolute_error(y, model.predict(X))
     assert max(error for loss, error in errors.items() if loss != "squared_error") < errors["squared_error"] / 5
+
+
+def half_squared_error(y, predictions):
+    """scikit-learn's squared error of one target, as a function of one's own."""
+    error = predictions - y
+    return 0.5 * (error**2).sum(axis=1), error
+
+
+@pytest.mark.parametrize("loss", [half_squared_error, PythonLoss(half_squared_error, "half")])
+@pytest.mark.parametrize(
+    "options", [{}, {"early_stopping": True}, {"solver": "lbfgs", "max_iter": 15}, {"n_threads": 2, "batch_size": 100}]
+)
+def test_a_loss_of_ones_own(loss, options, diabetes):
+    """It trains as the built-in loss of the same formula does, penalty and weights included."""
+    X, y = diabetes
+    weights = rng(3).uniform(0.5, 2.0, len(y))
+    common = {"hidden_layer_sizes": (20,), "alpha": 0.1, "max_iter": 8, "random_state": 0, **options}
+    own = MLPRegressor(loss, **common).fit(X, y, sample_weight=weights)
+    built_in = MLPRegressor(**common).fit(X, y, sample_weight=weights)
+    assert own.loss_ == pytest.approx(built_in.loss_, rel=1e-6)
+    for a, b in zip(own.coefs_, built_in.coefs_, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert clone(own).loss == loss
+
+
+def test_a_loss_of_ones_own_is_checked(diabetes, tmp_path):
+    X, y = diabetes
+    with pytest.raises(ValueError, match=r"must return values of shape \(200,\), got \(200, 1\)"):
+        MLPRegressor(lambda y, p: ((p - y) ** 2, 2 * (p - y))).fit(X, y)
+    with pytest.raises(ValueError, match="The 'loss' parameter of MLPRegressor must be"):
+        MLPRegressor(loss=3).fit(X, y)
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(ValueError, match="to be saved, got 'half_squared_error', a function of yours"):
+        MLPRegressor(half_squared_error, max_iter=2).fit(X, y).save(path)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "f1_macro"])

@@ -13,6 +13,7 @@ import scipy.sparse
 import sklearn.neural_network as peer
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import log_loss
 
 import fastnn
 
@@ -82,6 +83,25 @@ def test_sample_weights_count_as_there(name, solver, request):
     data = request.getfixturevalue(name)
     weights = np.random.default_rng(0).uniform(size=len(data[0]))
     assert_same_weights(*fit_both(name, data, sample_weight=weights, **SOLVERS[solver]))
+
+
+def test_the_loss_with_sample_weights(iris):
+    """scikit-learn's with one batch an epoch; with several ours is the mean over samples, not over batches."""
+    X, y = iris
+    weights = np.random.default_rng(0).uniform(0.1, 3.0, len(y))
+    expected, actual = fit_both("iris", iris, sample_weight=weights, batch_size=len(y))
+    np.testing.assert_allclose(actual.loss_curve_, expected.loss_curve_, rtol=1e-10)
+    # At a rate that moves nothing every batch has the same weights, so the epoch's mean is that of all samples.
+    options = {
+        "shuffle": False,
+        "max_iter": 1,
+        "random_state": 0,
+        "solver": "sgd",
+        "learning_rate_init": 1e-12,
+        "alpha": 0,
+    }
+    clf = fastnn.MLPClassifier(batch_size=40, **options).fit(X, y, sample_weight=weights)
+    assert clf.loss_ == pytest.approx(log_loss(y, clf.predict_proba(X), sample_weight=weights), rel=1e-9)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])

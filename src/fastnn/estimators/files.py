@@ -45,6 +45,8 @@ def _encode(name: str, value: Any) -> Any:
     """Return a parameter as JSON types; what JSON lacks is an object with one member, its tag."""
     if name in _NOT_SAVED or isinstance(value, np.random.RandomState) or (name == "scoring" and callable(value)):
         return None
+    if name == "loss" and callable(value) and not isinstance(value, LossFunction):
+        value = losses.get(value)  # which says why a function cannot be saved
     for tag, (cls, _) in _OBJECTS.items():
         if isinstance(value, cls):
             return {tag: value.config}

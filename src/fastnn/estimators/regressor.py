@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from fastnn.estimators import parameters
 from fastnn.estimators.base import BaseMLP, only_stochastic
 from fastnn.estimators.objective import Objective, summed_over_outputs
-from fastnn.losses import LossFunction
+from fastnn.losses import LossFunction, PythonLoss
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -22,9 +22,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson", "mae", "huber"} or LossFunction, default "squared_error"
+    loss : {"squared_error", "poisson", "mae", "huber"}, LossFunction or callable, default "squared_error"
         Half the squared error; half the Poisson deviance, with an exponential output; the absolute error; Huber's loss
-        with delta 1; or an object of `fastnn.losses` such as ``Huber(delta)``. Summed over outputs.
+        with delta 1; all summed over outputs. Or an object of `fastnn.losses` such as ``Huber(delta)``, which averages
+        over them; or a function of yours (y, predictions) -> (values, gradient), see `fastnn.losses.PythonLoss`.
     hidden_layer_sizes : array-like of int, default (100,)
         Units of each hidden layer; may be empty.
     activation : str, ActivationFunction or list of them, default "relu"
@@ -135,7 +136,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **parameters.CONSTRAINTS,
-        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber"}), LossFunction],
+        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber"}), LossFunction, callable],
     }
 
     def __init__(
@@ -284,6 +285,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             # The deviance has terms in y alone, which no gradient sees.
             constant = np.average(xlogy(y, y) - y, weights=weights, axis=0).sum()
             return Objective(summed_over_outputs("poisson", n_outputs), "exponential", float(constant))
+        if isinstance(self.loss, PythonLoss):
+            return Objective(PythonLoss(self.loss.function, self.loss.name, penalty_per_sample=True), "linear")
+        if callable(self.loss):
+            return Objective(PythonLoss(self.loss, penalty_per_sample=True), "linear")
         if isinstance(self.loss, LossFunction):
             return Objective(summed_over_outputs(self.loss, 1), "linear")
         return Objective(summed_over_outputs(self.loss, n_outputs), "linear")

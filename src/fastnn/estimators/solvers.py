@@ -11,13 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.callbacks import Callback
 from fastnn.data import Data, check_data
-from fastnn.engine import Workspace, threads_to_train
+from fastnn.engine import threads_to_train
 from fastnn.estimators import parameters
 from fastnn.estimators.objective import Objective
 from fastnn.estimators.stopping import StoppingRule
 from fastnn.estimators.tasks import FitTasks
 from fastnn.kernels import tables
 from fastnn.network import Network
+from fastnn.python_loss import make_workspace
 from fastnn.team import Team
 from fastnn.trainer import Trainer
 
@@ -113,7 +114,7 @@ class FullBatch:
     def __init__(self, network: Network, objective: Objective, data: Data, team: Team):
         self._network = network
         self._data = data
-        self._workspace = Workspace(network.plan, network.dtype, n_rows=data.n_rows, team=team)
+        self._workspace = make_workspace(objective.loss, network.plan, network.dtype, n_rows=data.n_rows, team=team)
         self._workspace.set_data(data.x, data.y)
         self._workspace.set(
             mode=tables.Mode.GRADIENT, batch_size=data.n_rows,
