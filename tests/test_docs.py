@@ -1,32 +1,68 @@
-"""Every Python block of README.md and docs/ runs, page by page, as one program."""
+"""Every Python block of README.md and docs/ runs, page by page, as one program, and so does every fastnn command.
 
+A block that needs a package which is not there (PyTorch, say) is left out, and the test says so.
+"""
+
+import importlib.util
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from fastnn.cli import main
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+IMPORT = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
+OPTIONAL = ("keras", "matplotlib", "onnxruntime", "polars", "torch")
 WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 
 def test_pages_are_found():
-    assert {"README.md", "tutorial.md", "keras.md"} <= {page.name for page in WITH_CODE}
+    assert {"README.md", "tutorial.md", "keras.md", "onnx.md", "tables.md"} <= {page.name for page in WITH_CODE}
+
+
+def missing_packages(kind, code):
+    """The packages that a block needs and that are not there."""
+    names = IMPORT.findall(code) if kind == "python" else ["polars"] if re.search(r"^\$ fastnn", code, re.M) else []
+    if "fastnn.to_onnx" in code or "fastnn.tables" in code:
+        names.append("skl2onnx" if "to_onnx" in code else "polars")
+    wanted = set(names) & {*OPTIONAL, "skl2onnx"}
+    return {name for name in wanted if importlib.util.find_spec(name) is None}
+
+
+def run_commands(text):
+    for line in text.splitlines():
+        if line.startswith("$ fastnn "):
+            assert main(shlex.split(line)[2:]) == 0, line
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_runs(page, tmp_path, monkeypatch):
-    if "matplotlib" in page.read_text(encoding="utf-8"):
-        matplotlib = pytest.importorskip("matplotlib")
+    text = page.read_text(encoding="utf-8")
+    if "matplotlib" in text and importlib.util.find_spec("matplotlib"):
+        import matplotlib
+
         matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)
-    text = page.read_text(encoding="utf-8")
     namespace = {"__name__": "__main__"}
+    missing = set()
     for match in BLOCK.finditer(text):
-        line = text.count("\n", 0, match.start(1))
-        code = "\n" * line + match.group(1)  # so that a traceback shows the page's line
+        kind, code = match.groups()
+        lacking = missing_packages(kind, code)
+        missing |= lacking
+        if lacking:
+            continue
+        if kind == "console":
+            run_commands(code)
+            continue
+        line = text.count("\n", 0, match.start(2))
+        code = "\n" * line + code  # so that a traceback shows the page's line
         exec(compile(code, os.fspath(page), "exec"), namespace)
     if "plt" in namespace:
         namespace["plt"].close("all")
+    if missing:
+        pytest.skip(f"the blocks that need {', '.join(sorted(missing))} were left out")
