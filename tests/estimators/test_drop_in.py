@@ -263,6 +263,16 @@ def test_the_same_warnings(kind, solver, iris):
 
 
 @pytest.mark.parametrize("kind", PAIRS)
+def test_max_fun_ends_lbfgs_as_there(kind, iris):
+    theirs, ours = (cls(solver="lbfgs", max_fun=7, random_state=0) for cls in PAIRS[kind])
+    for estimator in (theirs, ours):
+        with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge"):
+            estimator.fit(*iris)
+    assert ours.n_iter_ == theirs.n_iter_ < 10
+    assert_same_weights(theirs, ours)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
 def test_divergence_is_an_error(kind, iris):
     X, y = iris
     for cls in PAIRS[kind]:
