@@ -315,6 +315,15 @@ def test_separators_are_found(tmp_path, separator):
     assert read_table(path).rows() == [(1, "x")]
 
 
+def test_decimal_commas_are_read_where_commas_do_not_separate(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x;y;amount;name;n\n1,5;-2;1,500;a,b;1\n;3,25e2;2,750;1,5;2\n")
+    expected = [(1.5, -2.0, "1,500", "a,b", 1), (None, 325.0, "2,750", "1,5", 2)]  # thousands, or not: left as they are
+    assert read_table(path).rows() == expected
+    path.write_text('x,y\n"1,5",1\n"2,5",2\n')
+    assert read_table(path)["x"].to_list() == ["1,5", "2,5"]
+
+
 def test_csv_and_parquet_are_the_same_table(tmp_path):
     table = polars.DataFrame({"x": [1, None, 3], "name": ["a", "b", None], "flag": [True, False, None]})
     table.write_csv(tmp_path / "t.csv")

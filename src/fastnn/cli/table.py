@@ -128,5 +128,6 @@ def describe(table: TableData) -> str:
     lines = [f"{names[kind]}: {', '.join(columns)}" for kind, columns in kinds.items()]
     lines += [f"left out: {name} ({reason})" for name, reason in table.preprocessing.left_out.items()]
     if table.n_without_target:
-        lines.append(f"left out: {table.n_without_target:,} rows without {table.preprocessing.target}")
+        rows = "1 row" if table.n_without_target == 1 else f"{table.n_without_target:,} rows"
+        lines.append(f"left out: {rows} without {table.preprocessing.target}")
     return "\n".join(lines)

@@ -6,11 +6,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from polars import DataFrame
+    from polars import DataFrame, Series
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")  # texts that stand for no value in a CSV file
 _SEPARATORS = (",", ";", "\t", "|")
+_DECIMAL_COMMA = r"^\s*[+-]?\d+(?:,\d+)?(?:[eE][+-]?\d+)?\s*$"
+_PERHAPS_THOUSANDS = r"^\s*[+-]?\d{1,3},\d{3}\s*$"
 
 
 def import_polars() -> ModuleType:
@@ -24,6 +26,8 @@ def import_polars() -> ModuleType:
 
 def read_table(path: str | Path, missing: Sequence[str] = ()) -> "DataFrame":
     """Return the table in a CSV (comma, semicolon, tab or bar) or Parquet file.
+
+    Where commas do not separate columns they may be those of decimals: a column of such texts is one of numbers.
 
     Parameters
     ----------
@@ -58,9 +62,12 @@ def read_table(path: str | Path, missing: Sequence[str] = ()) -> "DataFrame":
             frame = polars.read_parquet(path)
         else:
             # All rows are looked at before a column's type is settled, so that a word late in the file is no surprise.
+            separator = _separator(start)
             frame = polars.read_csv(
-                path, separator=_separator(start), null_values=[*MISSING, *missing], infer_schema_length=None
+                path, separator=separator, null_values=[*MISSING, *missing], infer_schema_length=None
             )
+            if separator != ",":
+                frame = frame.with_columns(_without_decimal_commas(column) for column in frame)
     except polars.exceptions.PolarsError as error:
         raise ValueError(f"{path}: not a table that can be read: {str(error).splitlines()[0]}") from None
     if frame.height == 0:
@@ -72,3 +79,18 @@ def _separator(header: bytes) -> str:
     """Return what separates the columns: the most frequent candidate in the header, outside quotes."""
     plain = b"".join(header.split(b'"')[::2]).decode("utf-8", "replace")
     return max(_SEPARATORS, key=plain.count)
+
+
+def _without_decimal_commas(values: "Series") -> "Series":
+    """Return a column of texts such as "1,5" as numbers; any other, and one that may mean thousands, as it is."""
+    import polars
+
+    if values.dtype != polars.String:
+        return values
+    known = values.drop_nulls()
+    with_comma = known.filter(known.str.contains(",", literal=True))
+    if not len(with_comma) or not known.str.contains(_DECIMAL_COMMA).all():
+        return values
+    if with_comma.str.contains(_PERHAPS_THOUSANDS).all():
+        return values
+    return values.str.strip_chars().str.replace(",", ".", literal=True).cast(polars.Float64)
