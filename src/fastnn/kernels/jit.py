@@ -20,7 +20,7 @@ from numba.core.compiler import Compiler
 
 # "nnan" and "ninf" stay out: a NaN or an infinity has to be seen by the checks that stop a diverged training.
 FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
-FLAGS = {"error_model": "numpy", "nogil": True, "boundscheck": False, "fastmath": set(FASTMATH)}
+FLAGS = {"error_model": "numpy", "nogil": True, "boundscheck": False, "fastmath": set(FASTMATH), "_nrt": False}
 
 _FOLDER = pathlib.Path(__file__).parent
 
