@@ -15,7 +15,19 @@ import numpy as np
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner, kernel
-from fastnn.kernels.simd import element_at, filled, lanes, load_at, put_at, store, total, transpose_block
+from fastnn.kernels.simd import (
+    VECTOR_BYTES,
+    element_at,
+    filled,
+    lanes,
+    load_at,
+    put_at,
+    row_addresses,
+    store,
+    total,
+    transpose_block,
+    transpose_rows,
+)
 from fastnn.kernels.tables import CSR as CSR_RECORD
 from fastnn.kernels.tables import Source
 
@@ -41,13 +53,30 @@ def _row_of(order, first, i, n):
 
 
 @inner
-def _gather_values(
+def _gather_rows(item_size, buffer, target, address, row_stride, order, first, n, width):
+    """Bring contiguous rows of the buffer's own dtype into panels, straight from where they lie.
+
+    The last block spills up to lanes - 1 units past the panel: into the next panel, which is written after it, or into
+    the region behind, which holds nothing yet.
+    """
+    step = lanes(buffer)
+    for panel in range((n + PANEL - 1) // PANEL):
+        panel_target = target + panel * width * PANEL
+        for sample in range(0, min(PANEL, n - panel * PANEL), step):
+            at = first + panel * PANEL + sample
+            rows = row_addresses(buffer, address, row_stride, order, at, first + n - 1)
+            for column in range(0, width, step):
+                transpose_rows(rows, column * item_size, width - column, buffer,
+                               panel_target + column * PANEL + sample, PANEL)  # fmt: skip
+
+
+@inner
+def _gather_converted(
     source, item_size, buffer, target, staging, address, row_stride, column_stride, order, first, n, width
 ):
     """Convert `lanes` rows at a time into a row-major staging area, then transpose it block by block.
 
-    The last block spills up to lanes - 1 units past the panel: into the next panel, which is written after it, or into
-    the region behind, which holds nothing yet.
+    The last block spills as that of `_gather_rows` does.
     """
     step = lanes(buffer)
     padded = (width + step - 1) // step * step
@@ -126,15 +155,18 @@ def gather(buffer, target, staging, address, row_stride, column_stride, source, 
         else:
             _gather_csr(np.float64, 8, buffer, target, address, order, first, n, width)
         return
-    if source == FLOAT32:
-        _gather_values(np.float32, 4, buffer, target, staging, address, row_stride, column_stride, order, first, n,
-                       width)  # fmt: skip
+    item_size = VECTOR_BYTES // lanes(buffer)
+    if column_stride == item_size and source == (FLOAT32 if item_size == 4 else FLOAT64):
+        _gather_rows(item_size, buffer, target, address, row_stride, order, first, n, width)
+    elif source == FLOAT32:
+        _gather_converted(np.float32, 4, buffer, target, staging, address, row_stride, column_stride, order, first, n,
+                          width)  # fmt: skip
     elif source == FLOAT64:
-        _gather_values(np.float64, 8, buffer, target, staging, address, row_stride, column_stride, order, first, n,
-                       width)  # fmt: skip
+        _gather_converted(np.float64, 8, buffer, target, staging, address, row_stride, column_stride, order, first, n,
+                          width)  # fmt: skip
     else:
-        _gather_values(np.uint8, 1, buffer, target, staging, address, row_stride, column_stride, order, first, n,
-                       width)  # fmt: skip
+        _gather_converted(np.uint8, 1, buffer, target, staging, address, row_stride, column_stride, order, first, n,
+                          width)  # fmt: skip
     if smoothing > 0.0:
         for i in range(target, target + (n + PANEL - 1) // PANEL * width * PANEL):
             buffer[i] = buffer[i] * (1.0 - smoothing) + smoothing * smoothed_to

@@ -4,7 +4,7 @@ Jobs
 ----
 - `load`, `store`, and `load_first`, `store_first` for the first lanes only
 - `load_at`, `element_at`, `put_at`: from and to an address, with conversion
-- `transpose_block`: a square of lanes x lanes elements, in registers
+- `transpose_block`, `transpose_rows`: a square of lanes x lanes elements, in registers
 - what code generators need: `data_pointer`, `first_lanes`, `masked_load`, `masked_store`, `emit_prefetch`
 """
 
@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from fastnn.kernels.vector import llvm_scalar, llvm_type, splat, vector_of
+from fastnn.kernels.vector import lanes_of, llvm_scalar, llvm_type, splat, vector_of
 
 _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
@@ -189,57 +189,136 @@ def put_at(typingctx, address, value, target):
     return signature(types.void, types.intp, value, target), codegen
 
 
-@intrinsic
-def transpose_block(typingctx, source, source_offset, source_stride, target, target_offset, target_stride):
-    """Transpose a square block: target[j * target_stride + i] = source[i * source_stride + j], i, j < lanes.
+def _emit_transpose(builder, n, load_chunk, store_row):
+    """Emit the transposition of a block of n x n elements.
 
     Quarters of vectors are put together as they are loaded, from rows `chunk` apart, which costs no shuffle; what is
     left is to transpose chunk x chunk blocks within the quarters of `chunk` vectors: half the shuffles of a network of
-    log2(lanes) stages.
+    log2(n) stages. ``load_chunk(row, column)`` emits `chunk` elements, ``store_row(column, vector)`` takes a result.
     """
-    vector = vector_of(source.dtype)
-    n = vector.lanes
     chunk = n // 4
+
+    def shuffle(a, b, lanes):
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes))
+
+    for column in range(0, n, chunk):
+        rows = []
+        for row in range(chunk):  # a vector whose quarter q comes from row `row + q * chunk`
+            quarters = [load_chunk(row + q * chunk, column) for q in range(4)]
+            halves = [shuffle(quarters[q], quarters[q + 1], list(range(2 * chunk))) for q in (0, 2)]
+            rows.append(shuffle(halves[0], halves[1], list(range(n))))
+        step = 1
+        while step < chunk:
+            low = [j if not j & step else n + j - step for j in range(n)]
+            high = [j + step if not j & step else n + j for j in range(n)]
+            for i in range(chunk):
+                if not i & step:
+                    a, b = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = shuffle(a, b, low), shuffle(a, b, high)
+            step *= 2
+        for i in range(chunk):
+            store_row(column + i, rows[i])
+
+
+def _row_store(builder, vector_type, base, stride, align):
+    """Emit stores of vectors to rows `stride` elements apart."""
+
+    def store_row(row, vector):
+        pointer = builder.gep(base, [builder.mul(stride, ir.Constant(_INT64, row))])
+        builder.store(vector, builder.bitcast(pointer, vector_type.as_pointer()), align=align)
+
+    return store_row
+
+
+@intrinsic
+def transpose_block(typingctx, source, source_offset, source_stride, target, target_offset, target_stride):
+    """Transpose a square block: target[j * target_stride + i] = source[i * source_stride + j], i, j < lanes."""
+    vector = vector_of(source.dtype)
     align = vector.dtype.bitwidth // 8
 
     def codegen(context, builder, sig, args):
         vector_type = llvm_type(vector)
-        chunk_type = ir.VectorType(vector_type.element, chunk)
+        chunk_pointer = ir.VectorType(vector_type.element, vector.lanes // 4).as_pointer()
         origin = data_pointer(context, builder, sig.args[0], args[0], args[1])
         destination = data_pointer(context, builder, sig.args[3], args[3], args[4])
 
-        def at(base, stride, row, column, kind):
-            offset = builder.add(builder.mul(stride, ir.Constant(_INT64, row)), ir.Constant(_INT64, column))
-            return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
+        def load_chunk(row, column):
+            offset = builder.add(builder.mul(args[2], ir.Constant(_INT64, row)), ir.Constant(_INT64, column))
+            return builder.load(builder.bitcast(builder.gep(origin, [offset]), chunk_pointer), align=align)
 
-        def shuffle(a, b, lanes):
-            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes))
-
-        def quarters(row, column):
-            """A vector whose quarter q is `chunk` elements of row `row + q * chunk`."""
-            parts = [
-                builder.load(at(origin, args[2], row + q * chunk, column, chunk_type), align=align) for q in range(4)
-            ]
-            halves = [shuffle(parts[q], parts[q + 1], list(range(2 * chunk))) for q in (0, 2)]
-            return shuffle(halves[0], halves[1], list(range(n)))
-
-        for column in range(0, n, chunk):
-            rows = [quarters(row, column) for row in range(chunk)]
-            step = 1
-            while step < chunk:
-                low = [j if not j & step else n + j - step for j in range(n)]
-                high = [j + step if not j & step else n + j for j in range(n)]
-                for i in range(chunk):
-                    if not i & step:
-                        a, b = rows[i], rows[i + step]
-                        rows[i], rows[i + step] = shuffle(a, b, low), shuffle(a, b, high)
-                step *= 2
-            for i in range(chunk):
-                builder.store(rows[i], at(destination, args[5], column + i, 0, vector_type), align=align)
+        _emit_transpose(builder, vector.lanes, load_chunk, _row_store(builder, vector_type, destination, args[5], align))
         return context.get_dummy_value()
 
     sig = signature(types.void, source, types.intp, types.intp, target, types.intp, types.intp)
     return sig, codegen
+
+
+@intrinsic
+def row_addresses(typingctx, array, address, stride, order, first, last):
+    """The addresses of as many rows as a vector of the array has lanes: a tuple.
+
+    Lane i is row number min(first + i, last) of `order`, or of the data if `order` is empty.
+    """
+    n = lanes_of(array.dtype)
+    sig = signature(types.UniTuple(types.intp, n), array, types.intp, types.intp, order, types.intp, types.intp)
+
+    def codegen(context, builder, sig, args):
+        _, address, stride, order_value, first, last = args
+        size = context.make_array(order)(context, builder, order_value).nitems
+        places = [builder.add(first, ir.Constant(_INT64, i)) for i in range(n)]
+        places = [builder.select(builder.icmp_signed("<", place, last), place, last) for place in places]
+        with builder.if_else(builder.icmp_signed(">", size, ir.Constant(_INT64, 0))) as (shuffled, in_order):
+            with shuffled:
+                base = data_pointer(context, builder, order, order_value, ir.Constant(_INT64, 0))
+                numbers = [builder.load(builder.gep(base, [place])) for place in places]
+                shuffled_block = builder.block
+            with in_order:
+                in_order_block = builder.block
+        addresses = []
+        for number, place in zip(numbers, places, strict=True):
+            row = builder.phi(_INT64)
+            row.add_incoming(number, shuffled_block)
+            row.add_incoming(place, in_order_block)
+            addresses.append(row)
+        addresses = [builder.add(address, builder.mul(stride, row)) for row in addresses]
+        return context.make_tuple(builder, sig.return_type, addresses)
+
+    return sig, codegen
+
+
+@intrinsic
+def transpose_rows(typingctx, rows, offset, count, target, target_offset, target_stride):
+    """Transpose the `count` elements of the target's dtype that begin `offset` bytes after each of `rows`.
+
+    target[j * target_stride + i] = row i's element j, j < count; for count <= j < lanes it becomes 0.
+    """
+    vector = vector_of(target.dtype)
+    n = vector.lanes
+    align = vector.dtype.bitwidth // 8
+    chunk_type = ir.VectorType(llvm_scalar(vector.dtype), n // 4)
+
+    def codegen(context, builder, sig, args):
+        bases = [builder.add(row, args[1]) for row in cgutils.unpack_tuple(builder, args[0])]
+        destination = data_pointer(context, builder, target, args[3], args[4])
+        store_row = _row_store(builder, llvm_type(vector), destination, args[5], align)
+
+        def pointer(row, column):
+            return _typed_pointer(builder, builder.add(bases[row], ir.Constant(_INT64, column * align)), chunk_type)
+
+        with builder.if_else(builder.icmp_signed(">=", args[2], ir.Constant(_INT64, n))) as (full, partial):
+            with full:
+                _emit_transpose(builder, n, lambda r, c: builder.load(pointer(r, c), align=align), store_row)
+            with partial:
+                masks = {
+                    c: first_lanes(builder, builder.sub(args[2], ir.Constant(_INT64, c)), n // 4)
+                    for c in range(0, n, n // 4)
+                }
+                _emit_transpose(
+                    builder, n, lambda r, c: masked_load(builder, pointer(r, c), masks[c], chunk_type, align), store_row
+                )  # fmt: skip
+        return context.get_dummy_value()
+
+    return signature(types.void, rows, types.intp, types.intp, target, types.intp, types.intp), codegen
 
 
 def emit_prefetch(builder, pointer):

@@ -19,12 +19,15 @@ from fastnn.kernels.memory import (
     masked_load,
     masked_store,
     put_at,
+    row_addresses,
     store,
     store_first,
     transpose_block,
+    transpose_rows,
 )
 from fastnn.kernels.processor import flush_denormals, restore_denormals, vector_registers
 from fastnn.kernels.vector import (
+    VECTOR_BYTES,
     Vector,
     absolute,
     bits_of,
@@ -48,9 +51,9 @@ from fastnn.kernels.vector import (
 )
 
 __all__ = [
-    "Vector", "absolute", "bits_of", "call_vector_intrinsic", "copysign", "counters", "data_pointer", "element_at",
+    "VECTOR_BYTES", "Vector", "absolute", "bits_of", "call_vector_intrinsic", "copysign", "counters", "data_pointer", "element_at",
     "emit_prefetch", "filled", "first_lanes", "float_of", "flush_denormals", "fma", "lanes", "lanes_of", "load",
     "load_at", "load_first", "masked_load", "masked_store", "maximum", "minimum", "put_at", "reciprocal_estimate",
-    "reciprocal_sqrt_estimate", "restore_denormals", "select", "splat", "sqrt", "store", "store_first", "total",
-    "transpose_block", "unit_interval", "vector_registers",
+    "reciprocal_sqrt_estimate", "restore_denormals", "row_addresses", "select", "splat", "sqrt", "store", "store_first", "total",
+    "transpose_block", "transpose_rows", "unit_interval", "vector_registers",
 ]  # fmt: skip
