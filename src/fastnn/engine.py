@@ -16,6 +16,7 @@ from fastnn.cpus import FLOPS_A_CALL, FLOPS_A_STEP, available_cpus, threads_for
 from fastnn.entries import finite_test, run_of
 from fastnn.kernels import tables
 from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.layerwise import area_size
 from fastnn.kernels.rows import KINDS
 from fastnn.kernels.team import SHARED_SIZE
 from fastnn.kernels.train import predict
@@ -170,7 +171,8 @@ class Workspace:
         self.stride = plan.parameter_stride
         size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
         self.buffers = aligned_zeros(n_threads * size, dtype)
-        self.gradients = aligned_zeros(n_threads * self.stride if with_gradient else 0, dtype)
+        area = area_size(max(plan.units_after))  # pages that no kernel touches take no memory
+        self.gradients = aligned_zeros(n_threads * self.stride + area if with_gradient else 0, dtype)
         self.sums = aligned_zeros(n_threads * tables.N_SUMS, np.dtype(np.float64)).reshape(n_threads, -1)
         self._sum_view, self._no_sums = self.sums.reshape(-1).data, np.zeros(self.sums.size).data
         self._own_sums = self.sums[0] if n_threads == 1 else None

@@ -337,25 +337,30 @@ def _column_sum(buffer, at, stride, n):
 
 
 @inner
-def multiply_weight_gradient(gradient, weights, bias, fan_in, units, buffer, source, strips, n_samples, start):
-    """dW (+)= X dZ^T and db (+)= sum of dZ over the samples, from the strips of `transpose_deltas`."""
+def multiply_weight_gradient(gradient, weights, bias, first, n_rows, fan_in, units, buffer, source, strips, n_samples,
+                             start):  # fmt: skip
+    """dW (+)= X dZ^T for `n_rows` rows of the kernel from number `first` on; db (+)= sum of dZ over the samples.
+
+    `weights` is where row `first` goes; bias < 0 leaves db out. The deltas are those of `transpose_deltas`.
+    """
     width = lanes(buffer)
     strip = TILE_VECTORS * width
     n_full = n_samples // PANEL
     n_rest = n_samples - n_full * PANEL
-    n_rows = (n_full + (n_rest > 0)) * PANEL
+    height = (n_full + (n_rest > 0)) * PANEL
+    x = source + first * PANEL
     for unit in range(0, units, strip):
         used = min(strip, units - unit)
         n_vectors = (used + width - 1) // width
         last = used - (n_vectors - 1) * width
-        b = strips + unit * n_rows
+        b = strips + unit * height
         begin = start
         if n_full > 0:
-            _rows_of_tiles(fan_in, buffer, source, PANEL, 1, fan_in * PANEL, buffer, b, strip, gradient,
-                           weights + unit, units, n_full, PANEL, begin, gradient, 0, n_vectors, last)  # fmt: skip
+            _rows_of_tiles(n_rows, buffer, x, PANEL, 1, fan_in * PANEL, buffer, b, strip, gradient, weights + unit,
+                           units, n_full, PANEL, begin, gradient, 0, n_vectors, last)  # fmt: skip
             begin = ADD
         if n_rest > 0:
-            _rows_of_tiles(fan_in, buffer, source + n_full * fan_in * PANEL, PANEL, 1, 0, buffer,
+            _rows_of_tiles(n_rows, buffer, x + n_full * fan_in * PANEL, PANEL, 1, 0, buffer,
                            b + n_full * PANEL * strip, strip, gradient, weights + unit, units, 1, n_rest, begin,
                            gradient, 0, n_vectors, last)  # fmt: skip
         if bias >= 0:

@@ -24,6 +24,7 @@ from fastnn.kernels.gemm import (
     transpose_deltas,
 )
 from fastnn.kernels.jit import inner
+from fastnn.kernels.layerwise import update_dense, update_vectors
 from fastnn.kernels.normalization import batch_backward, batch_forward, layer_backward, layer_forward
 from fastnn.kernels.random import keep_scale, mix, normal
 from fastnn.kernels.simd import filled, lanes, load, store
@@ -99,30 +100,44 @@ def forward(job, ops, n_ops, parameters, buffer, workspaces, shared, n_samples, 
 
 
 @inner
-def backward(job, ops, n_ops, parameters, gradient, buffer, workspaces, shared, n_samples, first_sample, is_training,
-             start):  # fmt: skip
-    """Walk the ops in reverse from the delta of the last one's output; `start` is gemm.ZERO or gemm.ADD."""
+def backward(job, ops, n_ops, variables, parameters, gradient, moments, buffer, workspaces, shared, n_samples,
+             first_sample, is_training, start, updates):  # fmt: skip
+    """Walk the ops in reverse from the delta of the last one's output; `start` is gemm.ZERO or gemm.ADD.
+
+    With `updates` each layer is updated as soon as its gradient is made, and the gradient is not kept.
+    """
     scale = job.capacity * PANEL
     n_panels = (n_samples + PANEL - 1) // PANEL
     delta, other = job.delta * scale, job.other_delta * scale
+    strips = job.strips * scale
+    limit = job.parameter_stride  # parameters from here on are updated
     for o in range(n_ops - 1, -1, -1):
         op = ops[o]
         source, target, extra = op.source * scale, op.target * scale, op.extra * scale
         if op.kind == BATCH_NORMALIZATION:
             batch_backward(job, op, parameters, gradient, buffer, workspaces, shared, delta, extra, scale, n_samples,
                            is_training, start)  # fmt: skip
+            if updates:
+                limit = update_vectors(job, variables, op.weights, parameters, gradient, moments, limit)
         elif op.kind == DENSE:
+            if op.has_gradient_below:
+                multiply_input_gradient(parameters, op.weights, op.fan_in, op.units, buffer, delta, other, n_samples)
             if n_samples > 0:
-                transpose_deltas(buffer, delta, op.units, n_samples, job.strips * scale)
-                multiply_weight_gradient(gradient, op.weights, op.bias, op.fan_in, op.units, buffer, source,
-                                         job.strips * scale, n_samples, start)  # fmt: skip
+                transpose_deltas(buffer, delta, op.units, n_samples, strips)
+            if updates:
+                limit = update_dense(job, variables, op, parameters, gradient, moments, buffer, source, strips,
+                                     n_samples, limit)  # fmt: skip
+            elif n_samples > 0:
+                multiply_weight_gradient(gradient, op.weights, op.bias, 0, op.fan_in, op.fan_in, op.units, buffer,
+                                         source, strips, n_samples, start)  # fmt: skip
             if not op.has_gradient_below:
                 return
-            multiply_input_gradient(parameters, op.weights, op.fan_in, op.units, buffer, delta, other, n_samples)
             delta, other = other, delta
         elif op.kind == ACTIVATION:
             activate_backward(op.code, op.value, buffer, target, extra, delta, op.units, n_panels)
         elif op.kind == LAYER_NORMALIZATION:
             layer_backward(op, parameters, gradient, buffer, delta, extra, scale, n_samples, start)
+            if updates:
+                limit = update_vectors(job, variables, op.weights, parameters, gradient, moments, limit)
         elif op.kind == DROPOUT and is_training:
             _dropout(job, op, buffer, delta, delta, n_panels, first_sample)

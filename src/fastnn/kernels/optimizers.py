@@ -60,11 +60,11 @@ def _mean_square(v, g, decay, rest):
 
 
 @inner
-def _sgd(parameters, gradient, moments, first, last, rate, momentum, nesterov):
+def _sgd(parameters, gradient, moments, first, last, origin, rate, momentum, nesterov):
     """v = momentum v - rate g;  w += v, or with Nesterov w += momentum v - rate g [1]_."""
     rate_v, momentum_v = filled(parameters, -rate), filled(parameters, momentum)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         if momentum == 0.0:
             change = rate_v * g
         else:
@@ -75,7 +75,7 @@ def _sgd(parameters, gradient, moments, first, last, rate, momentum, nesterov):
 
 
 @inner
-def _adam(parameters, gradient, moments, stride, first, last, step, rate, beta_1, beta_2, epsilon):
+def _adam(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
     """Algorithm 1 of [2]_: w -= rate m_hat / (sqrt(v_hat) + epsilon), both moments corrected for their start at 0."""
     # m_hat and sqrt(v_hat) differ from m and sqrt(v) by factors that are constant over the vector.
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
@@ -84,7 +84,7 @@ def _adam(parameters, gradient, moments, stride, first, last, step, rate, beta_1
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
         store(moments, i, m)
@@ -94,7 +94,7 @@ def _adam(parameters, gradient, moments, stride, first, last, step, rate, beta_1
 
 
 @inner
-def _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, beta_1, beta_2, epsilon):
+def _amsgrad(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
     """Algorithm 2 of [3]_: Adam with the largest v so far; corrected for its start at 0 as PyTorch and Keras do."""
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
     root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
@@ -102,7 +102,7 @@ def _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, bet
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
         largest = maximum(load(moments, 2 * stride + i), v)
@@ -118,7 +118,7 @@ _WARM_UP = np.cumprod(1.0 - 0.5 * 0.96 ** np.arange(1, 1001))
 
 
 @inner
-def _nadam(parameters, gradient, moments, stride, first, last, step, rate, beta_1, beta_2, epsilon):
+def _nadam(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
     """Algorithm 2 of [5]_, with the momentum mu_t = beta_1 (1 - 0.96^t / 2) of Keras."""
     mu, mu_next = beta_1 * (1.0 - 0.5 * 0.96**step), beta_1 * (1.0 - 0.5 * 0.96 ** (step + 1))
     product = beta_1**step * _WARM_UP[min(step, _WARM_UP.size) - 1]  # mu_1 mu_2 ... mu_t
@@ -129,7 +129,7 @@ def _nadam(parameters, gradient, moments, stride, first, last, step, rate, beta_
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
         store(moments, i, m)
@@ -139,13 +139,13 @@ def _nadam(parameters, gradient, moments, stride, first, last, step, rate, beta_
 
 
 @inner
-def _adamax(parameters, gradient, moments, stride, first, last, step, rate, beta_1, beta_2, epsilon):
+def _adamax(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
     """Algorithm 2 of [2]_: the largest gradient, decayed, in place of the root."""
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
     beta_1_v, rest_1 = filled(parameters, beta_1), filled(parameters, 1.0 - beta_1)
     beta_2_v, epsilon_v = filled(parameters, beta_2), filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         u = minimum(maximum(beta_2_v * load(moments, stride + i), absolute(g)), LARGEST)
         store(moments, i, m)
@@ -154,7 +154,7 @@ def _adamax(parameters, gradient, moments, stride, first, last, step, rate, beta
 
 
 @inner
-def _rmsprop(parameters, gradient, moments, stride, first, last, rate, rho, momentum, epsilon, centered):
+def _rmsprop(parameters, gradient, moments, stride, first, last, origin, rate, rho, momentum, epsilon, centered):
     """v = rho v + (1 - rho) g^2;  velocity = momentum velocity + rate g / (sqrt(v) + epsilon);  w -= velocity [6]_.
 
     Centered takes v - mean(g)^2 for v [7]_. Slots: v, then the mean, then the velocity, those that exist.
@@ -163,7 +163,7 @@ def _rmsprop(parameters, gradient, moments, stride, first, last, rate, rho, mome
     momentum_v, epsilon_v = filled(parameters, momentum), filled(parameters, epsilon)
     velocities = 2 * stride if centered else stride
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         v = _mean_square(load(moments, i), g, rho_v, rest)
         store(moments, i, v)
         if centered:
@@ -178,12 +178,12 @@ def _rmsprop(parameters, gradient, moments, stride, first, last, rate, rho, mome
 
 
 @inner
-def _adagrad(parameters, gradient, moments, first, last, rate, initial_accumulator, epsilon):
+def _adagrad(parameters, gradient, moments, first, last, origin, rate, initial_accumulator, epsilon):
     """w -= rate g / (sqrt(sum of g^2) + epsilon) [8]_; the slot is the sum, without what it starts from."""
     rate_v, epsilon_v = filled(parameters, -rate), filled(parameters, epsilon)
     initial = filled(parameters, initial_accumulator)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         squares = minimum(fma(g, g, load(moments, i)), LARGEST)
         store(moments, i, squares)
         change = (rate_v * g) * reciprocal(root(squares + initial) + epsilon_v)
@@ -191,12 +191,12 @@ def _adagrad(parameters, gradient, moments, first, last, rate, initial_accumulat
 
 
 @inner
-def _adadelta(parameters, gradient, moments, stride, first, last, rate, rho, epsilon):
+def _adadelta(parameters, gradient, moments, stride, first, last, origin, rate, rho, epsilon):
     """Algorithm 1 of [9]_: dx = -RMS(earlier dx) / RMS(g) g;  w += rate dx."""
     rate_v, rho_v, rest = filled(parameters, rate), filled(parameters, rho), filled(parameters, 1.0 - rho)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i)
+        g = load(gradient, i - origin)
         v = _mean_square(load(moments, i), g, rho_v, rest)
         changes = load(moments, stride + i)
         change = root(changes + epsilon_v) * reciprocal(root(v + epsilon_v)) * g
@@ -206,13 +206,13 @@ def _adadelta(parameters, gradient, moments, stride, first, last, rate, rho, eps
 
 
 @inner
-def _lion(parameters, gradient, moments, first, last, rate, beta_1, beta_2):
+def _lion(parameters, gradient, moments, first, last, origin, rate, beta_1, beta_2):
     """Algorithm 2 of [10]_: w -= rate sign(beta_1 m + (1 - beta_1) g), and m keeps an average of its own rate."""
     rate_v, zero = filled(parameters, rate), filled(parameters, 0.0)
     beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     for i in range(first, last, lanes(parameters)):
-        g, m = load(gradient, i), load(moments, i)
+        g, m = load(gradient, i - origin), load(moments, i)
         direction = fma(beta_1_v, m, rest_1 * g)
         store(moments, i, fma(beta_2_v, m, rest_2 * g))
         change = select(direction > zero, rate_v, select(direction < zero, -rate_v, zero))
@@ -239,30 +239,35 @@ def _epsilon_of_adam(h, step):
 
 
 @inner
-def update(job, variables, rate, parameters, gradient, moments, first, last):
-    """Apply the job's optimizer to the elements [first, last); `job.step` is the number of updates done before."""
-    h = job.hyperparameters
+def update(job, variables, parameters, gradient, moments, first, last, origin):
+    """Apply the job's optimizer to the elements [first, last), with `job.rate`, after `job.step` updates.
+
+    The gradient of element i is ``gradient[i - origin]``.
+    """
+    h, rate = job.hyperparameters, job.rate
     stride, step = job.parameter_stride, job.step + 1
     if job.weight_decay > 0.0:
         _decay(job, variables, rate, parameters, first, last)
     if job.optimizer == ADAM:
-        _adam(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], _epsilon_of_adam(h, step))
+        _adam(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1],
+              _epsilon_of_adam(h, step))  # fmt: skip
     elif job.optimizer == AMSGRAD:
-        _amsgrad(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], _epsilon_of_adam(h, step))
+        _amsgrad(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1],
+                 _epsilon_of_adam(h, step))  # fmt: skip
     elif job.optimizer == NADAM:
-        _nadam(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+        _nadam(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1], h[2])
     elif job.optimizer == ADAMAX:
-        _adamax(parameters, gradient, moments, stride, first, last, step, rate, h[0], h[1], h[2])
+        _adamax(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1], h[2])
     elif job.optimizer == RMSPROP:
-        _rmsprop(parameters, gradient, moments, stride, first, last, rate, h[0], h[1], h[2], h[3] != 0.0)
+        _rmsprop(parameters, gradient, moments, stride, first, last, origin, rate, h[0], h[1], h[2], h[3] != 0.0)
     elif job.optimizer == ADAGRAD:
-        _adagrad(parameters, gradient, moments, first, last, rate, h[0], h[1])
+        _adagrad(parameters, gradient, moments, first, last, origin, rate, h[0], h[1])
     elif job.optimizer == ADADELTA:
-        _adadelta(parameters, gradient, moments, stride, first, last, rate, h[0], h[1])
+        _adadelta(parameters, gradient, moments, stride, first, last, origin, rate, h[0], h[1])
     elif job.optimizer == LION:
-        _lion(parameters, gradient, moments, first, last, rate, h[0], h[1])
+        _lion(parameters, gradient, moments, first, last, origin, rate, h[0], h[1])
     else:
-        _sgd(parameters, gradient, moments, first, last, rate, h[0], h[1] != 0.0)
+        _sgd(parameters, gradient, moments, first, last, origin, rate, h[0], h[1] != 0.0)
 
 
 @inner

@@ -216,6 +216,7 @@ JOB = np.dtype(
         ("step", np.int64),  # updates done since the trainer was made
         ("batch_size", np.int64),
         ("batch_rows", np.int64),  # of the current batch, which may be smaller
+        ("rate", np.float64),  # the learning rate of the current step
         ("position", np.int64),  # rows of this epoch done
         ("failed", np.int64),  # 1 after a batch whose loss was not finite
     ],

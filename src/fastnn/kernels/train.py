@@ -18,6 +18,7 @@ from fastnn.kernels.constraints import clip_gradient, hold_norms
 from fastnn.kernels.data import gather, gather_weights, scatter
 from fastnn.kernels.gemm import ADD, PANEL, ZERO
 from fastnn.kernels.jit import inner, kernel
+from fastnn.kernels.layerwise import LEAST_PARAMETERS
 from fastnn.kernels.layers import backward, forward
 from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.mixup import mix_panels, mixup_weight
@@ -53,8 +54,8 @@ def _batch_weight(job, sample_weight, order, first, n):
 
 
 @inner
-def _micro_batch(job, ops, parameters, gradient, buffer, workspaces, shared, sample_weight, order, first, sample, n,
-                 weight, start, sums):  # fmt: skip
+def _micro_batch(job, ops, variables, parameters, gradient, moments, buffer, workspaces, shared, sample_weight, order,
+                 first, sample, n, weight, start, updates, sums):  # fmt: skip
     """Add the loss and, where wanted, the gradient of n samples from position `sample` of the batch.
 
     False if the team was dismissed. With batch normalisation a thread without samples calls this too, with n = 0.
@@ -96,7 +97,8 @@ def _micro_batch(job, ops, parameters, gradient, buffer, workspaces, shared, sam
         panel_loss(job, buffer, job.output * scale + at, job.targets * scale + at,
                    job.weights * scale + panel * PANEL, job.delta * scale + at, factor, sums)  # fmt: skip
     if job.mode != EVALUATE:
-        backward(job, ops, n_ops, parameters, gradient, buffer, workspaces, shared, n, sample, is_training, start)
+        backward(job, ops, n_ops, variables, parameters, gradient, moments, buffer, workspaces, shared, n, sample,
+                 is_training, start, updates and np.isfinite(sums[LOSS]))  # fmt: skip
     return True
 
 
@@ -196,11 +198,17 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
         # To statistics of the batch every thread has to come, with all of its share at once or with nothing.
         meets = job.has_batch_statistics and (job.mode == TRAIN or job.mode == OUTPUTS)
         job.batch_rows = n
+        job.rate = rate_at(job, job.step)
+        updates = (
+            job.n_parameters >= LEAST_PARAMETERS and job.mode == TRAIN and n_threads == 1 and n_panels <= job.capacity
+            and not _looks_at_whole_gradient(job)
+        )  # fmt: skip
         while panel < last_panel or (meets and start == ZERO):
             n_micro = min(job.capacity, last_panel - panel)
             n_samples = max(0, min(n_micro * PANEL, n - panel * PANEL))
-            if not _micro_batch(job, ops, parameters, gradient, buffer, workspaces, shared, sample_weight, order,
-                                job.position, panel * PANEL, n_samples, weight, start, own_sums):  # fmt: skip
+            if not _micro_batch(job, ops, variables, parameters, gradient, moments, buffer, workspaces, shared,
+                                sample_weight, order, job.position, panel * PANEL, n_samples, weight, start, updates,
+                                own_sums):  # fmt: skip
                 return
             start = ADD
             panel += n_micro
@@ -224,14 +232,13 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
                     job.failed = 1
                     break
                 clip_gradient(job, variables, gradients, sums, shared, thread, first_element, last_element)
-                rate = rate_at(job, job.step)
                 if sums_in_pieces:
                     for begin in range(first_element, last_element, PIECE):
                         end = min(begin + PIECE, last_element)
                         _add_gradients(gradients, thread * stride, stride, n_active, begin, end)
-                        update(job, variables, rate, parameters, gradient, moments, begin, end)
-                else:
-                    update(job, variables, rate, parameters, gradients, moments, first_element, last_element)
+                        update(job, variables, parameters, gradient, moments, begin, end, 0)
+                elif not updates:
+                    update(job, variables, parameters, gradients, moments, first_element, last_element, 0)
                 hold_norms(job, variables, parameters, shared, thread)
                 average(job, parameters, moments, first_element, last_element)
                 if job.has_batch_statistics and thread == 0:
