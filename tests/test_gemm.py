@@ -21,11 +21,15 @@ GUARD = 96  # elements around what a product may write
 
 @test_kernel
 def products(parameters, weights, bias, fan_in, units, buffer, x, z, delta, dx, strips, n, gradient, start):
-    """All three products of a dense layer."""
-    multiply_forward(parameters, weights, bias, fan_in, units, buffer, x, z, n)
+    """All three products of a dense layer; the gradient of its kernel in two blocks of rows."""
+    multiply_forward(parameters, weights, bias, fan_in, units, buffer, x, z, n, strips)
     multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, dx, n)
     transpose_deltas(buffer, delta, units, n, strips)
-    multiply_weight_gradient(gradient, weights, bias, fan_in, units, buffer, x, strips, n, start)
+    half = fan_in // 2
+    if half > 0:
+        multiply_weight_gradient(gradient, weights, -1, 0, half, fan_in, units, buffer, x, strips, n, start)
+    multiply_weight_gradient(gradient, weights + half * units, bias, half, fan_in - half, fan_in, units, buffer, x,
+                             strips, n, start)  # fmt: skip
 
 
 class Layer:

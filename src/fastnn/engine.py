@@ -331,8 +331,8 @@ def suits_rows(plan: Plan) -> bool:
 
 def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the memory of a network, and in it the views of its parameters and of its state."""
-    spare = CACHE_LINE // 4  # whole vectors are read past the last state
-    buffer = aligned_zeros(plan.parameter_stride + (plan.n_states + spare if plan.n_states else 0), dtype)
+    spare = CACHE_LINE // 4  # whole vectors are read past the last parameter and the last state
+    buffer = aligned_zeros(plan.parameter_stride + plan.n_states + spare, dtype)
     stride = plan.parameter_stride
     return buffer, buffer[: plan.n_parameters], buffer[stride : stride + plan.n_states]
 

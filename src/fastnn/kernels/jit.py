@@ -20,7 +20,10 @@ from numba.core.compiler import Compiler
 
 # "nnan" and "ninf" stay out: a NaN or an infinity has to be seen by the checks that stop a diverged training.
 FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
-FLAGS = {"error_model": "numpy", "nogil": True, "boundscheck": False, "fastmath": set(FASTMATH), "_nrt": False}
+FLAGS = {"error_model": "numpy", "nogil": True, "boundscheck": False, "fastmath": set(FASTMATH)}
+# Kernels allocate nothing, and whoever calls them holds their arrays. Counting references all the same, by atomic
+# additions around every call, took a seventh of a small step (bench/NOTES.md).
+_KERNEL_FLAGS = {**FLAGS, "_nrt": False}
 
 _FOLDER = pathlib.Path(__file__).parent
 
@@ -103,7 +106,7 @@ class _StampedCache(caching.FunctionCache):
 
 def kernel(function):
     """Compile an entry point, with its machine code kept on disk."""
-    dispatcher = numba.njit(**FLAGS)(function)
+    dispatcher = numba.njit(**_KERNEL_FLAGS)(function)
     if CACHE_FOLDER is not None:
         dispatcher._cache = _StampedCache(function)
     return dispatcher
@@ -147,7 +150,7 @@ class _InnerCompiler(Compiler):
             self.state.library = _PartOfAKernel(self.state.targetctx.codegen(), "inner")
 
 
-_INNER_FLAGS = {**FLAGS, "pipeline_class": _InnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER_FLAGS = {**_KERNEL_FLAGS, "pipeline_class": _InnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def inner(function):

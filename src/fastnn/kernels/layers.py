@@ -85,7 +85,8 @@ def forward(job, ops, n_ops, parameters, buffer, workspaces, shared, n_samples, 
         elif n_samples == 0:
             continue
         elif op.kind == DENSE:
-            multiply_forward(parameters, op.weights, op.bias, op.fan_in, op.units, buffer, source, target, n_samples)
+            multiply_forward(parameters, op.weights, op.bias, op.fan_in, op.units, buffer, source, target, n_samples,
+                             job.strips * scale)  # fmt: skip
         elif op.kind == ACTIVATION:
             activate(op.code, op.value, buffer, source, target, extra, op.units, n_panels, keeps_slopes)
         elif op.kind == LAYER_NORMALIZATION:
