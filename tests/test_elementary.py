@@ -9,7 +9,7 @@ import pytest
 import scipy.special as sp
 
 from fastnn.kernels import elementary
-from fastnn.kernels.activations import _expm1_below_zero
+from fastnn.kernels.activations import _expm1_below_zero, _mish
 from fastnn.kernels.simd import lanes, load, store
 from support import rng, test_kernel
 
@@ -43,8 +43,12 @@ def apply(code, x, y):
             store(y, i, _expm1_below_zero(v))
         elif code == 11:
             store(y, i, elementary.root(v))
-        else:
+        elif code == 12:
             store(y, i, elementary.reciprocal(v))
+        elif code == 13:
+            store(y, i, _mish(v)[0])
+        else:
+            store(y, i, _mish(v)[1])
 
 
 def _softplus(x):
@@ -63,6 +67,12 @@ class Function:
         y = np.empty_like(padded)
         apply(self.code, padded, y)
         return y[: x.size]
+
+
+def _mish_slope(z):
+    """tanh(softplus(z)) + z sigmoid(z) / cosh(softplus(z))^2."""
+    s = np.minimum(_softplus(z), 300.0)
+    return np.tanh(s) + np.minimum(z, 300.0) * sp.expit(z) / np.cosh(s) ** 2
 
 
 def both(low, high):
@@ -90,6 +100,10 @@ FUNCTIONS = {
     "expm1_below_zero": Function(10, np.expm1, mpmath.expm1, BELOW_ZERO, 2.5),
     "root": Function(11, np.sqrt, mpmath.sqrt, both(1e-37, 3e38), 2),
     "reciprocal": Function(12, np.reciprocal, lambda x: 1 / x, both(1e-37, 1e37), 2),
+    "mish": Function(
+        13, lambda z: z * np.tanh(_softplus(z)), lambda z: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
+        {"float32": (-84.0, 1e38), "float64": (-700.0, 1e300)}, 4,
+    ),
 }
 
 
@@ -147,6 +161,7 @@ SPECIAL = {
     "expm1_below_zero": {0.0: 0.0, -INF: -1.0, -1e30: -1.0},
     "root": {0.0: 0.0, 1.0: 1.0, 4.0: 2.0},
     "reciprocal": {1.0: 1.0, 2.0: 0.5},
+    "mish": {0.0: 0.0, INF: INF, 1e30: 1e30, 50.0: 50.0, -1e4: 0.0},
 }
 
 
@@ -157,6 +172,13 @@ def test_special_values(name, dtype):
     np.testing.assert_array_equal(FUNCTIONS[name](x), np.array(list(arguments.values()), dtype))
     if 0.0 in arguments:
         assert FUNCTIONS[name](np.array([-0.0], dtype))[0] == arguments[0.0]
+
+
+def test_slope_of_mish(dtype):
+    """It crosses 0, so its error is measured in units of 1."""
+    z = np.concatenate([np.linspace(-90, 90, 40_001), rng(0).normal(size=40_000), [-1e30, 1e30]]).astype(dtype)
+    slope = Function(14, None, None, None, None)(z)
+    assert np.abs(slope - _mish_slope(z.astype(float))).max() <= 8 * np.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus", "exp"])

@@ -17,10 +17,10 @@ References
 .. [5] D. Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", BMVC 2020.
 """
 
-from fastnn.kernels.elementary import exp, normal_cdf_and_pdf, sigmoid, softplus, tanh
+from fastnn.kernels.elementary import exp, normal_cdf_and_pdf, reciprocal, sigmoid, softplus, tanh
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.simd import filled, fma, lanes, load, maximum, select, store
+from fastnn.kernels.simd import filled, fma, lanes, load, maximum, minimum, select, store
 from fastnn.kernels.tables import Activation
 
 SIGMOID = int(Activation.SIGMOID)
@@ -137,8 +137,16 @@ def _silu(z):
 
 @inlined
 def _mish(z):
-    t = tanh(softplus(z))
-    return z * t, fma(z * sigmoid(z), fma(-t, t, 1.0), t)
+    """z t with t = tanh(log(1 + e)) = n / (n + 2) and dt/dz = 4 e (1 + e) / (n + 2)^2, where e = e^z and n = e (e + 2).
+
+    Error of z t: 4 ulp.
+    """
+    bounded = minimum(z, 20.0)  # from where on t is 1 in either precision, and n finite
+    e = exp(bounded)
+    n = e * (e + 2.0)
+    r = reciprocal(n + 2.0)
+    t = n * r
+    return z * t, fma(bounded * (4.0 * e), (e + 1.0) * (r * r), t)
 
 
 def _make_forward(function):
