@@ -101,8 +101,11 @@ FUNCTIONS = {
     "root": Function(11, np.sqrt, mpmath.sqrt, both(1e-37, 3e38), 2),
     "reciprocal": Function(12, np.reciprocal, lambda x: 1 / x, both(1e-37, 1e37), 2),
     "mish": Function(
-        13, lambda z: z * np.tanh(_softplus(z)), lambda z: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
-        {"float32": (-84.0, 1e38), "float64": (-700.0, 1e300)}, 4,
+        13,
+        lambda z: z * np.tanh(_softplus(z)),
+        lambda z: z * mpmath.tanh(mpmath.log1p(mpmath.exp(z))),
+        {"float32": (-84.0, 1e38), "float64": (-700.0, 1e300)},
+        4,
     ),
 }
 

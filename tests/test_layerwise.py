@@ -1,6 +1,6 @@
 """Networks of many parameters are updated layer by layer, without a gradient vector: to the same bits.
 
-A limit for the gradient that nothing reaches makes the trainer look at the whole gradient first, which is the other way.
+A limit that no gradient reaches makes the trainer look at the whole gradient first, which is the other way.
 """
 
 import numpy as np

@@ -246,7 +246,9 @@ def transpose_block(typingctx, source, source_offset, source_stride, target, tar
             offset = builder.add(builder.mul(args[2], ir.Constant(_INT64, row)), ir.Constant(_INT64, column))
             return builder.load(builder.bitcast(builder.gep(origin, [offset]), chunk_pointer), align=align)
 
-        _emit_transpose(builder, vector.lanes, load_chunk, _row_store(builder, vector_type, destination, args[5], align))
+        _emit_transpose(
+            builder, vector.lanes, load_chunk, _row_store(builder, vector_type, destination, args[5], align)
+        )
         return context.get_dummy_value()
 
     sig = signature(types.void, source, types.intp, types.intp, target, types.intp, types.intp)

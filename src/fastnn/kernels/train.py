@@ -18,8 +18,8 @@ from fastnn.kernels.constraints import clip_gradient, hold_norms
 from fastnn.kernels.data import gather, gather_weights, scatter
 from fastnn.kernels.gemm import ADD, PANEL, ZERO
 from fastnn.kernels.jit import inner, kernel
-from fastnn.kernels.layerwise import LEAST_PARAMETERS
 from fastnn.kernels.layers import backward, forward
+from fastnn.kernels.layerwise import LEAST_PARAMETERS
 from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.mixup import mix_panels, mixup_weight
 from fastnn.kernels.normalization import keep_statistics
