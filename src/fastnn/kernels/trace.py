@@ -13,7 +13,7 @@ from fastnn.kernels.losses import panel_loss
 
 
 @kernel
-def trace(jobs, ops, parameters, gradient, buffer, order, sample_weight, sums, deltas):
+def trace(jobs, ops, variables, parameters, gradient, buffer, order, sample_weight, sums, deltas):
     """Fill `deltas[o]` with dL/d(output of op o) and `gradient` with the sample's gradient.
 
     The job's capacity is one panel; its plan works nowhere in place, so the activations stay in `buffer`.
@@ -30,7 +30,8 @@ def trace(jobs, ops, parameters, gradient, buffer, order, sample_weight, sums, d
     for o in range(ops.size - 1, -1, -1):
         for unit in range(ops[o].units):
             deltas[o, unit] = buffer[delta + unit * PANEL]
-        backward(job, ops[o : o + 1], 1, parameters, gradient, buffer, buffer, order, 1, 0, False, ZERO)
+        backward(job, ops[o : o + 1], 1, variables, parameters, gradient, gradient, buffer, buffer, order, 1, 0, False,
+                 ZERO, False)  # fmt: skip
         if ops[o].kind == DENSE and ops[o].has_gradient_below:
             for i in range(ops[o].fan_in * PANEL):
                 buffer[delta + i] = buffer[other + i]
