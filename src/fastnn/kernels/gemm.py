@@ -190,7 +190,7 @@ def _emit_tile(builder, o, rows, vectors):
     b_k = builder.gep(b_panel, [builder.mul(k, o.b_row)])
     a_k = builder.gep(a_panel, [builder.mul(k, o.a_step)])
     prefetch_pointer = builder.bitcast(
-        builder.gep(a_k, [builder.mul(o.a_step, number(PREFETCH_STEPS))]), ir.IntType(8).as_pointer()
+        builder.gep(a_k, [builder.add(builder.mul(o.a_step, number(PREFETCH_STEPS)), a_offset[rows - 1])]), ir.IntType(8).as_pointer()
     )
     emit_prefetch(builder, prefetch_pointer)
     b_vectors = [builder.load(vector_pointer(b_k, number(v * n_lanes)), align=align) for v in range(vectors)]
