@@ -22,14 +22,14 @@ GUARD = 96  # elements around what a product may write
 @test_kernel
 def products(parameters, weights, bias, fan_in, units, buffer, x, z, delta, dx, strips, n, gradient, start):
     """All three products of a dense layer; the gradient of its kernel in two blocks of rows."""
-    multiply_forward(parameters, weights, bias, fan_in, units, buffer, x, z, n, strips)
+    multiply_forward(parameters, weights, bias, fan_in, units, buffer, x, z, n, strips, n % 2 == 0)
     multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, dx, n)
     transpose_deltas(buffer, delta, units, n, strips)
     half = fan_in // 2
     if half > 0:
-        multiply_weight_gradient(gradient, weights, -1, 0, half, fan_in, units, buffer, x, strips, n, start)
+        multiply_weight_gradient(gradient, weights, -1, 0, half, fan_in, units, buffer, x, strips, n, start, None, 0, 0)
     multiply_weight_gradient(gradient, weights + half * units, bias, half, fan_in - half, fan_in, units, buffer, x,
-                             strips, n, start)  # fmt: skip
+                             strips, n, start, parameters, weights, weights + fan_in * units)  # fmt: skip
 
 
 class Layer:

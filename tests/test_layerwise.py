@@ -1,5 +1,7 @@
 """Networks of many parameters are updated layer by layer, without a gradient vector: to the same bits.
 
+With several threads too, however many: each sums over the samples of all.
+
 A limit that no gradient reaches makes the trainer look at the whole gradient first, which is the other way.
 """
 
@@ -31,13 +33,14 @@ def layers(sizes, kind="plain"):
     return [*result, fastnn.Dense(sizes[-1], activation="linear")]
 
 
-def trained(sizes, kind="plain", optimizer=fastnn.optimizers.Adam, dtype="float32", n=50, batch_size=32, **options):
+def trained(sizes, kind="plain", optimizer=fastnn.optimizers.Adam, dtype="float32", n=50, batch_size=32,
+            n_threads=1, **options):  # fmt: skip
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(n, sizes[0])).astype(dtype), rng.normal(size=(n, sizes[-1])).astype(dtype)
     network = fastnn.Network(layers(sizes, kind), dtype=dtype, seed=0)
     assert network.n_parameters >= LEAST_PARAMETERS
     trainer = fastnn.Trainer(network, loss="mse", optimizer=optimizer(**options))
-    trainer.fit(X, y, epochs=3, batch_size=batch_size, n_threads=1, seed=0)
+    trainer.fit(X, y, epochs=3, batch_size=batch_size, n_threads=n_threads, seed=0)
     return network.parameters.copy(), trainer.history.history["loss"]
 
 
@@ -63,6 +66,28 @@ def test_every_layer_with_parameters(kind):
 @pytest.mark.parametrize("name", ["SGD", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Nadam", "Adamax", "Lion"])
 def test_every_optimizer(name):
     both_ways(ODD, optimizer=getattr(fastnn.optimizers, name))
+
+
+@pytest.mark.parametrize("sizes", [ODD, NARROW, WIDE], ids=["odd", "narrow", "wide"])
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_any_number_of_threads_gives_the_same_bits(sizes, n_threads):
+    alone, losses = trained(sizes, n=220, batch_size=110)
+    together, losses_together = trained(sizes, n=220, batch_size=110, n_threads=n_threads)
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_allclose(losses_together, losses, rtol=1e-6)  # sums of the threads' sums
+
+
+@pytest.mark.parametrize("kind", ["layer norm", "batch norm"])
+def test_normalisation_with_threads_sums_up_gradients(kind):
+    alone, _ = trained(ODD, kind, n=128, batch_size=128, dtype="float64")
+    together, _ = trained(ODD, kind, n=128, batch_size=128, dtype="float64", n_threads=2)
+    np.testing.assert_allclose(together, alone, rtol=1e-6, atol=1e-9)
+
+
+def test_a_small_last_batch_with_more_threads_than_panels():
+    alone, _ = trained(ODD, n=130, batch_size=128)
+    together, _ = trained(ODD, n=130, batch_size=128, n_threads=4)
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 33, 128])

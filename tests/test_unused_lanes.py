@@ -11,7 +11,7 @@ from fastnn.kernels.jit import FLAGS
 @njit(**FLAGS)
 def _forward(parameters, fan_in, units, buffer, source, target, n_samples):
     area = target + units * PANEL + 64
-    multiply_forward(parameters, 0, -1, fan_in, units, buffer, source, target, n_samples, area)
+    multiply_forward(parameters, 0, -1, fan_in, units, buffer, source, target, n_samples, area, False)
 
 
 @njit(**FLAGS)

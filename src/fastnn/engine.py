@@ -172,13 +172,14 @@ class Workspace:
         size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
         self.buffers = aligned_zeros(n_threads * size, dtype)
         area = area_size(max(plan.units_after))  # pages that no kernel touches take no memory
-        self.gradients = aligned_zeros(n_threads * self.stride + area if with_gradient else 0, dtype)
+        self.gradients = aligned_zeros(n_threads * (self.stride + area) if with_gradient else 0, dtype)
         self.sums = aligned_zeros(n_threads * tables.N_SUMS, np.dtype(np.float64)).reshape(n_threads, -1)
         self._sum_view, self._no_sums = self.sums.reshape(-1).data, np.zeros(self.sums.size).data
         self._own_sums = self.sums[0] if n_threads == 1 else None
         self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
         self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
         self.jobs = np.zeros(n_threads, tables.JOB)
+        self.jobs["thread"] = np.arange(n_threads)
         self.position, self.step, self.failed = (self.jobs[name].data for name in ("position", "step", "failed"))
         self.set(
             n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,

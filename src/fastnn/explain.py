@@ -130,8 +130,8 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
     deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max(initial=1))))
     no_rows, no_weights = np.empty(0, np.int64), np.empty(0)
     trace(
-        workspace.jobs, plan.ops, plan.variable_table, buffer, workspace.gradients, workspace.buffers, no_rows, no_weights,
-        workspace.sums[0], deltas,
+        workspace.jobs, plan.ops, plan.variable_table, buffer, workspace.gradients, workspace.buffers, no_rows,
+        no_weights, workspace.sums[0], deltas,
     )  # fmt: skip
 
     def column(region: int, units: int) -> np.ndarray:

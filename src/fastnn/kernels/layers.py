@@ -23,12 +23,13 @@ from fastnn.kernels.gemm import (
     multiply_weight_gradient,
     transpose_deltas,
 )
-from fastnn.kernels.jit import inner
+from fastnn.kernels.jit import inlined, inner
 from fastnn.kernels.layerwise import update_dense, update_vectors
 from fastnn.kernels.normalization import batch_backward, batch_forward, layer_backward, layer_forward
 from fastnn.kernels.random import keep_scale, mix, normal
 from fastnn.kernels.simd import filled, lanes, load, store
 from fastnn.kernels.tables import Layer
+from fastnn.kernels.team import wait_for_all
 
 DENSE = int(Layer.DENSE)
 ACTIVATION = int(Layer.ACTIVATION)
@@ -86,7 +87,7 @@ def forward(job, ops, n_ops, parameters, buffer, workspaces, shared, n_samples, 
             continue
         elif op.kind == DENSE:
             multiply_forward(parameters, op.weights, op.bias, op.fan_in, op.units, buffer, source, target, n_samples,
-                             job.strips * scale)  # fmt: skip
+                             job.strips * scale, job.n_threads > 1)  # fmt: skip
         elif op.kind == ACTIVATION:
             activate(op.code, op.value, buffer, source, target, extra, op.units, n_panels, keeps_slopes)
         elif op.kind == LAYER_NORMALIZATION:
@@ -100,13 +101,24 @@ def forward(job, ops, n_ops, parameters, buffer, workspaces, shared, n_samples, 
     return True
 
 
+@inlined
+def own_range(job, parameters):
+    """The whole cache lines of parameters that this thread updates where the gradients of all threads are summed up."""
+    n_lines = job.parameter_stride // lanes(parameters)
+    first = job.thread * n_lines // job.n_threads * lanes(parameters)
+    return first, (job.thread + 1) * n_lines // job.n_threads * lanes(parameters)
+
+
 @inner
-def backward(job, ops, n_ops, variables, parameters, gradient, moments, buffer, workspaces, shared, n_samples,
+def backward(job, ops, n_ops, variables, parameters, gradients, moments, buffer, workspaces, shared, n_samples,
              first_sample, is_training, start, updates):  # fmt: skip
     """Walk the ops in reverse from the delta of the last one's output; `start` is gemm.ZERO or gemm.ADD.
 
-    With `updates` each layer is updated as soon as its gradient is made, and the gradient is not kept.
+    With `updates` each layer is updated as soon as its gradient is made, and the gradient is not kept. False if the
+    team was dismissed.
     """
+    stride = job.parameter_stride
+    gradient = gradients[job.thread * stride : (job.thread + 1) * stride]
     scale = job.capacity * PANEL
     n_panels = (n_samples + PANEL - 1) // PANEL
     delta, other = job.delta * scale, job.other_delta * scale
@@ -119,26 +131,36 @@ def backward(job, ops, n_ops, variables, parameters, gradient, moments, buffer, 
             batch_backward(job, op, parameters, gradient, buffer, workspaces, shared, delta, extra, scale, n_samples,
                            is_training, start)  # fmt: skip
             if updates:
-                limit = update_vectors(job, variables, op.weights, parameters, gradient, moments, limit)
+                limit = update_vectors(job, variables, op.weights, parameters, gradients, moments, limit)
         elif op.kind == DENSE:
-            if op.has_gradient_below:
+            if op.has_gradient_below and n_samples > 0:
                 multiply_input_gradient(parameters, op.weights, op.fan_in, op.units, buffer, delta, other, n_samples)
+            # Other threads may still read the strips of the layer behind.
+            if updates and not wait_for_all(shared, job.n_threads):
+                return False
             if n_samples > 0:
                 transpose_deltas(buffer, delta, op.units, n_samples, strips)
             if updates:
-                limit = update_dense(job, variables, op, parameters, gradient, moments, buffer, source, strips,
-                                     n_samples, limit)  # fmt: skip
+                if not wait_for_all(shared, job.n_threads):
+                    return False
+                limit = update_dense(job, variables, op, parameters, gradients, moments, workspaces, source, strips,
+                                     limit)  # fmt: skip
+            elif n_samples > 0 and job.n_threads > 1 and not op.has_gradient_below:
+                first, end = own_range(job, parameters)  # what this thread updates next; nobody reads it any more
+                multiply_weight_gradient(gradient, op.weights, op.bias, 0, op.fan_in, op.fan_in, op.units, buffer,
+                                         source, strips, n_samples, start, parameters, first, end)  # fmt: skip
             elif n_samples > 0:
                 multiply_weight_gradient(gradient, op.weights, op.bias, 0, op.fan_in, op.fan_in, op.units, buffer,
-                                         source, strips, n_samples, start)  # fmt: skip
+                                         source, strips, n_samples, start, None, 0, 0)  # fmt: skip
             if not op.has_gradient_below:
-                return
+                return True
             delta, other = other, delta
         elif op.kind == ACTIVATION:
             activate_backward(op.code, op.value, buffer, target, extra, delta, op.units, n_panels)
         elif op.kind == LAYER_NORMALIZATION:
             layer_backward(op, parameters, gradient, buffer, delta, extra, scale, n_samples, start)
             if updates:
-                limit = update_vectors(job, variables, op.weights, parameters, gradient, moments, limit)
+                limit = update_vectors(job, variables, op.weights, parameters, gradients, moments, limit)
         elif op.kind == DROPOUT and is_training:
             _dropout(job, op, buffer, delta, delta, n_panels, first_sample)
+    return True

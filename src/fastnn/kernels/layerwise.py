@@ -1,33 +1,54 @@
 """Updating each layer where its gradient is made, block by block, while the block is in cache.
 
-The gradient of a large network is written to memory, fetched back for the update and overwritten in the next step. One
-thread with one micro-batch, and nothing that looks at the whole gradient, can do without: the gradient of a block of
-rows of a kernel is made in a small area, the optimizer uses it, and the next block takes its place.
+The gradient of a large network is written to memory, fetched back for the update and overwritten in the next step; with
+several threads, each one's is fetched by another besides. Where nothing looks at the whole gradient, one micro-batch a
+thread can do without: the gradient of a block of rows of a kernel is made in a small area, the optimizer uses it, and
+the next block takes its place. Each thread makes the gradient of some rows of every kernel, from the samples of all
+threads: what moves between cores is activations and deltas. So the sums are the same, to the bit, whatever the threads.
 
 Updates work on whole cache lines, layers begin and end anywhere, and the last layer comes first. So the line that a
 layer shares with the one before it waits, its gradients put down in the gradient vector, until those of the other
-complete it.
+complete it. The line that two threads' rows share is the first one's, which makes the gradient of that row, too.
 
 Jobs
 ----
-- `LEAST_PARAMETERS`: from which size on this pays
-- `area_size`: how much room the area takes, behind the gradient vector
+- `suits`: whether a network is large and simple enough
+- `area_size`: how much room an area takes; one a thread lies behind the gradient vectors
 - `update_dense`: gradient and update of a dense layer
 - `update_vectors`: update of a layer whose gradients lie in the gradient vector
 """
 
-from fastnn.kernels.gemm import TILE_ROWS, ZERO, multiply_weight_gradient
+import numpy as np
+
+from fastnn.kernels.gemm import PANEL, multiply_weight_gradient
 from fastnn.kernels.jit import inner
 from fastnn.kernels.optimizers import update
 from fastnn.kernels.simd import lanes, load, store
+from fastnn.kernels.tables import Layer
+from fastnn.kernels.tile import ADD, TILE_ROWS, ZERO
+
+LAYER_NORMALIZATION = int(Layer.LAYER_NORMALIZATION)
+BATCH_NORMALIZATION = int(Layer.BATCH_NORMALIZATION)
 
 LEAST_PARAMETERS = 100_000  # parameters, gradient and two moments of fewer stay in a core's own cache (1.6 MB)
 BLOCK = 8192  # elements of a block, or one row of tiles if that has more
 
 
 def area_size(widest: int) -> int:
-    """Return how many elements a block, a bias and the lines that they share with neighbours take."""
-    return max(BLOCK, TILE_ROWS * widest) + widest + 32
+    """Return how many elements a block, a bias and the lines that they share with neighbours take: whole lines."""
+    return (max(BLOCK, TILE_ROWS * widest) + widest + 47) // 16 * 16
+
+
+@inner
+def suits(job, ops):
+    """Whether the parameters are many, and with several threads all in dense layers."""
+    if job.n_parameters < LEAST_PARAMETERS:
+        return False
+    if job.n_threads > 1:
+        for o in range(ops.size):
+            if ops[o].kind == LAYER_NORMALIZATION or ops[o].kind == BATCH_NORMALIZATION:
+                return False
+    return True
 
 
 @inner
@@ -37,40 +58,69 @@ def _to_whole_lines(i, array):
 
 
 @inner
-def update_dense(job, variables, op, parameters, gradient, moments, buffer, source, strips, n_samples, limit):
-    """Update a dense layer from its deltas' strips; return where the updated parameters now begin.
+def _block_gradient(job, op, parameters, gradients, at, bias, first, n_rows, workspaces, source, strips):
+    """The gradient of some rows of a kernel over the samples of all threads, each of which has its own buffer."""
+    size = workspaces.size // job.n_threads
+    n_panels = (job.batch_rows + PANEL - 1) // PANEL
+    rows = op.weights + first * op.units  # what is updated with it
+    for thread in range(job.n_threads):
+        panel, last_panel = thread * n_panels // job.n_threads, (thread + 1) * n_panels // job.n_threads
+        n_samples = min(last_panel * PANEL, job.batch_rows) - panel * PANEL
+        multiply_weight_gradient(gradients, at, bias, first, n_rows, op.fan_in, op.units,
+                                 workspaces[thread * size : (thread + 1) * size], source, strips, n_samples,
+                                 ZERO if thread == 0 else ADD, parameters, rows, rows + n_rows * op.units)  # fmt: skip
 
-    They begin at `limit` so far. Nothing else may need the layer's kernel any more.
+
+@inner
+def update_dense(job, variables, op, parameters, gradients, moments, workspaces, source, strips, limit):
+    """Update this thread's part of a dense layer; return where the updated parameters now begin.
+
+    They begin at `limit` so far. The strips of all threads' deltas are ready, and none needs the kernel any more.
     """
-    area = job.parameter_stride
+    n_threads, units = job.n_threads, op.units
     begin = op.weights
-    end = op.bias + op.units if op.bias >= 0 else begin + op.fan_in * op.units
-    first_line = done = _to_whole_lines(begin, parameters)
-    origin = done if done == begin else done - lanes(parameters)  # the element whose gradient leads the area
-    most = max(TILE_ROWS, BLOCK // op.units // TILE_ROWS * TILE_ROWS)
-    n_blocks = (op.fan_in + most - 1) // most
-    lower = op.fan_in // n_blocks
-    n_higher = op.fan_in - lower * n_blocks
-    row = 0
+    end = op.bias + units if op.bias >= 0 else begin + op.fan_in * units
+    first_line = _to_whole_lines(begin, parameters)
+    # The last threads take one part each.
+    n_parts = max(1, min(n_threads, op.fan_in, op.fan_in * units // BLOCK))
+    part = job.thread - (n_threads - n_parts)
+    if part < 0:
+        return min(limit, first_line)
+    row, last_row = part * op.fan_in // n_parts, (part + 1) * op.fan_in // n_parts
+    done = _to_whole_lines(begin + row * units, parameters)
+    has_end = part == n_parts - 1
+    if has_end:
+        goal = limit
+    else:
+        goal = _to_whole_lines(begin + last_row * units, parameters)
+        last_row += (goal - begin - last_row * units + units - 1) // units
+
+    area_length = (gradients.size - n_threads * job.parameter_stride) // n_threads
+    area = n_threads * job.parameter_stride + job.thread * area_length
+    origin = (begin + row * units) // lanes(parameters) * lanes(parameters)  # the element whose gradient leads the area
+    most = max(TILE_ROWS, BLOCK // units // TILE_ROWS * TILE_ROWS)
+    n_blocks = (last_row - row + most - 1) // most
+    lower = (last_row - row) // n_blocks
+    n_higher = last_row - row - lower * n_blocks
     for block in range(n_blocks):
         n_rows = lower + (block < n_higher)
-        is_last = block == n_blocks - 1
-        at = begin + row * op.units
-        bias = area + op.bias - origin if is_last and op.bias >= 0 else -1
-        multiply_weight_gradient(gradient, area + at - origin, bias, row, n_rows, op.fan_in, op.units, buffer, source,
-                                 strips, n_samples, ZERO)  # fmt: skip
-        if block == 0:
+        at = begin + row * units
+        has_bias = has_end and block == n_blocks - 1 and op.bias >= 0
+        _block_gradient(job, op, parameters, gradients, area + at - origin, area + op.bias - origin if has_bias else -1,
+                        row, n_rows, workspaces, source, strips)  # fmt: skip
+        if row == 0:
             for i in range(begin, min(first_line, end)):
-                gradient[i] = gradient[area + i - origin]
-        if is_last:
-            for i in range(end, limit):  # what the layer behind put down
-                gradient[area + i - origin] = gradient[i]
-            stop = limit
+                gradients[i] = gradients[area + i - origin]
+        if block == n_blocks - 1:
+            stop = goal
+            if has_end:  # what the layer behind put down
+                for i in range(end, limit):
+                    gradients[area + i - origin] = gradients[i]
         else:
-            stop = (at + n_rows * op.units) // lanes(parameters) * lanes(parameters)
+            stop = (at + n_rows * units) // lanes(parameters) * lanes(parameters)
         if stop > done:
-            update(job, variables, parameters, gradient, moments, done, stop, origin - area)
-            store(gradient, area, load(gradient, area + stop - origin))
+            update(job, variables, parameters, gradients, moments, done, stop, origin - area)
+            store(gradients, area, load(gradients, area + stop - origin))
             origin = done = stop
         row += n_rows
     return min(limit, first_line)
@@ -80,5 +130,5 @@ def update_dense(job, variables, op, parameters, gradient, moments, buffer, sour
 def update_vectors(job, variables, begin, parameters, gradient, moments, limit):
     """Update the whole lines from `begin` to `limit`; return where they begin."""
     first_line = min(limit, _to_whole_lines(begin, parameters))
-    update(job, variables, parameters, gradient, moments, first_line, limit, 0)
+    update(job, variables, parameters, gradient, moments, first_line, limit, np.int64(0))
     return first_line

@@ -323,9 +323,9 @@ def transpose_rows(typingctx, rows, offset, count, target, target_offset, target
     return signature(types.void, rows, types.intp, types.intp, target, types.intp, types.intp), codegen
 
 
-def emit_prefetch(builder, pointer):
-    """Emit llvm.prefetch of a byte pointer's cache line, to be read and kept; it never faults."""
+def emit_prefetch(builder, pointer, to_write=False):
+    """Emit llvm.prefetch of a byte pointer's cache line, to be read or written, and kept; it never faults."""
     function_type = ir.FunctionType(ir.VoidType(), [pointer.type, _INT32, _INT32, _INT32])
     function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
-    read, keep, data = (ir.Constant(_INT32, value) for value in (0, 3, 1))
-    builder.call(function, [pointer, read, keep, data])
+    access, keep, data = (ir.Constant(_INT32, value) for value in (int(to_write), 3, 1))
+    builder.call(function, [pointer, access, keep, data])

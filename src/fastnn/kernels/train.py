@@ -18,8 +18,8 @@ from fastnn.kernels.constraints import clip_gradient, hold_norms
 from fastnn.kernels.data import gather, gather_weights, scatter
 from fastnn.kernels.gemm import ADD, PANEL, ZERO
 from fastnn.kernels.jit import inner, kernel
-from fastnn.kernels.layers import backward, forward
-from fastnn.kernels.layerwise import LEAST_PARAMETERS
+from fastnn.kernels.layers import backward, forward, own_range
+from fastnn.kernels.layerwise import suits
 from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.mixup import mix_panels, mixup_weight
 from fastnn.kernels.normalization import keep_statistics
@@ -54,13 +54,24 @@ def _batch_weight(job, sample_weight, order, first, n):
 
 
 @inner
-def _micro_batch(job, ops, variables, parameters, gradient, moments, buffer, workspaces, shared, sample_weight, order,
-                 first, sample, n, weight, start, updates, sums):  # fmt: skip
+def _batch_loss(job, sums):
+    """The sum over all threads, each in the same order, so that all come to the same verdict."""
+    loss = 0.0
+    for thread in range(job.n_threads):
+        loss += sums[thread, BATCH_LOSS]
+    return loss
+
+
+@inner
+def _micro_batch(job, ops, variables, parameters, gradients, moments, buffer, workspaces, shared, sample_weight, order,
+                 first, sample, n, weight, start, updates, all_sums):  # fmt: skip
     """Add the loss and, where wanted, the gradient of n samples from position `sample` of the batch.
 
     False if the team was dismissed. With batch normalisation a thread without samples calls this too, with n = 0.
     """
     scale = job.capacity * PANEL
+    sums = all_sums[job.thread]
+    loss_before = sums[LOSS]
     is_training = job.mode == TRAIN or job.mode == OUTPUTS
     smoothed_to = (
         0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
@@ -96,9 +107,14 @@ def _micro_batch(job, ops, variables, parameters, gradient, moments, buffer, wor
         at = panel * job.n_outputs * PANEL
         panel_loss(job, buffer, job.output * scale + at, job.targets * scale + at,
                    job.weights * scale + panel * PANEL, job.delta * scale + at, factor, sums)  # fmt: skip
+    if updates:
+        sums[BATCH_LOSS] = sums[LOSS] - loss_before
+        if not wait_for_all(shared, job.n_threads):
+            return False
+        updates = np.isfinite(_batch_loss(job, all_sums))
     if job.mode != EVALUATE:
-        backward(job, ops, n_ops, variables, parameters, gradient, moments, buffer, workspaces, shared, n, sample,
-                 is_training, start, updates and np.isfinite(sums[LOSS]))  # fmt: skip
+        return backward(job, ops, n_ops, variables, parameters, gradients, moments, buffer, workspaces, shared, n,
+                        sample, is_training, start, updates)  # fmt: skip
     return True
 
 
@@ -179,10 +195,10 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
     buffer = workspaces[thread * size : (thread + 1) * size]
     gradient = gradients[thread * stride : (thread + 1) * stride]
     own_sums = sums[thread]
+    own = np.int64(0)  # where a thread's gradient vector begins; no literal, which `update` would be compiled for again
     # Each thread reduces and updates one range of whole cache lines.
-    n_lines = stride // lanes(parameters)
-    first_element = thread * n_lines // n_threads * lanes(parameters)
-    last_element = (thread + 1) * n_lines // n_threads * lanes(parameters)
+    first_element, last_element = own_range(job, parameters)
+    by_layer = job.mode == TRAIN and not _looks_at_whole_gradient(job) and suits(job, ops)
     for _ in range(n_steps):
         if job.position >= job.n_rows or job.failed:
             break
@@ -199,16 +215,13 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
         meets = job.has_batch_statistics and (job.mode == TRAIN or job.mode == OUTPUTS)
         job.batch_rows = n
         job.rate = rate_at(job, job.step)
-        updates = (
-            job.n_parameters >= LEAST_PARAMETERS and job.mode == TRAIN and n_threads == 1 and n_panels <= job.capacity
-            and not _looks_at_whole_gradient(job)
-        )  # fmt: skip
+        updates = by_layer and n_active == n_threads and (n_panels + n_threads - 1) // n_threads <= job.capacity
         while panel < last_panel or (meets and start == ZERO):
             n_micro = min(job.capacity, last_panel - panel)
             n_samples = max(0, min(n_micro * PANEL, n - panel * PANEL))
-            if not _micro_batch(job, ops, variables, parameters, gradient, moments, buffer, workspaces, shared,
+            if not _micro_batch(job, ops, variables, parameters, gradients, moments, buffer, workspaces, shared,
                                 sample_weight, order, job.position, panel * PANEL, n_samples, weight, start, updates,
-                                own_sums):  # fmt: skip
+                                sums):  # fmt: skip
                 return
             start = ADD
             panel += n_micro
@@ -216,29 +229,27 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
             own_sums[BATCH_LOSS] = own_sums[LOSS] - loss_before
             if not wait_for_all(shared, n_threads):
                 return
-            # Every thread adds the parts in the same order, so all come to the same verdict.
-            batch_loss = 0.0
-            for t in range(n_threads):
-                batch_loss += sums[t, BATCH_LOSS]
             # Where nothing looks at the whole gradient, each thread sums up its range in its own vector, a piece just
             # before its update: lines that another thread wrote are read once, and nobody has to fetch them back.
             sums_in_pieces = n_threads > 1 and job.mode == TRAIN and not _looks_at_whole_gradient(job)
-            if n_threads > 1 and not sums_in_pieces:
+            if n_threads > 1 and not sums_in_pieces and not updates:
                 _add_gradients(gradients, 0, stride, n_active, first_element, last_element)
             if job.has_penalties:
                 own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
             if job.mode == TRAIN:
-                if not np.isfinite(batch_loss):
+                if not np.isfinite(_batch_loss(job, sums)):
                     job.failed = 1
                     break
                 clip_gradient(job, variables, gradients, sums, shared, thread, first_element, last_element)
-                if sums_in_pieces:
+                if updates:  # done, layer by layer
+                    pass
+                elif sums_in_pieces:
                     for begin in range(first_element, last_element, PIECE):
                         end = min(begin + PIECE, last_element)
                         _add_gradients(gradients, thread * stride, stride, n_active, begin, end)
-                        update(job, variables, parameters, gradient, moments, begin, end, 0)
-                elif not updates:
-                    update(job, variables, parameters, gradients, moments, first_element, last_element, 0)
+                        update(job, variables, parameters, gradient, moments, begin, end, own)
+                else:
+                    update(job, variables, parameters, gradients, moments, first_element, last_element, own)
                 hold_norms(job, variables, parameters, shared, thread)
                 average(job, parameters, moments, first_element, last_element)
                 if job.has_batch_statistics and thread == 0:

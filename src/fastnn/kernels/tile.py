@@ -1,0 +1,215 @@
+"""The micro-kernel of the matrix products: one register tile, generated for every number of rows and vectors.
+
+Goto and van de Geijn's ("Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008) without their
+packing, which panels make unnecessary.
+
+Jobs
+----
+- `make_tile`: builds it
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+
+from fastnn.kernels.simd import (
+    call_vector_intrinsic,
+    data_pointer,
+    emit_prefetch,
+    first_lanes,
+    lanes_of,
+    masked_load,
+    masked_store,
+    splat,
+    vector_registers,
+)
+
+# Accumulators fill the registers but for the vectors of B and one broadcast of A.
+TILE_VECTORS = 2 if vector_registers() == 32 else 1
+TILE_ROWS = {32: 14, 8: 6, 4: 3}[vector_registers()]
+
+PREFETCH_STEPS = 16  # ahead of its use, the column of A is asked for: rows of large kernels lie on pages of their own
+
+ZERO, BIAS, ADD = 0, 1, 2  # what a tile starts from: nothing, a bias a row, or what C holds
+
+_INT64 = ir.IntType(64)
+
+
+def make_tile(writes_ahead):
+    """Build the micro-kernel; `writes_ahead` says for what it fetches the lines that it is told to."""
+
+    @intrinsic
+    def tile(typingctx, n_rows, n_vectors, a, a_at, a_row, a_step, a_jump, b, b_at, b_row, c, c_at, c_row,
+              n_outer, n_inner, start, bias, bias_at, last, ahead, ahead_at):  # fmt: skip
+        """C[r, :] = start + sum over outer o, inner k of a[a_at + r*a_row + k*a_step + o*a_jump] * B[o*n_inner + k, :].
+
+        `n_rows` <= TILE_ROWS and `n_vectors` <= TILE_VECTORS select one of the generated bodies; `last` lanes of the
+        last vector of each row of C are read and written. Unless `ahead` is None, a tile of full width fetches one line
+        of it for each k, from `ahead_at` on.
+        """
+        array = a
+        sig = signature(
+            types.void, types.intp, types.intp, a, *[types.intp] * 4, b, *[types.intp] * 2, c, *[types.intp] * 5, bias,
+            *[types.intp] * 2, ahead, types.intp,
+        )  # fmt: skip
+
+        def codegen(context, builder, sig, args):
+            (rows_v, vectors_v, a_v, a_at, a_row, a_step, a_jump, b_v, b_at, b_row, c_v, c_at, c_row,
+             n_outer, n_inner, start, bias_v, bias_at, last, ahead_v, ahead_at) = args  # fmt: skip
+            a_pointer = data_pointer(context, builder, sig.args[2], a_v, a_at)
+            b_pointer = data_pointer(context, builder, sig.args[7], b_v, b_at)
+            c_pointer = data_pointer(context, builder, sig.args[10], c_v, c_at)
+            bias_pointer = data_pointer(context, builder, sig.args[16], bias_v, bias_at)
+            ahead_pointer = None
+            if isinstance(ahead, types.Array):
+                ahead_pointer = data_pointer(context, builder, ahead, ahead_v, ahead_at)
+            n_lanes = lanes_of(array.dtype)
+            vector_type = ir.VectorType(a_pointer.type.pointee, n_lanes)
+            align = array.dtype.bitwidth // 8
+            done = builder.append_basic_block("done")
+            code = builder.add(builder.mul(vectors_v, ir.Constant(_INT64, 64)), rows_v)
+            unreachable = builder.append_basic_block("no_such_tile")
+            switch = builder.switch(code, unreachable)
+            with builder.goto_block(unreachable):
+                builder.unreachable()
+            operands = _Operands(
+                a_pointer, a_row, a_step, a_jump, b_pointer, b_row, c_pointer, c_row, n_outer, n_inner, start,
+                bias_pointer, last, ahead_pointer, writes_ahead, vector_type, align,
+            )  # fmt: skip
+            for vectors in range(1, TILE_VECTORS + 1):
+                for rows in range(1, TILE_ROWS + 1):
+                    block = builder.append_basic_block(f"tile_{rows}x{vectors}")
+                    switch.add_case(ir.Constant(_INT64, 64 * vectors + rows), block)
+                    builder.position_at_end(block)
+                    _emit_tile(builder, operands, rows, vectors)
+                    builder.branch(done)
+            builder.position_at_end(done)
+            return context.get_dummy_value()
+
+        return sig, codegen
+
+    return tile
+
+
+class _Operands:
+    """The LLVM values a tile is built from."""
+
+    def __init__(self, a, a_row, a_step, a_jump, b, b_row, c, c_row, n_outer, n_inner, start, bias, last, ahead,
+                 writes_ahead, vector_type, align):  # fmt: skip
+        self.a, self.a_row, self.a_step, self.a_jump = a, a_row, a_step, a_jump
+        self.b, self.b_row = b, b_row
+        self.c, self.c_row = c, c_row
+        self.n_outer, self.n_inner = n_outer, n_inner
+        self.start, self.bias, self.last = start, bias, last
+        self.ahead, self.writes_ahead = ahead, writes_ahead
+        self.vector_type, self.align = vector_type, align
+
+
+def _emit_tile(builder, o, rows, vectors):
+    vector_type, align = o.vector_type, o.align
+    n_lanes = vector_type.count
+    grid = [(r, v) for r in range(rows) for v in range(vectors)]
+
+    def number(value):
+        return ir.Constant(_INT64, value)
+
+    def vector_pointer(base, offset):
+        return builder.bitcast(builder.gep(base, [offset]), vector_type.as_pointer())
+
+    c_offset = {(r, v): builder.add(builder.mul(o.c_row, number(r)), number(v * n_lanes)) for r, v in grid}
+    a_offset = [builder.mul(o.a_row, number(r)) for r in range(rows)]
+    mask = first_lanes(builder, o.last, n_lanes)
+    last_is_full = builder.icmp_signed("==", o.last, number(n_lanes))
+
+    def read_c(at, is_masked):
+        pointer = vector_pointer(o.c, c_offset[at])
+        if is_masked:
+            return masked_load(builder, pointer, mask, vector_type, align)
+        return builder.load(pointer, align=align)
+
+    # 1. What the accumulators start from.
+    blocks = {
+        name: builder.append_basic_block(name) for name in ("zero", "bias", "add", "add_full", "add_part", "outer")
+    }
+    switch = builder.switch(o.start, blocks["zero"])
+    switch.add_case(number(BIAS), blocks["bias"])
+    switch.add_case(number(ADD), blocks["add"])
+    starts = []
+    builder.position_at_end(blocks["zero"])
+    starts.append((builder.block, dict.fromkeys(grid, ir.Constant(vector_type, None))))
+    builder.branch(blocks["outer"])
+    builder.position_at_end(blocks["bias"])
+    biases = [splat(builder, builder.load(builder.gep(o.bias, [number(r)])), vector_type) for r in range(rows)]
+    starts.append((builder.block, {(r, v): biases[r] for r, v in grid}))
+    builder.branch(blocks["outer"])
+    builder.position_at_end(blocks["add"])
+    builder.cbranch(last_is_full, blocks["add_full"], blocks["add_part"])
+    for name, masks_last in (("add_full", False), ("add_part", True)):
+        builder.position_at_end(blocks[name])
+        values = {(r, v): read_c((r, v), masks_last and v == vectors - 1) for r, v in grid}
+        starts.append((builder.block, values))
+        builder.branch(blocks["outer"])
+
+    # 2. Outer loop over panels, inner loop over k: one broadcast a row, one load a vector, rows x vectors FMAs.
+    builder.position_at_end(blocks["outer"])
+    inner_block = builder.append_basic_block("inner")
+    after_inner = builder.append_basic_block("after_inner")
+    finish = builder.append_basic_block("finish")
+    outer_index = builder.phi(_INT64)
+    outer_acc = {at: builder.phi(vector_type) for at in grid}
+    for block, values in starts:
+        outer_index.add_incoming(number(0), block)
+        for at in grid:
+            outer_acc[at].add_incoming(values[at], block)
+    a_panel = builder.gep(o.a, [builder.mul(outer_index, o.a_jump)])
+    b_panel = builder.gep(o.b, [builder.mul(builder.mul(outer_index, o.n_inner), o.b_row)])
+    builder.branch(inner_block)
+
+    builder.position_at_end(inner_block)
+    k = builder.phi(_INT64)
+    acc = {at: builder.phi(vector_type) for at in grid}
+    k.add_incoming(number(0), blocks["outer"])
+    for at in grid:
+        acc[at].add_incoming(outer_acc[at], blocks["outer"])
+    b_k = builder.gep(b_panel, [builder.mul(k, o.b_row)])
+    a_k = builder.gep(a_panel, [builder.mul(k, o.a_step)])
+    # Of the two lines that a column of A may lie on, the tile before has fetched the first.
+    a_later = builder.gep(a_k, [builder.add(builder.mul(o.a_step, number(PREFETCH_STEPS)), a_offset[rows - 1])])
+    prefetch_pointer = builder.bitcast(a_later, ir.IntType(8).as_pointer())
+    emit_prefetch(builder, prefetch_pointer)
+    if o.ahead is not None and vectors == TILE_VECTORS:
+        line = builder.gep(o.ahead, [builder.mul(k, number(n_lanes))])
+        emit_prefetch(builder, builder.bitcast(line, ir.IntType(8).as_pointer()), to_write=o.writes_ahead)
+    b_vectors = [builder.load(vector_pointer(b_k, number(v * n_lanes)), align=align) for v in range(vectors)]
+    updated = {}
+    for r in range(rows):
+        broadcast = splat(builder, builder.load(builder.gep(a_k, [a_offset[r]])), vector_type)
+        for v in range(vectors):
+            updated[r, v] = call_vector_intrinsic(builder, "fma", vector_type, [broadcast, b_vectors[v], acc[r, v]])
+    next_k = builder.add(k, number(1))
+    k.add_incoming(next_k, builder.block)
+    for at in grid:
+        acc[at].add_incoming(updated[at], builder.block)
+    builder.cbranch(builder.icmp_signed("<", next_k, o.n_inner), inner_block, after_inner)
+
+    builder.position_at_end(after_inner)
+    next_outer = builder.add(outer_index, number(1))
+    outer_index.add_incoming(next_outer, after_inner)
+    for at in grid:
+        outer_acc[at].add_incoming(updated[at], after_inner)
+    builder.cbranch(builder.icmp_signed("<", next_outer, o.n_outer), blocks["outer"], finish)
+
+    # 3. Back to memory.
+    builder.position_at_end(finish)
+    with builder.if_else(last_is_full) as (full, partial):
+        with full:
+            for at in grid:
+                builder.store(updated[at], vector_pointer(o.c, c_offset[at]), align=align)
+        with partial:
+            for r, v in grid:
+                pointer = vector_pointer(o.c, c_offset[r, v])
+                if v == vectors - 1:
+                    masked_store(builder, updated[r, v], pointer, mask, align)
+                else:
+                    builder.store(updated[r, v], pointer, align=align)
