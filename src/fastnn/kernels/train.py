@@ -67,7 +67,8 @@ def _micro_batch(job, ops, variables, parameters, gradients, moments, buffer, wo
                  first, sample, n, weight, start, updates, all_sums):  # fmt: skip
     """Add the loss and, where wanted, the gradient of n samples from position `sample` of the batch.
 
-    False if the team was dismissed. With batch normalisation a thread without samples calls this too, with n = 0.
+    With `updates` the layers are updated instead, unless the loss is not finite. False if the team was dismissed. With
+    batch normalisation a thread without samples calls this too, with n = 0.
     """
     scale = job.capacity * PANEL
     sums = all_sums[job.thread]
@@ -163,7 +164,7 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
     ops, variables : the network's tables
     order : (n_rows,) int64, the permutation of this epoch; empty for rows in order
     parameters, moments : flat vectors of the network (with its running statistics behind) and of the optimizer
-    gradients : (n_threads * parameter_stride,), one vector a thread
+    gradients : one vector of parameter_stride a thread, then one area of `layerwise.area_size` a thread
     workspaces : (n_threads * size,), one buffer a thread
     sample_weight : (n_rows,) float64 or empty
     sums : (n_threads, N_SUMS) float64, the running sums of each thread
