@@ -56,6 +56,16 @@ def _rows_of_tiles(n_rows, a, a_at, a_row, a_step, a_jump, b, b_at, b_row, c, c_
 
 
 @inner
+def _forward_tile(height, parameters, weights, units, buffer, x, z, used, depth, start, bias, ahead, ahead_at):
+    """A few units of a panel from `depth` rows of the kernel."""
+    width = lanes(buffer)
+    for column in range(0, used, TILE_VECTORS * width):
+        n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
+        _reading_tile(height, n_vectors, parameters, weights, 1, units, 0, buffer, x + column, PANEL, buffer,
+                      z + column, PANEL, 1, depth, start, parameters, bias, width, ahead, ahead_at)  # fmt: skip
+
+
+@inner
 def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, target, n_samples, area, fetches):
     """Z = W^T X + b on the panels that hold `n_samples` samples; bias < 0 means none.
 
@@ -86,17 +96,13 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
                 used = min(PANEL, n_whole - panel * PANEL)
                 x = source + (panel * fan_in + k) * PANEL
                 z = target + (panel * units + unit) * PANEL
-                for column in range(0, used, TILE_VECTORS * width):
-                    n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
-                    if fetches and panel == 0:
-                        _reading_tile(height, n_vectors, parameters, weights + k * units + unit, 1, units, 0, buffer,
-                                      x + column, PANEL, buffer, z + column, PANEL, 1, depth, start, parameters,
-                                      max(bias, 0) + unit, width, parameters,
-                                      weights + (k + depth) * units + t * depth * width)  # fmt: skip
-                    else:
-                        _tile(height, n_vectors, parameters, weights + k * units + unit, 1, units, 0, buffer,
-                              x + column, PANEL, buffer, z + column, PANEL, 1, depth, start, parameters,
-                              max(bias, 0) + unit, width, None, 0)  # fmt: skip
+                at = weights + k * units + unit
+                bias_at = max(bias, 0) + unit
+                if fetches and panel == 0:
+                    _forward_tile(height, parameters, at, units, buffer, x, z, used, depth, start, bias_at, parameters,
+                                  weights + (k + depth) * units + t * depth * width)  # fmt: skip
+                else:
+                    _forward_tile(height, parameters, at, units, buffer, x, z, used, depth, start, bias_at, None, 0)
             unit += height
     _clear_unused(buffer, target, units, n_samples)
 
