@@ -54,9 +54,9 @@ LARGEST = 3e38  # `root` and `reciprocal` want finite numbers
 
 
 @inlined
-def _mean_square(v, g, decay, rest):
-    """decay * v + rest * g^2, finite."""
-    return minimum(fma(decay, v, rest * (g * g)), LARGEST)
+def _mean_square(v, g, rest):
+    """(1 - rest) v + rest g^2, finite."""
+    return minimum(fma(rest, fma(g, g, -v), v), LARGEST)
 
 
 @inner
@@ -80,13 +80,13 @@ def _adam(parameters, gradient, moments, stride, first, last, origin, step, rate
     # m_hat and sqrt(v_hat) differ from m and sqrt(v) by factors that are constant over the vector.
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
     root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
-    beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
+    beta_1_v = filled(parameters, beta_1)
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i - origin)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
-        v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
+        v = _mean_square(load(moments, stride + i), g, rest_2)
         store(moments, i, m)
         store(moments, stride + i, v)
         step_size = (rate_1 * m) * reciprocal(fma(root(v), root_2, epsilon_v))
@@ -98,13 +98,13 @@ def _amsgrad(parameters, gradient, moments, stride, first, last, origin, step, r
     """Algorithm 2 of [3]_: Adam with the largest v so far; corrected for its start at 0 as PyTorch and Keras do."""
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
     root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
-    beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
+    beta_1_v = filled(parameters, beta_1)
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i - origin)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
-        v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
+        v = _mean_square(load(moments, stride + i), g, rest_2)
         largest = maximum(load(moments, 2 * stride + i), v)
         store(moments, i, m)
         store(moments, stride + i, v)
@@ -125,13 +125,13 @@ def _nadam(parameters, gradient, moments, stride, first, last, origin, step, rat
     rate_m = filled(parameters, -rate * mu_next / (1.0 - product * mu_next))
     rate_g = filled(parameters, -rate * (1.0 - mu) / (1.0 - product))
     root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
-    beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
+    beta_1_v = filled(parameters, beta_1)
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i - origin)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
-        v = _mean_square(load(moments, stride + i), g, beta_2_v, rest_2)
+        v = _mean_square(load(moments, stride + i), g, rest_2)
         store(moments, i, m)
         store(moments, stride + i, v)
         change = fma(rate_m, m, rate_g * g) * reciprocal(fma(root(v), root_2, epsilon_v))
@@ -164,7 +164,7 @@ def _rmsprop(parameters, gradient, moments, stride, first, last, origin, rate, r
     velocities = 2 * stride if centered else stride
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i - origin)
-        v = _mean_square(load(moments, i), g, rho_v, rest)
+        v = _mean_square(load(moments, i), g, rest)
         store(moments, i, v)
         if centered:
             mean = fma(rho_v, load(moments, stride + i), rest * g)
@@ -197,7 +197,7 @@ def _adadelta(parameters, gradient, moments, stride, first, last, origin, rate, 
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
         g = load(gradient, i - origin)
-        v = _mean_square(load(moments, i), g, rho_v, rest)
+        v = _mean_square(load(moments, i), g, rest)
         changes = load(moments, stride + i)
         change = root(changes + epsilon_v) * reciprocal(root(v + epsilon_v)) * g
         store(moments, i, v)
