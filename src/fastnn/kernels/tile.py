@@ -177,7 +177,8 @@ def _emit_tile(builder, o, rows, vectors):
     # Of the two lines that a column of A may lie on, the tile before has fetched the first.
     a_later = builder.gep(a_k, [builder.add(builder.mul(o.a_step, number(PREFETCH_STEPS)), a_offset[rows - 1])])
     prefetch_pointer = builder.bitcast(a_later, ir.IntType(8).as_pointer())
-    emit_prefetch(builder, prefetch_pointer)
+    if not o.writes_ahead:
+        emit_prefetch(builder, prefetch_pointer)
     if o.ahead is not None and vectors == TILE_VECTORS:
         line = builder.gep(o.ahead, [builder.mul(k, number(n_lanes))])
         emit_prefetch(builder, builder.bitcast(line, ir.IntType(8).as_pointer()), to_write=o.writes_ahead)
