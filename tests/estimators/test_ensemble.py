@@ -2,6 +2,7 @@
 
 import _thread
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -75,9 +76,11 @@ def test_partial_fit_goes_on_with_the_same_members():
 
 
 def test_ctrl_c_ends_all_members():
+    once = threading.Lock()  # a second interrupt, of another member, could come after the fit
+
     class Interrupts(Callback):
         def on_epoch_end(self, epoch, logs):
-            if epoch == 3:
+            if epoch == 3 and once.acquire(blocking=False):
                 _thread.interrupt_main()
 
     X, y = IRIS
