@@ -1,5 +1,6 @@
 """Many networks at once give the bits that each gives alone."""
 
+import _thread
 import threading
 import tracemalloc
 
@@ -83,20 +84,22 @@ def test_one_that_diverges_is_reported_and_the_others_go_on(data):
     assert np.isfinite(trainers[1].network.parameters).all()
 
 
-class Interrupts(fastnn.Callback):
-    """Ctrl-C in the main thread, once one member has done some epochs."""
+def interrupts():
+    """A callback that presses Ctrl-C in the main thread, once: when the first member has done some epochs."""
+    once = threading.Lock()
 
-    def on_epoch_end(self, epoch, logs):
-        if epoch == 3:
-            import _thread
+    class Interrupts(fastnn.Callback):
+        def on_epoch_end(self, epoch, logs):
+            if epoch == 3 and once.acquire(blocking=False):
+                _thread.interrupt_main()
 
-            _thread.interrupt_main()
+    return Interrupts()
 
 
 def test_ctrl_c_stops_all_and_keeps_what_was_reached(data):
     trainers = members(5)
     with pytest.warns(UserWarning, match="interrupted"):
-        histories = fastnn.fit_many(trainers, *data, epochs=1_000_000, n_jobs=2, callbacks=[Interrupts()])
+        histories = fastnn.fit_many(trainers, *data, epochs=1_000_000, n_jobs=2, callbacks=[interrupts()])
     assert [history.stop_reason for history in histories] == ["interrupted"] * 5
     assert max(len(history.epoch) for history in histories) >= 4
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastnn")]
