@@ -175,6 +175,7 @@ class Model:
     `fixed` is what every thread does whatever its share (it writes a gradient of full size, and reads all weights
     afresh); `line` moves one cache line from another core: each thread takes (k - 1) / k of the gradients, once summed
     up, and of the new parameters. A barrier is one atomic addition after the other on one line, so it grows as k.
+    From 100,000 parameters on no gradients are exchanged, but activations and deltas; `line` then stands for those too.
     """
 
     sizes: tuple[int, ...]

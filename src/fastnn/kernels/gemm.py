@@ -109,8 +109,11 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
 
 @inlined
 def _pays_exchanged(n_samples, units, width):
-    """Whether `_forward_few` is faster: by the cycles of a step of k, about 0.6 a row of a tile that is one vector wide
-    against one a row (but four at least, the latency of an addition) of one that is two."""
+    """Whether `_forward_few` is faster, by the cycles of a step of k.
+
+    About 0.6 a row of a tile that is one vector wide, against one a row of a tile that is two, but four at least: the
+    latency of an addition.
+    """
     strip = TILE_VECTORS * width
     return n_samples <= width and 5 * ((units + strip - 1) // strip) * max(4, n_samples) < 3 * units
 

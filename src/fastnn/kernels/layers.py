@@ -112,7 +112,7 @@ def own_range(job, parameters):
 @inner
 def backward(job, ops, n_ops, variables, parameters, gradients, moments, buffer, workspaces, shared, n_samples,
              first_sample, is_training, start, updates):  # fmt: skip
-    """Walk the ops in reverse from the delta of the last one's output; `start` is gemm.ZERO or gemm.ADD.
+    """Walk the ops in reverse from the delta of the last one's output; `start` is tile.ZERO or tile.ADD.
 
     With `updates` each layer is updated as soon as its gradient is made, and the gradient is not kept. False if the
     team was dismissed.

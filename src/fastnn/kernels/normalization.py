@@ -21,11 +21,12 @@ References
        (how variances of parts are combined).
 """
 
-from fastnn.kernels.gemm import ADD, PANEL
+from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
 from fastnn.kernels.simd import counters, filled, fma, lanes, load, select, sqrt, store, total
 from fastnn.kernels.tables import Layer
 from fastnn.kernels.team import wait_for_all
+from fastnn.kernels.tile import ADD
 
 BATCH_NORMALIZATION = int(Layer.BATCH_NORMALIZATION)
 

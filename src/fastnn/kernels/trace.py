@@ -6,10 +6,11 @@ Jobs
 """
 
 from fastnn.kernels.data import gather, gather_weights
-from fastnn.kernels.gemm import PANEL, ZERO
+from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import kernel
 from fastnn.kernels.layers import DENSE, backward, forward
 from fastnn.kernels.losses import panel_loss
+from fastnn.kernels.tile import ZERO
 
 
 @kernel

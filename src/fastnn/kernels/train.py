@@ -16,7 +16,7 @@ import numpy as np
 from fastnn.kernels.activations import copy
 from fastnn.kernels.constraints import clip_gradient, hold_norms
 from fastnn.kernels.data import gather, gather_weights, scatter
-from fastnn.kernels.gemm import ADD, PANEL, ZERO
+from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layers import backward, forward, own_range
 from fastnn.kernels.layerwise import suits
@@ -29,6 +29,7 @@ from fastnn.kernels.schedules import rate_at
 from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
 from fastnn.kernels.tables import Loss, Mode, Source, Sum
 from fastnn.kernels.team import GENERATION, open_call, wait_for_all, wait_for_call
+from fastnn.kernels.tile import ADD, ZERO
 
 TRAIN = int(Mode.TRAIN)
 GRADIENT = int(Mode.GRADIENT)
