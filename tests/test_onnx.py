@@ -64,6 +64,12 @@ def test_every_layer(middle):
     assert_same(disturbed(fastnn.Network([fastnn.Input(6), *middle], seed=1)))
 
 
+def test_a_normalization_without_weights_gets_them_at_full_width():
+    # The definition lets one value stand for all; ONNX Runtime 1.19, for one, does not.
+    network = fastnn.Network([fastnn.Input(6), fastnn.LayerNormalization(center=False, scale=False)])
+    assert [list(constant.dims) for constant in fastnn.to_onnx(network).graph.initializer] == [[6], [6]]
+
+
 def test_far_out_inputs_stay_finite():
     far = np.array([[-1e4, -100.0, -20.0, 20.0, 100.0, 1e4]], np.float32)
     for name in NAMES:

@@ -52,10 +52,10 @@ class _Graph:
 
     def network(self, network: Network, x: str) -> str:
         """Add a network's layers on the rows named x, and return the name of its outputs."""
-        for layer, own in zip(network.layers, arrays_by_layer(network), strict=True):
+        for layer, own, units in zip(network.layers, arrays_by_layer(network), network.plan.units_after, strict=True):
             if type(layer) not in _LAYERS:
                 raise ValueError(f"{layer!r} has no ONNX form yet")
-            x = _LAYERS[type(layer)](self, layer, x, own)
+            x = _LAYERS[type(layer)](self, layer, x, own, units)
         return x
 
     def activation(self, function: ActivationFunction, z: str) -> str:
@@ -101,12 +101,12 @@ _ACTIVATIONS: dict[str, Callable[[_Graph, str, float], str]] = {
 _Weights = dict[str, np.ndarray]
 
 
-def _nothing(graph: _Graph, layer: Any, x: str, weights: _Weights) -> str:
+def _nothing(graph: _Graph, layer: Any, x: str, weights: _Weights, units: int) -> str:
     """What a layer that only acts in training is at inference."""
     return x
 
 
-def _dense(graph: _Graph, layer: layers.Dense, x: str, weights: _Weights) -> str:
+def _dense(graph: _Graph, layer: layers.Dense, x: str, weights: _Weights, units: int) -> str:
     kernel = graph.constant(weights["kernel"])
     if "bias" in weights:
         z = graph.node("Gemm", x, kernel, graph.constant(weights["bias"]))
@@ -115,24 +115,25 @@ def _dense(graph: _Graph, layer: layers.Dense, x: str, weights: _Weights) -> str
     return graph.activation(layer.activation, z)
 
 
-def _activation(graph: _Graph, layer: layers.Activation, x: str, weights: _Weights) -> str:
+def _activation(graph: _Graph, layer: layers.Activation, x: str, weights: _Weights, units: int) -> str:
     return graph.activation(layer.function, x)
 
 
-def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str, weights: _Weights) -> str:
-    (units,) = next(iter(weights.values())).shape if weights else (1,)
+def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str, weights: _Weights, units: int) -> str:
+    # By the definition a scale of one value would do; ONNX Runtime 1.19, for one, refuses it.
     gamma, beta = weights.get("gamma", np.ones(units)), weights.get("beta", np.zeros(units))
     return graph.node("LayerNormalization", x, graph.constant(gamma), graph.constant(beta), epsilon=layer.epsilon)
 
 
-def _batch_normalization(graph: _Graph, layer: BatchNormalization, x: str, weights: _Weights) -> str:
+def _batch_normalization(graph: _Graph, layer: BatchNormalization, x: str, weights: _Weights, units: int) -> str:
     mean, variance = weights["moving_mean"], weights["moving_variance"]
-    gamma, beta = weights.get("gamma", np.ones(mean.size)), weights.get("beta", np.zeros(mean.size))
+    gamma, beta = weights.get("gamma", np.ones(units)), weights.get("beta", np.zeros(units))
     values = [graph.constant(array) for array in (gamma, beta, mean, variance)]
     return graph.node("BatchNormalization", x, *values, epsilon=layer.epsilon)
 
 
-_LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights], str]] = {
+# Adds a layer: (graph, layer, input name, its weights, width of its output) -> name of its output.
+_LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights, int], str]] = {
     layers.Input: _nothing,
     layers.Dense: _dense,
     layers.Activation: _activation,
