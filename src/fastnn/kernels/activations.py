@@ -17,7 +17,7 @@ References
 .. [5] D. Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", BMVC 2020.
 """
 
-from fastnn.kernels.elementary import exp, normal_cdf_and_pdf, reciprocal, sigmoid, softplus, tanh
+from fastnn.kernels.elementary import exp, expm1, normal_cdf_and_pdf, reciprocal, sigmoid, softplus, tanh
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
 from fastnn.kernels.simd import filled, fma, lanes, load, maximum, minimum, select, store
@@ -56,15 +56,8 @@ def _leaky_relu(z, value):
 
 
 @inlined
-def _expm1_below_zero(z):
-    """e^z - 1 for z <= 0, relatively accurate near 0: 2 t / (1 - t) with t = tanh(z / 2). Error: 2.5 ulp."""
-    t = tanh(z * 0.5)
-    return (t + t) / (1.0 - t)
-
-
-@inlined
 def _elu(z, value):
-    return select(z > 0.0, z, _expm1_below_zero(z) * value)
+    return select(z > 0.0, z, expm1(z) * value)
 
 
 @inlined
@@ -74,7 +67,7 @@ def _elu_slope(a, value):
 
 @inlined
 def _selu(z, value):
-    return select(z > 0.0, z, _expm1_below_zero(z) * SELU_ALPHA) * SELU_SCALE
+    return select(z > 0.0, z, expm1(z) * SELU_ALPHA) * SELU_SCALE
 
 
 @inlined
@@ -110,7 +103,7 @@ def _softplus(z, value):
 @inlined
 def _softplus_slope(a, value):
     """1 - e^-a, which is the sigmoid of z."""
-    return -_expm1_below_zero(-a)
+    return -expm1(-a)
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""exp, log, log1p, tanh, sigmoid, softplus and erf on vector registers, in the precision of the vector.
+"""exp, expm1, log, log1p, tanh, sigmoid, softplus and erf on vector registers, in the precision of the vector.
 
 Numba has no vector math library to call, so `math.exp` in a loop runs one element at a time (2.3 ns each where these
 take about 0.2). Each function is a range reduction and a polynomial: no tables, no branches, NaN in gives NaN out.
@@ -8,7 +8,7 @@ last place (ulp) of the result; tests/test_elementary.py holds the functions to 
 References
 ----------
 .. [1] J.-M. Muller, "Elementary Functions: Algorithms and Implementation", 3rd ed., 2016, ch. 11.
-.. [2] S. L. Moshier, Cephes Math Library 2.8: the rational approximations of tanh and erf (`tanh.c`, `ndtr.c`).
+.. [2] S. L. Moshier, Cephes Math Library 2.8: the rational approximations of erf (`ndtr.c`).
 """
 
 from numba import types
@@ -57,58 +57,84 @@ def _by_precision(name, single, double):
     return stub
 
 
+# e^x = 2^n e^r with n = round(x / ln 2), so |r| <= ln(2) / 2, and e^r = 1 + r + r^2 q(r). The coefficients are those
+# that interpolate (e^r - 1) / r at Chebyshev's points; the error of this polynomial is below 0.2 ulp.
+
+
+@inlined
+def _reduce_single(x):
+    """Return (r, bits): float32, |x| < 2^21; the low bits hold n in two's complement."""
+    # Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the significand [1]_.
+    shifted = fma(x, LOG2_E, 12582912.0)
+    n = shifted - 12582912.0
+    r = fma(n, -0.693145751953125, x)  # ln 2 in two parts, the first with few bits, so that n * part is exact
+    return fma(n, -1.428606765330187e-06, r), bits_of(shifted)
+
+
+@inlined
+def _reduce_double(x):
+    shifted = fma(x, LOG2_E, 6755399441055744.0)
+    n = shifted - 6755399441055744.0
+    r = fma(n, -0.6931471803691238, x)
+    return fma(n, -1.9082149292705877e-10, r), bits_of(shifted)
+
+
+@inlined
+def _q_single(r):
+    q = fma(r, 1.393368586261717e-3, 8.369184382291962e-3)
+    q = fma(r, q, 4.166646460202654e-2)
+    q = fma(r, q, 1.666650493696360e-1)
+    return fma(r, q, 0.5)
+
+
+@inlined
+def _q_double(r):
+    q = fma(r, 2.510525953844849342e-8, 2.76264263765803328e-7)
+    q = fma(r, q, 2.755725529796964439e-6)
+    q = fma(r, q, 2.480150418083713825e-5)
+    q = fma(r, q, 1.984126987490125923e-4)
+    q = fma(r, q, 1.388888893261963515e-3)
+    q = fma(r, q, 8.333333333326112053e-3)
+    q = fma(r, q, 4.166666666657276769e-2)
+    q = fma(r, q, 1.666666666666666710e-1)
+    return fma(r, q, 0.5)
+
+
 @inlined
 def _exp_single(x):
-    """Return e^x for float32: n = round(x / ln 2), e^x = 2^n e^r with |r| <= ln(2) / 2. Error: 1.5 ulp.
-
-    Results below 2^-125.5 (x < -86.98) become 0.
-    """
-    clamped = minimum(maximum(x, -87.0), 88.72284)
-    # Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the significand [1]_.
-    shifted = fma(clamped, LOG2_E, 12582912.0)
-    n = shifted - 12582912.0
-    r = fma(n, -0.693145751953125, clamped)  # ln 2 in two parts, the first with few bits, so that n * part is exact
-    r = fma(n, -1.428606765330187e-06, r)
-    p = fma(r, 1.0 / 5040.0, 1.0 / 720.0)
-    p = fma(r, p, 1.0 / 120.0)
-    p = fma(r, p, 1.0 / 24.0)
-    p = fma(r, p, 1.0 / 6.0)
-    p = fma(r, p, 0.5)
-    p = fma(r * r, p, r) + 1.0
-    # 2^n as 2 * 2^(n - 1): the exponent field of 2^128 would overflow.
-    power = float_of((bits_of(shifted) + 126) << 23)
-    y = (p * power) * 2.0
-    y = select(x > 88.72284, float("inf"), y)
-    return select(x < -87.0, 0.0, y)
+    """Return e^x. Error: 1.5 ulp. Results below 2^-125.5 (x < -86.98 in float32) become 0."""
+    r, bits = _reduce_single(minimum(maximum(x, -87.3), 89.0))
+    p = fma(r, fma(r, _q_single(r), 1.0), 1.0)
+    # 2^n as 2 * 2^(n - 1), whose exponent field is not yet that of infinity at n = 128 and already 0 at n = -126.
+    return (p + p) * float_of((bits + 126) << 23)
 
 
 @inlined
 def _exp_double(x):
-    """Return e^x for float64, as `_exp_single` with a Taylor polynomial of degree 13. Error: 1.5 ulp."""
-    clamped = minimum(maximum(x, -708.0), 709.782712893384)
-    shifted = fma(clamped, LOG2_E, 6755399441055744.0)
-    n = shifted - 6755399441055744.0
-    r = fma(n, -0.6931471803691238, clamped)
-    r = fma(n, -1.9082149292705877e-10, r)
-    p = fma(r, 1.0 / 6227020800.0, 1.0 / 479001600.0)
-    p = fma(r, p, 1.0 / 39916800.0)
-    p = fma(r, p, 1.0 / 3628800.0)
-    p = fma(r, p, 1.0 / 362880.0)
-    p = fma(r, p, 1.0 / 40320.0)
-    p = fma(r, p, 1.0 / 5040.0)
-    p = fma(r, p, 1.0 / 720.0)
-    p = fma(r, p, 1.0 / 120.0)
-    p = fma(r, p, 1.0 / 24.0)
-    p = fma(r, p, 1.0 / 6.0)
-    p = fma(r, p, 0.5)
-    p = fma(r * r, p, r) + 1.0
-    power = float_of((bits_of(shifted) + 1022) << 52)
-    y = (p * power) * 2.0
-    y = select(x > 709.782712893384, float("inf"), y)
-    return select(x < -708.0, 0.0, y)
+    r, bits = _reduce_double(minimum(maximum(x, -708.3), 709.9))
+    p = fma(r, fma(r, _q_double(r), 1.0), 1.0)
+    return (p + p) * float_of((bits + 1022) << 52)
 
 
 exp = _by_precision("exp", _exp_single, _exp_double)
+
+
+@inlined
+def _expm1_single(x):
+    """Return e^x - 1 = 2^n (e^r - 1) + (2^n - 1), relatively accurate near 0; x > 88 counts as 88. Error: 2.5 ulp."""
+    r, bits = _reduce_single(minimum(maximum(x, -88.0), 88.0))
+    power = float_of((bits + 127) << 23)
+    return fma(power, fma(r * r, _q_single(r), r), power - 1.0)
+
+
+@inlined
+def _expm1_double(x):
+    r, bits = _reduce_double(minimum(maximum(x, -709.0), 709.0))
+    power = float_of((bits + 1023) << 52)
+    return fma(power, fma(r * r, _q_double(r), r), power - 1.0)
+
+
+expm1 = _by_precision("expm1", _expm1_single, _expm1_double)
 
 
 @inlined
@@ -189,10 +215,8 @@ log = _by_precision("log", _log_single, _log_double)
 
 @inlined
 def sigmoid(x):
-    """Return 1 / (1 + e^-x), relatively accurate in both tails: e^-|x| cannot overflow. Error: 3 ulp."""
-    e = exp(-absolute(x))
-    positive = 1.0 / (e + 1.0)
-    return select(x < 0.0, e * positive, positive)
+    """Return 1 / (1 + e^-x), relatively accurate in both tails. Error: 3 ulp."""
+    return 1.0 / (exp(-x) + 1.0)
 
 
 @inlined
@@ -203,21 +227,10 @@ def softplus(x):
 
 @inlined
 def tanh(x):
-    """Return tanh(x): x + x z P(z)/Q(z), z = x^2, for |x| < 0.625 [2]_, else 1 - 2 / (e^2|x| + 1). Error: 1.5 ulp."""
-    z = x * x
-    p = fma(z, -9.64399179425052238628e-1, -9.92877231001918586564e1)
-    p = fma(z, p, -1.61468768441708447952e3)
-    q = fma(z, 1.0, 1.12811678491632931402e2)
-    q = fma(z, q, 2.23548839060100448583e3)
-    q = fma(z, q, 4.84406305325125486048e3)
+    """Return tanh(x), odd to the bit: m / (m + 2) with m = e^2|x| - 1. Error: 2.5 ulp."""
     size = absolute(x)
-    is_small = size < 0.625
-    e = exp(size + size) + 1.0
-    # One division serves both branches: the numerator and the denominator are selected.
-    ratio = select(is_small, z * p, -2.0) / select(is_small, q, e)
-    small = fma(x, ratio, x)
-    large = copysign(ratio + 1.0, x)
-    return select(is_small, small, large)
+    m = expm1(size + size)
+    return copysign(m / (m + 2.0), x)
 
 
 @inlined
