@@ -19,10 +19,12 @@ from fastnn.kernels.simd import (
     VECTOR_BYTES,
     element_at,
     filled,
+    integers_at,
     lanes,
     load_at,
     put_at,
     row_addresses,
+    select,
     store,
     total,
     transpose_block,
@@ -103,13 +105,14 @@ def _gather_converted(
 @inner
 def _gather_labels(buffer, target, address, stride, order, first, n, n_classes, on, off):
     """One-hot rows: `on` at the class of each sample, `off` elsewhere."""
-    n_panels = (n + PANEL - 1) // PANEL
-    rest = filled(buffer, off)
-    for i in range(0, n_panels * n_classes * PANEL, lanes(buffer)):
-        store(buffer, target + i, rest)
-    for i in range(n):
-        label = element_at(address + stride * _row_of(order, first, i, n), np.int64, _INT64_EXAMPLE)
-        buffer[target + (i // PANEL * n_classes + label) * PANEL + i % PANEL] = on
+    step = lanes(buffer)
+    on_v, off_v = filled(buffer, on), filled(buffer, off)
+    for sample in range(0, n, step):
+        rows = row_addresses(buffer, address, stride, order, first + sample, first + n - 1)
+        labels = integers_at(rows, buffer)
+        column = target + sample // PANEL * n_classes * PANEL + sample % PANEL
+        for label in range(n_classes):
+            store(buffer, column + label * PANEL, select(labels == label, on_v, off_v))
 
 
 @inlined

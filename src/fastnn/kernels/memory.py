@@ -3,7 +3,7 @@
 Jobs
 ----
 - `load`, `store`, and `load_first`, `store_first` for the first lanes only
-- `load_at`, `element_at`, `put_at`: from and to an address, with conversion
+- `load_at`, `element_at`, `put_at`: from and to an address, with conversion; `integers_at`: from many addresses
 - `transpose_block`, `transpose_rows`: a square of lanes x lanes elements, in registers
 - what code generators need: `data_pointer`, `first_lanes`, `masked_load`, `masked_store`, `emit_prefetch`
 """
@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from fastnn.kernels.vector import lanes_of, llvm_scalar, llvm_type, splat, vector_of
+from fastnn.kernels.vector import Vector, lanes_of, llvm_scalar, llvm_type, splat, vector_of
 
 _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
@@ -286,6 +286,21 @@ def row_addresses(typingctx, array, address, stride, order, first, last):
         return context.make_tuple(builder, sig.return_type, addresses)
 
     return sig, codegen
+
+
+@intrinsic
+def integers_at(typingctx, rows, array):
+    """The int64 at each of these addresses, a vector of uint32 with as many lanes as one of the array's dtype."""
+    vector = Vector(types.uint32, lanes_of(array.dtype))
+
+    def codegen(context, builder, sig, args):
+        value = ir.Constant(llvm_type(vector), ir.Undefined)
+        for lane, address in enumerate(cgutils.unpack_tuple(builder, args[0])):
+            number = builder.trunc(builder.load(_typed_pointer(builder, address, _INT64)), _INT32)
+            value = builder.insert_element(value, number, ir.Constant(_INT32, lane))
+        return value
+
+    return signature(vector, rows, array), codegen
 
 
 @intrinsic
