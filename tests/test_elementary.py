@@ -81,6 +81,8 @@ def both(low, high):
 
 WHOLE_EXP = {"float32": (-86.98, 88.722), "float64": (-708.0, 709.78)}
 LOGARITHMIC = {"float32": (1.2e-38, 3.4e38), "float64": (2.3e-308, 1.7e308)}
+POSITIVE = {"float32": (1e-37, 1e37), "float64": (1e-300, 1e300)}
+EXPM1 = {"float32": (-200.0, 88.0), "float64": (-800.0, 709.0)}
 TAILS = {"float32": (-13.0, 13.0), "float64": (-37.0, 37.0)}  # where the density is a normal number
 
 # The last number is the promised error in ulps of the result: the largest seen in either precision, rounded up. The
@@ -96,9 +98,9 @@ FUNCTIONS = {
     "erfc_scaled": Function(7, sp.erfcx, lambda x: mpmath.erfc(x) * mpmath.exp(x * x), both(1.0, 8.0), 6),
     "normal_cdf": Function(8, sp.ndtr, mpmath.ncdf, both(-11.3, 37.0), 10),
     "normal_pdf": Function(9, lambda x: np.exp(-x * x / 2) / np.sqrt(2 * np.pi), mpmath.npdf, TAILS, 4),
-    "expm1": Function(10, np.expm1, mpmath.expm1, {"float32": (-200.0, 88.0), "float64": (-800.0, 709.0)}, 2.5),
-    "root": Function(11, np.sqrt, mpmath.sqrt, both(1e-37, 3e38), 2),
-    "reciprocal": Function(12, np.reciprocal, lambda x: 1 / x, both(1e-37, 1e37), 2),
+    "expm1": Function(10, np.expm1, mpmath.expm1, EXPM1, 2.5),
+    "root": Function(11, np.sqrt, mpmath.sqrt, POSITIVE, 2),
+    "reciprocal": Function(12, np.reciprocal, lambda x: 1 / x, POSITIVE, 2),
     "mish": Function(
         13,
         lambda z: z * np.tanh(_softplus(z)),

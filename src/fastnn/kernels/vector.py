@@ -192,44 +192,32 @@ absolute = _vector_intrinsic("fabs", 1)
 copysign = _vector_intrinsic("copysign", 2)  # magnitude of x, sign of y
 
 
-def _has_estimates(vector):
-    return vector.dtype == types.float32 and vector_registers() == 32
+def has_estimates() -> bool:
+    """Whether the processor has the estimates of AVX-512."""
+    return vector_registers() == 32
 
 
 @intrinsic
 def reciprocal_sqrt_estimate(typingctx, x):
-    """1 / sqrt(x): AVX-512's estimate (relative error below 2^-14) in float32 where there is one, else exact."""
-
-    def codegen(context, builder, sig, args):
-        if _has_estimates(x):
-            return _emit_estimate(builder, "rsqrt14", args[0])
-        vector_type = llvm_type(x)
-        one = splat(builder, ir.Constant(vector_type.element, 1.0), vector_type)
-        return builder.fdiv(one, call_vector_intrinsic(builder, "sqrt", vector_type, args))
-
-    return signature(x, x), codegen
+    """1 / sqrt(x) with a relative error below 2^-14, where `has_estimates`."""
+    return _estimate(x, "rsqrt14")
 
 
 @intrinsic
 def reciprocal_estimate(typingctx, x):
-    """1 / x: AVX-512's estimate (relative error below 2^-14) in float32 where there is one, else exact."""
+    """1 / x with a relative error below 2^-14, where `has_estimates`."""
+    return _estimate(x, "rcp14")
 
+
+def _estimate(x, instruction):
     def codegen(context, builder, sig, args):
-        if _has_estimates(x):
-            return _emit_estimate(builder, "rcp14", args[0])
-        vector_type = llvm_type(x)
-        return builder.fdiv(splat(builder, ir.Constant(vector_type.element, 1.0), vector_type), args[0])
+        vector_type, mask_type = llvm_type(x), ir.IntType(x.lanes)
+        function_type = ir.FunctionType(vector_type, [vector_type, vector_type, mask_type])
+        name = f"llvm.x86.avx512.{instruction}.{'ps' if x.lanes == 16 else 'pd'}.512"
+        function = cgutils.get_or_insert_function(builder.module, function_type, name)
+        return builder.call(function, [args[0], ir.Constant(vector_type, None), ir.Constant(mask_type, -1)])
 
     return signature(x, x), codegen
-
-
-def _emit_estimate(builder, instruction, value):
-    vector_type = value.type
-    mask_type = ir.IntType(16)
-    function_type = ir.FunctionType(vector_type, [vector_type, vector_type, mask_type])
-    name = f"llvm.x86.avx512.{instruction}.ps.512"
-    function = cgutils.get_or_insert_function(builder.module, function_type, name)
-    return builder.call(function, [value, ir.Constant(vector_type, None), ir.Constant(mask_type, -1)])
 
 
 @intrinsic
