@@ -13,6 +13,8 @@ from fastnn.kernels.gemm import (
     multiply_weight_gradient,
     transpose_deltas,
 )
+from fastnn.kernels.narrow import group_of, multiply_narrow, transpose_narrow
+from fastnn.kernels.simd import lanes
 from support import rng, test_kernel
 
 SIZES = (1, 3, 8, 9, 15, 16, 17, 24, 31, 32, 33, 50, 64, 65, 100)  # samples
@@ -30,6 +32,19 @@ def products(parameters, weights, bias, fan_in, units, buffer, x, z, delta, dx, 
         multiply_weight_gradient(gradient, weights, -1, 0, half, fan_in, units, buffer, x, strips, n, start, None, 0, 0)
     multiply_weight_gradient(gradient, weights + half * units, bias, half, fan_in - half, fan_in, units, buffer, x,
                              strips, n, start, parameters, weights, weights + fan_in * units)  # fmt: skip
+
+
+@test_kernel
+def narrow_products(parameters, weights, bias, fan_in, units, buffer, x, z, delta, dx, strips, n, gradient, start):
+    """As `products`, with several samples to a vector in the weight gradient; False if the layer is too wide for it."""
+    multiply_forward(parameters, weights, bias, fan_in, units, buffer, x, z, n, strips, n % 2 == 0)
+    multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, dx, n)
+    group = group_of(units, lanes(buffer))
+    if group == 1:
+        return False
+    transpose_narrow(buffer, delta, units, n, strips, group)
+    multiply_narrow(gradient, weights, bias, fan_in, units, buffer, x, strips, n, start, group)
+    return True
 
 
 class Layer:
@@ -83,6 +98,19 @@ class Layer:
     def run(self, gradient, start):
         products(self.parameters, self.weights, self.bias, self.fan_in, self.units, self.buffer, self.x, self.z,
                  self.delta, self.dx, self.strips, self.n, gradient, start)  # fmt: skip
+
+
+class NarrowLayer(Layer):
+    """One whose padding of inputs is finite, as it is in a network: it repeats the last sample."""
+
+    def __init__(self, fan_in, units, n, dtype, has_bias):
+        super().__init__(fan_in, units, n, dtype, has_bias)
+        self.X[n:] = self.X[n - 1]
+        self.put(self.x, self.X)
+
+    def run(self, gradient, start):
+        assert narrow_products(self.parameters, self.weights, self.bias, self.fan_in, self.units, self.buffer, self.x,
+                               self.z, self.delta, self.dx, self.strips, self.n, gradient, start)  # fmt: skip
 
 
 def assert_product(actual, A, B, plus, what):
@@ -142,6 +170,20 @@ def test_every_batch_size_at_awkward_widths(n, dtype):
     for fan_in, units in ((1, 1), (1, 33), (33, 1), (15, 17), (64, 64), (100, 10), (257, 129)):
         for start in (ZERO, ADD):
             check(Layer(fan_in, units, n, dtype, has_bias=True), start)
+
+
+@pytest.mark.parametrize("n", [*SIZES, 34, 63, 127, 200])
+def test_narrow_layers(n, dtype):
+    """Groups of two and of four, with every number of units, of rows of a tile and of samples left over."""
+    for units in range(1, 9 if dtype == "float32" else 5):
+        for fan_in in (1, 2, 13, 14, 15, 29, 24 + units):
+            check(NarrowLayer(fan_in, units, n, dtype, has_bias=fan_in % 3 > 0), ADD if fan_in % 2 else ZERO)
+
+
+def test_groups(dtype):
+    width = 16 if dtype == "float32" else 8
+    groups = [group_of.py_func(units, width) for units in (1, 2, 3, 4, 5, 8, 9, 16, 64)]
+    assert groups == ([4, 4, 4, 4, 2, 2, 1, 1, 1] if dtype == "float32" else [2, 2, 2, 2, 1, 1, 1, 1, 1])
 
 
 def test_nothing_depends_on_what_lay_in_the_target(dtype):

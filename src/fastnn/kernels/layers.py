@@ -24,7 +24,8 @@ from fastnn.kernels.gemm import (
     transpose_deltas,
 )
 from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.layerwise import update_dense, update_vectors
+from fastnn.kernels.layerwise import LEAST_PARAMETERS, update_dense, update_vectors
+from fastnn.kernels.narrow import group_of, multiply_narrow, transpose_narrow
 from fastnn.kernels.normalization import batch_backward, batch_forward, layer_backward, layer_forward
 from fastnn.kernels.random import keep_scale, mix, normal
 from fastnn.kernels.simd import filled, lanes, load, store
@@ -138,13 +139,19 @@ def backward(job, ops, n_ops, variables, parameters, gradients, moments, buffer,
             # Other threads may still read the strips of the layer behind.
             if updates and not wait_for_all(shared, job.n_threads):
                 return False
-            if n_samples > 0:
+            group = group_of(op.units, lanes(buffer)) if job.n_parameters < LEAST_PARAMETERS else 1
+            if n_samples > 0 and group > 1:
+                transpose_narrow(buffer, delta, op.units, n_samples, strips, group)
+            elif n_samples > 0:
                 transpose_deltas(buffer, delta, op.units, n_samples, strips)
             if updates:
                 if not wait_for_all(shared, job.n_threads):
                     return False
                 limit = update_dense(job, variables, op, parameters, gradients, moments, workspaces, source, strips,
                                      limit)  # fmt: skip
+            elif n_samples > 0 and group > 1:
+                multiply_narrow(gradient, op.weights, op.bias, op.fan_in, op.units, buffer, source, strips, n_samples,
+                                start, group)  # fmt: skip
             elif n_samples > 0 and job.n_threads > 1 and not op.has_gradient_below:
                 first, end = own_range(job, parameters)  # what this thread updates next; nobody reads it any more
                 multiply_weight_gradient(gradient, op.weights, op.bias, 0, op.fan_in, op.fan_in, op.units, buffer,

@@ -4,7 +4,7 @@ Jobs
 ----
 - `load`, `store`, and `load_first`, `store_first` for the first lanes only
 - `load_at`, `element_at`, `put_at`: from and to an address, with conversion; `integers_at`: from many addresses
-- `transpose_block`, `transpose_rows`: a square of lanes x lanes elements, in registers
+- `transpose_block`, `transpose_rows`: a square of lanes x lanes elements, in registers; `make_transpose`: of groups
 - what code generators need: `data_pointer`, `first_lanes`, `masked_load`, `masked_store`, `emit_prefetch`
 """
 
@@ -189,8 +189,10 @@ def put_at(typingctx, address, value, target):
     return signature(types.void, types.intp, value, target), codegen
 
 
-def _emit_transpose(builder, n, load_chunk, store_row):
-    """Emit the transposition of a block of n x n elements.
+def _emit_transpose(builder, n, column, load_chunk, store_row, group=1):
+    """Emit the transposition of n / 4 columns, from `column` on, of a block of n x n elements.
+
+    What is moved may be groups of `group` elements instead.
 
     Quarters of vectors are put together as they are loaded, from rows `chunk` apart, which costs no shuffle; what is
     left is to transpose chunk x chunk blocks within the quarters of `chunk` vectors: half the shuffles of a network of
@@ -198,26 +200,26 @@ def _emit_transpose(builder, n, load_chunk, store_row):
     """
     chunk = n // 4
 
-    def shuffle(a, b, lanes):
+    def shuffle(a, b, places):
+        lanes = [place * group + i for place in places for i in range(group)]
         return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(lanes)), lanes))
 
-    for column in range(0, n, chunk):
-        rows = []
-        for row in range(chunk):  # a vector whose quarter q comes from row `row + q * chunk`
-            quarters = [load_chunk(row + q * chunk, column) for q in range(4)]
-            halves = [shuffle(quarters[q], quarters[q + 1], list(range(2 * chunk))) for q in (0, 2)]
-            rows.append(shuffle(halves[0], halves[1], list(range(n))))
-        step = 1
-        while step < chunk:
-            low = [j if not j & step else n + j - step for j in range(n)]
-            high = [j + step if not j & step else n + j for j in range(n)]
-            for i in range(chunk):
-                if not i & step:
-                    a, b = rows[i], rows[i + step]
-                    rows[i], rows[i + step] = shuffle(a, b, low), shuffle(a, b, high)
-            step *= 2
+    rows = []
+    for row in range(chunk):  # a vector whose quarter q comes from row `row + q * chunk`
+        quarters = [load_chunk(row + q * chunk, column) for q in range(4)]
+        halves = [shuffle(quarters[q], quarters[q + 1], list(range(2 * chunk))) for q in (0, 2)]
+        rows.append(shuffle(halves[0], halves[1], list(range(n))))
+    step = 1
+    while step < chunk:
+        low = [j if not j & step else n + j - step for j in range(n)]
+        high = [j + step if not j & step else n + j for j in range(n)]
         for i in range(chunk):
-            store_row(column + i, rows[i])
+            if not i & step:
+                a, b = rows[i], rows[i + step]
+                rows[i], rows[i + step] = shuffle(a, b, low), shuffle(a, b, high)
+        step *= 2
+    for i in range(chunk):
+        store_row(column + i, rows[i])
 
 
 def _row_store(builder, vector_type, base, stride, align):
@@ -230,29 +232,42 @@ def _row_store(builder, vector_type, base, stride, align):
     return store_row
 
 
-@intrinsic
-def transpose_block(typingctx, source, source_offset, source_stride, target, target_offset, target_stride):
-    """Transpose a square block: target[j * target_stride + i] = source[i * source_stride + j], i, j < lanes."""
-    vector = vector_of(source.dtype)
-    align = vector.dtype.bitwidth // 8
+def make_transpose(group):
+    """Build the transposition of square blocks whose elements are groups of `group` neighbours.
 
-    def codegen(context, builder, sig, args):
-        vector_type = llvm_type(vector)
-        chunk_pointer = ir.VectorType(vector_type.element, vector.lanes // 4).as_pointer()
-        origin = data_pointer(context, builder, sig.args[0], args[0], args[1])
-        destination = data_pointer(context, builder, sig.args[3], args[3], args[4])
+    A group is a quarter of a vector at most. For a dtype that makes it more, nothing is done: callers do not ask.
+    """
 
-        def load_chunk(row, column):
-            offset = builder.add(builder.mul(args[2], ir.Constant(_INT64, row)), ir.Constant(_INT64, column))
-            return builder.load(builder.bitcast(builder.gep(origin, [offset]), chunk_pointer), align=align)
+    @intrinsic
+    def transpose(typingctx, source, source_offset, source_stride, target, target_offset, target_stride):
+        """target[j * target_stride + i] = source[i * source_stride + j], i, j < lanes / group; strides of elements."""
+        vector = vector_of(source.dtype)
+        align = vector.dtype.bitwidth // 8
+        n = vector.lanes // group
 
-        _emit_transpose(
-            builder, vector.lanes, load_chunk, _row_store(builder, vector_type, destination, args[5], align)
-        )
-        return context.get_dummy_value()
+        def codegen(context, builder, sig, args):
+            vector_type = llvm_type(vector)
+            chunk_pointer = ir.VectorType(vector_type.element, vector.lanes // 4).as_pointer()
+            origin = data_pointer(context, builder, sig.args[0], args[0], args[1])
+            destination = data_pointer(context, builder, sig.args[3], args[3], args[4])
 
-    sig = signature(types.void, source, types.intp, types.intp, target, types.intp, types.intp)
-    return sig, codegen
+            def load_chunk(row, column):
+                place = ir.Constant(_INT64, column * group)
+                offset = builder.add(builder.mul(args[2], ir.Constant(_INT64, row)), place)
+                return builder.load(builder.bitcast(builder.gep(origin, [offset]), chunk_pointer), align=align)
+
+            store_row = _row_store(builder, vector_type, destination, args[5], align)
+            for column in range(0, n if n >= 4 else 0, max(1, n // 4)):
+                _emit_transpose(builder, n, column, load_chunk, store_row, group)
+            return context.get_dummy_value()
+
+        sig = signature(types.void, source, types.intp, types.intp, target, types.intp, types.intp)
+        return sig, codegen
+
+    return transpose
+
+
+transpose_block = make_transpose(1)
 
 
 @intrinsic
@@ -307,7 +322,8 @@ def integers_at(typingctx, rows, array):
 def transpose_rows(typingctx, rows, offset, count, target, target_offset, target_stride):
     """Transpose the `count` elements of the target's dtype that begin `offset` bytes after each of `rows`.
 
-    target[j * target_stride + i] = row i's element j, j < count; for count <= j < lanes it becomes 0.
+    target[j * target_stride + i] = row i's element j for j < count. From there to the end of
+    that quarter of a vector the target becomes 0, behind it stays.
     """
     vector = vector_of(target.dtype)
     n = vector.lanes
@@ -322,17 +338,23 @@ def transpose_rows(typingctx, rows, offset, count, target, target_offset, target
         def pointer(row, column):
             return _typed_pointer(builder, builder.add(bases[row], ir.Constant(_INT64, column * align)), chunk_type)
 
+        columns = range(0, n, n // 4)
         with builder.if_else(builder.icmp_signed(">=", args[2], ir.Constant(_INT64, n))) as (full, partial):
             with full:
-                _emit_transpose(builder, n, lambda r, c: builder.load(pointer(r, c), align=align), store_row)
+                for column in columns:
+                    _emit_transpose(
+                        builder, n, column, lambda r, c: builder.load(pointer(r, c), align=align), store_row
+                    )
             with partial:
-                masks = {
-                    c: first_lanes(builder, builder.sub(args[2], ir.Constant(_INT64, c)), n // 4)
-                    for c in range(0, n, n // 4)
-                }
-                _emit_transpose(
-                    builder, n, lambda r, c: masked_load(builder, pointer(r, c), masks[c], chunk_type, align), store_row
-                )  # fmt: skip
+                for column in columns:
+                    left = builder.sub(args[2], ir.Constant(_INT64, column))
+                    with builder.if_then(builder.icmp_signed(">", left, ir.Constant(_INT64, 0))):
+                        mask = first_lanes(builder, left, n // 4)
+                        _emit_transpose(
+                            builder, n, column,
+                            lambda r, c, mask=mask: masked_load(builder, pointer(r, c), mask, chunk_type, align),
+                            store_row,
+                        )  # fmt: skip
         return context.get_dummy_value()
 
     return signature(types.void, rows, types.intp, types.intp, target, types.intp, types.intp), codegen

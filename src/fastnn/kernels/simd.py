@@ -17,6 +17,7 @@ from fastnn.kernels.memory import (
     load,
     load_at,
     load_first,
+    make_transpose,
     masked_load,
     masked_store,
     put_at,
@@ -55,8 +56,8 @@ from fastnn.kernels.vector import (
 __all__ = [
     "VECTOR_BYTES", "Vector", "absolute", "bits_of", "call_vector_intrinsic", "copysign", "counters", "data_pointer",
     "element_at", "emit_prefetch", "filled", "first_lanes", "float_of", "flush_denormals", "fma", "has_estimates",
-    "integers_at", "lanes", "lanes_of", "load", "load_at", "load_first", "masked_load", "masked_store", "maximum",
-    "minimum", "put_at", "reciprocal_estimate", "reciprocal_sqrt_estimate", "restore_denormals", "row_addresses",
-    "select", "splat", "sqrt", "store", "store_first", "total", "transpose_block", "transpose_rows", "unit_interval",
-    "vector_registers",
+    "integers_at", "lanes", "lanes_of", "load", "load_at", "load_first", "make_transpose", "masked_load",
+    "masked_store", "maximum", "minimum", "put_at", "reciprocal_estimate", "reciprocal_sqrt_estimate",
+    "restore_denormals", "row_addresses", "select", "splat", "sqrt", "store", "store_first", "total", "transpose_block",
+    "transpose_rows", "unit_interval", "vector_registers",
 ]  # fmt: skip

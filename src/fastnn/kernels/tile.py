@@ -6,6 +6,7 @@ packing, which panels make unnecessary.
 Jobs
 ----
 - `make_tile`: builds it
+- `Operands`, `emit_products`: its loops, for tiles with other ends
 """
 
 from llvmlite import ir
@@ -73,7 +74,7 @@ def make_tile(writes_ahead):
             switch = builder.switch(code, unreachable)
             with builder.goto_block(unreachable):
                 builder.unreachable()
-            operands = _Operands(
+            operands = Operands(
                 a_pointer, a_row, a_step, a_jump, b_pointer, b_row, c_pointer, c_row, n_outer, n_inner, start,
                 bias_pointer, last, ahead_pointer, writes_ahead, vector_type, align,
             )  # fmt: skip
@@ -92,8 +93,8 @@ def make_tile(writes_ahead):
     return tile
 
 
-class _Operands:
-    """The LLVM values a tile is built from."""
+class Operands:
+    """The LLVM values a tile is built from; `start`, `bias` and `last` are for the ends of `make_tile`'s."""
 
     def __init__(self, a, a_row, a_step, a_jump, b, b_row, c, c_row, n_outer, n_inner, start, bias, last, ahead,
                  writes_ahead, vector_type, align):  # fmt: skip
@@ -118,7 +119,6 @@ def _emit_tile(builder, o, rows, vectors):
         return builder.bitcast(builder.gep(base, [offset]), vector_type.as_pointer())
 
     c_offset = {(r, v): builder.add(builder.mul(o.c_row, number(r)), number(v * n_lanes)) for r, v in grid}
-    a_offset = [builder.mul(o.a_row, number(r)) for r in range(rows)]
     mask = first_lanes(builder, o.last, n_lanes)
     last_is_full = builder.icmp_signed("==", o.last, number(n_lanes))
 
@@ -151,8 +151,48 @@ def _emit_tile(builder, o, rows, vectors):
         starts.append((builder.block, values))
         builder.branch(blocks["outer"])
 
-    # 2. Outer loop over panels, inner loop over k: one broadcast a row, one load a vector, rows x vectors FMAs.
-    builder.position_at_end(blocks["outer"])
+    # 2. The products.
+    updated = emit_products(builder, o, blocks["outer"], rows, vectors, starts)
+
+    # 3. Back to memory.
+    with builder.if_else(last_is_full) as (full, partial):
+        with full:
+            for at in grid:
+                builder.store(updated[at], vector_pointer(o.c, c_offset[at]), align=align)
+        with partial:
+            for r, v in grid:
+                pointer = vector_pointer(o.c, c_offset[r, v])
+                if v == vectors - 1:
+                    masked_store(builder, updated[r, v], pointer, mask, align)
+                else:
+                    builder.store(updated[r, v], pointer, align=align)
+
+
+def emit_products(builder, o, outer_block, rows, vectors, starts, group=1):
+    """Emit the outer loop over panels and the inner over k: one broadcast a row, one load a vector, an FMA for both.
+
+    `starts` are the blocks that branch to `outer_block`, each with what the accumulators start from; returns what they
+    come to. Of A `group` neighbours at a time are read, and repeated over the vector.
+    """
+    vector_type, align = o.vector_type, o.align
+    n_lanes = vector_type.count
+    grid = [(r, v) for r in range(rows) for v in range(vectors)]
+
+    def number(value):
+        return ir.Constant(_INT64, value)
+
+    def vector_pointer(base, offset):
+        return builder.bitcast(builder.gep(base, [offset]), vector_type.as_pointer())
+
+    def repeat(pointer):
+        if group == 1:
+            return splat(builder, builder.load(pointer), vector_type)
+        group_type = ir.VectorType(vector_type.element, group)
+        few = builder.load(builder.bitcast(pointer, group_type.as_pointer()), align=align)
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), n_lanes), [i % group for i in range(n_lanes)])
+        return builder.shuffle_vector(few, ir.Constant(group_type, ir.Undefined), lanes)
+
+    builder.position_at_end(outer_block)
     inner_block = builder.append_basic_block("inner")
     after_inner = builder.append_basic_block("after_inner")
     finish = builder.append_basic_block("finish")
@@ -162,6 +202,7 @@ def _emit_tile(builder, o, rows, vectors):
         outer_index.add_incoming(number(0), block)
         for at in grid:
             outer_acc[at].add_incoming(values[at], block)
+    a_offset = [builder.mul(o.a_row, number(r)) for r in range(rows)]
     a_panel = builder.gep(o.a, [builder.mul(outer_index, o.a_jump)])
     b_panel = builder.gep(o.b, [builder.mul(builder.mul(outer_index, o.n_inner), o.b_row)])
     builder.branch(inner_block)
@@ -169,13 +210,13 @@ def _emit_tile(builder, o, rows, vectors):
     builder.position_at_end(inner_block)
     k = builder.phi(_INT64)
     acc = {at: builder.phi(vector_type) for at in grid}
-    k.add_incoming(number(0), blocks["outer"])
+    k.add_incoming(number(0), outer_block)
     for at in grid:
-        acc[at].add_incoming(outer_acc[at], blocks["outer"])
+        acc[at].add_incoming(outer_acc[at], outer_block)
     b_k = builder.gep(b_panel, [builder.mul(k, o.b_row)])
     a_k = builder.gep(a_panel, [builder.mul(k, o.a_step)])
     # Of the two lines that a column of A may lie on, the tile before has fetched the first.
-    a_later = builder.gep(a_k, [builder.add(builder.mul(o.a_step, number(PREFETCH_STEPS)), a_offset[rows - 1])])
+    a_later = builder.gep(a_k, [builder.add(builder.mul(o.a_step, number(PREFETCH_STEPS)), a_offset[-1])])
     prefetch_pointer = builder.bitcast(a_later, ir.IntType(8).as_pointer())
     if not o.writes_ahead:
         emit_prefetch(builder, prefetch_pointer)
@@ -185,7 +226,7 @@ def _emit_tile(builder, o, rows, vectors):
     b_vectors = [builder.load(vector_pointer(b_k, number(v * n_lanes)), align=align) for v in range(vectors)]
     updated = {}
     for r in range(rows):
-        broadcast = splat(builder, builder.load(builder.gep(a_k, [a_offset[r]])), vector_type)
+        broadcast = repeat(builder.gep(a_k, [a_offset[r]]))
         for v in range(vectors):
             updated[r, v] = call_vector_intrinsic(builder, "fma", vector_type, [broadcast, b_vectors[v], acc[r, v]])
     next_k = builder.add(k, number(1))
@@ -199,18 +240,6 @@ def _emit_tile(builder, o, rows, vectors):
     outer_index.add_incoming(next_outer, after_inner)
     for at in grid:
         outer_acc[at].add_incoming(updated[at], after_inner)
-    builder.cbranch(builder.icmp_signed("<", next_outer, o.n_outer), blocks["outer"], finish)
-
-    # 3. Back to memory.
+    builder.cbranch(builder.icmp_signed("<", next_outer, o.n_outer), outer_block, finish)
     builder.position_at_end(finish)
-    with builder.if_else(last_is_full) as (full, partial):
-        with full:
-            for at in grid:
-                builder.store(updated[at], vector_pointer(o.c, c_offset[at]), align=align)
-        with partial:
-            for r, v in grid:
-                pointer = vector_pointer(o.c, c_offset[r, v])
-                if v == vectors - 1:
-                    masked_store(builder, updated[r, v], pointer, mask, align)
-                else:
-                    builder.store(updated[r, v], pointer, align=align)
+    return updated
