@@ -5,6 +5,7 @@ several threads, each one's is fetched by another besides. Where nothing looks a
 thread can do without: the gradient of a block of rows of a kernel is made in a small area, the optimizer uses it, and
 the next block takes its place. Each thread makes the gradient of some rows of every kernel, from the samples of all
 threads: what moves between cores is activations and deltas. So the sums are the same, to the bit, whatever the threads.
+Penalties are added to a block just before its update; only a limit on the gradient looks at all of it.
 
 Updates work on whole cache lines, layers begin and end anywhere, and the last layer comes first. So the line that a
 layer shares with the one before it waits, its gradients put down in the gradient vector, until those of the other
@@ -22,7 +23,7 @@ import numpy as np
 
 from fastnn.kernels.gemm import PANEL, multiply_weight_gradient
 from fastnn.kernels.jit import inner
-from fastnn.kernels.optimizers import update
+from fastnn.kernels.penalties import update_penalized
 from fastnn.kernels.simd import lanes, load, store
 from fastnn.kernels.tables import Layer
 from fastnn.kernels.tile import ADD, TILE_ROWS, ZERO
@@ -119,7 +120,7 @@ def update_dense(job, variables, op, parameters, gradients, moments, workspaces,
         else:
             stop = (at + n_rows * units) // lanes(parameters) * lanes(parameters)
         if stop > done:
-            update(job, variables, parameters, gradients, moments, done, stop, origin - area)
+            update_penalized(job, variables, parameters, gradients, moments, done, stop, origin - area)
             store(gradients, area, load(gradients, area + stop - origin))
             origin = done = stop
         row += n_rows
@@ -130,5 +131,5 @@ def update_dense(job, variables, op, parameters, gradients, moments, workspaces,
 def update_vectors(job, variables, begin, parameters, gradient, moments, limit):
     """Update the whole lines from `begin` to `limit`; return where they begin."""
     first_line = min(limit, _to_whole_lines(begin, parameters))
-    update(job, variables, parameters, gradient, moments, first_line, limit, np.int64(0))
+    update_penalized(job, variables, parameters, gradient, moments, first_line, limit, np.int64(0))
     return first_line

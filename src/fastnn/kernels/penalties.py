@@ -2,7 +2,8 @@
 
 Jobs
 ----
-- `add_penalties`: value and gradient on one thread's range of the flat vectors
+- `add_penalties`: value and gradient on a range of the flat vectors
+- `update_penalized`: the same, then the optimizer's update of that range
 
 References
 ----------
@@ -11,33 +12,56 @@ References
 """
 
 from fastnn.kernels.jit import inner
-from fastnn.kernels.simd import absolute, filled, fma, lanes, load_first, select, store_first, total
+from fastnn.kernels.optimizers import update
+from fastnn.kernels.simd import absolute, filled, fma, lanes, load, load_first, select, store, store_first, total
+from fastnn.kernels.tables import Mode
+
+EVALUATE = int(Mode.EVALUATE)
 
 
 @inner
-def _penalty(parameters, gradient, begin, end, l1, l2, scale, wants_gradient):
+def _penalty(parameters, gradient, begin, end, origin, l1, l2, scale, wants_gradient):
     """Return the penalty of the elements [begin, end) and add `scale` times its slope to the gradient."""
-    values = filled(parameters, 0.0)
-    l1_v, l2_v = filled(parameters, l1), filled(parameters, l2)
+    width = lanes(parameters)
+    magnitudes, squares, sign = filled(parameters, 0.0), filled(parameters, 0.0), filled(parameters, 0.0)
     slope_1, slope_2 = filled(parameters, scale * l1), filled(parameters, 2.0 * scale * l2)
-    for i in range(begin, end, lanes(parameters)):
-        count = min(lanes(parameters), end - i)  # tensors neither start nor end at whole vectors
-        w = load_first(parameters, i, count)
-        values = values + absolute(w) * l1_v + w * w * l2_v
-        if wants_gradient:
+    for line in range(begin // width * width, end, width):
+        i = max(begin, line)
+        count = min(end, line + width) - i  # tensors neither start nor end at whole lines
+        w = load(parameters, i) if count == width else load_first(parameters, i, count)
+        squares = fma(w, w, squares)
+        if l1 != 0.0:
+            magnitudes = magnitudes + absolute(w)
             # The subgradient of |w| at 0 is 0.
             sign = select(w > 0.0, slope_1, select(w < 0.0, -slope_1, 0.0))
-            store_first(gradient, i, fma(slope_2, w, load_first(gradient, i, count)) + sign, count)
-    return total(values)
+        if wants_gradient:
+            at = i - origin
+            if count == width:
+                store(gradient, at, fma(slope_2, w, load(gradient, at) + sign))
+            else:
+                store_first(gradient, at, fma(slope_2, w, load_first(gradient, at, count) + sign), count)
+    return l1 * total(magnitudes) + l2 * total(squares)
 
 
 @inner
-def add_penalties(variables, parameters, gradient, first, last, scale, wants_gradient):
-    """Return `scale` times the penalties of the elements [first, last); with `wants_gradient` add their slopes."""
-    penalty = 0.0
+def add_penalties(job, variables, parameters, gradient, first, last, origin):
+    """Add the penalties of the whole lines [first, last) to the job's, and their slopes to the gradient.
+
+    The gradient of element i is ``gradient[i - origin]``; an evaluation has none.
+    """
+    if not job.has_penalties:
+        return
+    scale = job.penalty_scale
     for v in range(variables.size):
         variable = variables[v]
-        if variable.l1 != 0.0 or variable.l2 != 0.0:
-            begin, end = max(variable.offset, first), min(variable.offset + variable.size, last)
-            penalty += _penalty(parameters, gradient, begin, end, variable.l1, variable.l2, scale, wants_gradient)
-    return penalty * scale
+        begin, end = max(variable.offset, first), min(variable.offset + variable.size, last)
+        if begin < end and (variable.l1 != 0.0 or variable.l2 != 0.0):
+            job.penalty += scale * _penalty(parameters, gradient, begin, end, origin, variable.l1, variable.l2, scale,
+                                            job.mode != EVALUATE)  # fmt: skip
+
+
+@inner
+def update_penalized(job, variables, parameters, gradient, moments, first, last, origin):
+    """Add the penalties of the whole lines [first, last), whose gradient nothing else looks at, and update them."""
+    add_penalties(job, variables, parameters, gradient, first, last, origin)
+    update(job, variables, parameters, gradient, moments, first, last, origin)

@@ -217,6 +217,8 @@ JOB = np.dtype(
         ("batch_size", np.int64),
         ("batch_rows", np.int64),  # of the current batch, which may be smaller
         ("rate", np.float64),  # the learning rate of the current step
+        ("penalty_scale", np.float64),  # what the current batch multiplies penalties by
+        ("penalty", np.float64),  # so far added to the current batch's loss by this thread
         ("position", np.int64),  # rows of this epoch done
         ("failed", np.int64),  # 1 after a batch whose loss was not finite
     ],

@@ -24,7 +24,7 @@ from fastnn.kernels.losses import panel_loss
 from fastnn.kernels.mixup import mix_panels, mixup_weight
 from fastnn.kernels.normalization import keep_statistics
 from fastnn.kernels.optimizers import average, update
-from fastnn.kernels.penalties import add_penalties
+from fastnn.kernels.penalties import add_penalties, update_penalized
 from fastnn.kernels.schedules import rate_at
 from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
 from fastnn.kernels.tables import Loss, Mode, Source, Sum
@@ -131,24 +131,23 @@ def _add_gradients(gradients, target, stride, n_threads, first, last):
 
 
 @inner
-def _looks_at_whole_gradient(job):
-    """Whether something comes between the sum of the gradients and the update that needs more than a thread's range."""
-    return job.has_penalties or job.clip_value > 0.0 or job.clip_norm > 0.0 or job.global_clip_norm > 0.0
+def _clips(job):
+    """Whether something needs the sum of the whole gradient before the update."""
+    return job.clip_value > 0.0 or job.clip_norm > 0.0 or job.global_clip_norm > 0.0
 
 
 @inner
-def _penalized(job, variables, parameters, gradient, first, last, weight):
-    """Add the gradient of the penalties on [first, last); return what they add to the sum of weighted losses.
+def _penalty_scale(job, weight):
+    """What the batch multiplies its penalties by.
 
     The penalty of a batch counts once, whatever the batch weighs. Divided per sample (as scikit-learn has it) it is
     a part of the sum already, so that an evaluation, which is one batch in many pieces, counts it once.
     """
     if not job.penalty_per_sample:
-        return weight * add_penalties(variables, parameters, gradient, first, last, 1.0, job.mode != EVALUATE)
+        return 1.0
     if job.mode == EVALUATE and job.position > 0:
         return 0.0
-    share = 1.0 / weight if weight > 0.0 else 0.0
-    return weight * add_penalties(variables, parameters, gradient, first, last, share, job.mode != EVALUATE)
+    return 1.0 / weight if weight > 0.0 else 0.0
 
 
 @kernel
@@ -200,7 +199,8 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
     own = np.int64(0)  # where a thread's gradient vector begins; no literal, which `update` would be compiled for again
     # Each thread reduces and updates one range of whole cache lines.
     first_element, last_element = own_range(job, parameters)
-    by_layer = job.mode == TRAIN and not _looks_at_whole_gradient(job) and suits(job, ops)
+    in_pieces = job.mode == TRAIN and not _clips(job)
+    by_layer = in_pieces and suits(job, ops)
     for _ in range(n_steps):
         if job.position >= job.n_rows or job.failed:
             break
@@ -217,6 +217,7 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
         meets = job.has_batch_statistics and (job.mode == TRAIN or job.mode == OUTPUTS)
         job.batch_rows = n
         job.rate = rate_at(job, job.step)
+        job.penalty_scale, job.penalty = _penalty_scale(job, weight), 0.0
         updates = by_layer and n_active == n_threads and (n_panels + n_threads - 1) // n_threads <= job.capacity
         while panel < last_panel or (meets and start == ZERO):
             n_micro = min(job.capacity, last_panel - panel)
@@ -231,26 +232,27 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
             own_sums[BATCH_LOSS] = own_sums[LOSS] - loss_before
             if not wait_for_all(shared, n_threads):
                 return
-            # Where nothing looks at the whole gradient, each thread sums up its range in its own vector, a piece just
-            # before its update: lines that another thread wrote are read once, and nobody has to fetch them back.
-            sums_in_pieces = n_threads > 1 and job.mode == TRAIN and not _looks_at_whole_gradient(job)
-            if n_threads > 1 and not sums_in_pieces and not updates:
-                _add_gradients(gradients, 0, stride, n_active, first_element, last_element)
-            if job.has_penalties:
-                own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
+            if not in_pieces:
+                if n_threads > 1:
+                    _add_gradients(gradients, 0, stride, n_active, first_element, last_element)
+                add_penalties(job, variables, parameters, gradients, first_element, last_element, own)
             if job.mode == TRAIN:
                 if not np.isfinite(_batch_loss(job, sums)):
                     job.failed = 1
                     break
-                clip_gradient(job, variables, gradients, sums, shared, thread, first_element, last_element)
                 if updates:  # done, layer by layer
                     pass
-                elif sums_in_pieces:
+                elif n_threads > 1 and in_pieces:
+                    # Each thread sums up its range in its own vector, a piece just before its update: lines that
+                    # another thread wrote are read once, and nobody has to fetch them back.
                     for begin in range(first_element, last_element, PIECE):
                         end = min(begin + PIECE, last_element)
                         _add_gradients(gradients, thread * stride, stride, n_active, begin, end)
-                        update(job, variables, parameters, gradient, moments, begin, end, own)
+                        update_penalized(job, variables, parameters, gradient, moments, begin, end, own)
+                elif in_pieces:
+                    update_penalized(job, variables, parameters, gradient, moments, first_element, last_element, own)
                 else:
+                    clip_gradient(job, variables, gradients, sums, shared, thread, first_element, last_element)
                     update(job, variables, parameters, gradients, moments, first_element, last_element, own)
                 hold_norms(job, variables, parameters, shared, thread)
                 average(job, parameters, moments, first_element, last_element)
@@ -259,8 +261,9 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
                 job.step += 1
             if not wait_for_all(shared, n_threads):
                 return
-        elif job.mode == EVALUATE and job.has_penalties:
-            own_sums[LOSS] += _penalized(job, variables, parameters, gradients, first_element, last_element, weight)
+        elif job.mode == EVALUATE:
+            add_penalties(job, variables, parameters, gradients, first_element, last_element, own)
+        own_sums[LOSS] += weight * job.penalty
         job.position += n
     # Nobody is past this before all are done: then Python may read the sums, and change what the next call reads.
     wait_for_all(shared, n_threads)
