@@ -9,7 +9,9 @@ import argparse
 import inspect
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 
 import fastnn
 from bench.measure import alternate
+from bench.results import Table
 from bench.workloads import TRAIN, Workload, digits, make_data
 from fastnn.cpus import available_cpus
 from fastnn.engine import threads_to_train
@@ -28,7 +31,10 @@ HERE = Path(__file__).parent
 NETWORKS = ((784, 512, 512, 10), (784, 256, 10), (64, 256, 10), (64, 64, 10))
 BATCHES = (32, 64, 128, 256, 512, 1024)
 CORE = [workload for workload in TRAIN if workload.section == "core" and workload.dtype == "float32"]
-SECONDS = 0.03  # of one turn
+FIT_EPOCHS = (1, 5, 25, 100, 400)
+CUT = ("784-512-512-10/128", "64-256-10/256")  # what two threads have to gain by
+PEERS = ("fastnn", "torch", "torch-compile", "jax")
+SECONDS = 0.25  # of one turn, a whole fit: what starting a team of threads costs is in it
 
 
 def stepper(sizes, batch, n_threads, data=None, **options):
@@ -128,6 +134,44 @@ def measure_updates(rounds):
     return times
 
 
+def measure_short_fits(rounds):
+    """Seconds of whole fits of 64-256-10 at 256 rows, 8 steps an epoch, by the number of their epochs."""
+    sizes, batch = (64, 256, 10), 256
+    X, y = make_data(Workload("64-256-10/256", "train", sizes, batch, 2048))
+
+    def fit(n_threads, epochs):
+        network = fastnn.Network.mlp(sizes[0], sizes[1:-1], sizes[-1], output="softmax", seed=0)
+        trainer = fastnn.Trainer(network, loss="categorical_crossentropy")
+
+        def run():
+            started = time.perf_counter()
+            trainer.fit(X, y, epochs=epochs, batch_size=batch, n_threads=n_threads, seed=0)
+            return time.perf_counter() - started
+
+        run()
+        return run
+
+    table = {}
+    for epochs in FIT_EPOCHS:
+        table[epochs] = medians({n: fit(n, epochs) for n in (1, available_cpus())}, 3 * rounds)
+        print_row(f"fit of {epochs} epochs", table[epochs])
+    return table
+
+
+def measure_peers():
+    """Seconds a step of fastnn, PyTorch and JAX, each with all CPUs: one run of the suite, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.json"
+        command = [sys.executable, "-m", "bench.run", "--threads", str(available_cpus()), "-o", str(path)]
+        for workload in CUT:
+            command += ["-k", workload]
+        for peer in PEERS:
+            command += ["-p", peer]
+        subprocess.run(command, check=True)
+        table = Table.read(path)
+        return {w: {p: table.median(w, p) for p in PEERS if table.median(w, p) is not None} for w in CUT}
+
+
 def measure_many(rounds):
     """Seconds for 64 networks 64-64-10 on digits, one at a time and on all CPUs; and for one trained alone."""
     X, _, y, _ = digits()
@@ -222,7 +266,7 @@ def markdown(header, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
-def report(workloads, table, crowds, barrier, models, many, load):
+def report(workloads, table, crowds, barrier, models, many, short_fits, peers, load):
     k = available_cpus()
     name = {sizes: "-".join(map(str, sizes)) for sizes in NETWORKS}
     parts = [
@@ -238,6 +282,31 @@ def report(workloads, table, crowds, barrier, models, many, load):
                     f"{t['none'][0]:.1f}", f"{t['one'][0] / t['none'][0]:.2f}",
                 ]
                 for workload, chosen, t in workloads
+            ],
+        ),
+        "## Whole fits of 64-256-10 at 256 rows, by the number of their epochs of 8 steps\n\nStarting and ending a team "
+        "costs some tenths of a millisecond a fit, and the first steps find nothing in the caches.\n",
+        markdown(
+            ["epochs", *short_fits],
+            [
+                ["1 thread, ms", *(f"{t[1][0] / 1e3:.2f}" for t in short_fits.values())],
+                [f"{k} threads, ms", *(f"{t[k][0] / 1e3:.2f}" for t in short_fits.values())],
+                ["speedup", *(f"{t[1][0] / t[k][0]:.2f}" for t in short_fits.values())],
+            ],
+        ),
+        f"## Against PyTorch and JAX with {k} threads\n\nFrom `python -m bench.run --threads {k}`, set up as "
+        "[README.md](README.md) says; in brackets how many times fastnn's time.\n",
+        markdown(
+            ["network/batch", *PEERS],
+            [
+                [
+                    w,
+                    *(
+                        f"{1e6 * times[p]:.1f} ({times[p] / times['fastnn']:.2f}x)" if p in times else "not installed"
+                        for p in PEERS
+                    ),
+                ]
+                for w, times in peers.items()
             ],
         ),
         f"## Efficiency as threads outnumber the batch\n\nSpeedup with {k} threads over {k}: 1 would be "
@@ -300,19 +369,20 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.threads", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="turns of each (default 9)")
     parser.add_argument("--write", action="store_true", help="write bench/THREADS.md")
-    parser.add_argument("--only", choices=("workloads", "many"), help="one part, printed")
+    parser.add_argument("--only", choices=("workloads", "many", "short"), help="one part, printed")
     arguments = parser.parse_args(argv)
     rounds, load = arguments.rounds, os.getloadavg()[0]
     if available_cpus() == 1:
         print("only one CPU is available to this process: nothing to compare")
         return 1
     if arguments.only:
-        {"workloads": measure_workloads, "many": measure_many}[arguments.only](rounds)
+        {"workloads": measure_workloads, "many": measure_many, "short": measure_short_fits}[arguments.only](rounds)
         return 0
     workloads, table, crowds = measure_workloads(rounds), measure_batches(rounds), measure_crowds(rounds)
     barrier, updates = measure_barrier(rounds), measure_updates(rounds)
     models = [fit_model(sizes, table, updates[sizes], barrier) for sizes in NETWORKS]
-    text = report(workloads, table, crowds, barrier, models, measure_many(rounds), load)
+    many, short_fits, peers = measure_many(rounds), measure_short_fits(rounds), measure_peers()
+    text = report(workloads, table, crowds, barrier, models, many, short_fits, peers, load)
     if arguments.write:
         (HERE / "THREADS.md").write_text(text)
     print(text)

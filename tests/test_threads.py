@@ -1,5 +1,6 @@
 """One network trained by several threads: the same numbers, whatever their number; and no thread stays behind."""
 
+import os
 import threading
 import time
 
@@ -185,6 +186,7 @@ def test_omp_num_threads_is_respected(monkeypatch):
 
 
 def test_a_quota_below_the_affinity_counts(monkeypatch):
+    monkeypatch.setattr("fastnn.cpus._QUOTA_SECONDS", 0.0)
     monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: 0.5)
     assert available_cpus() == 1
     monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: 1.9)
@@ -216,6 +218,45 @@ def test_evaluation_is_shared_out(monkeypatch, data):
     assert shared["accuracy"] == alone["accuracy"]
     np.testing.assert_allclose(shared["loss"], alone["loss"], rtol=1e-6)
     assert trainer.evaluate(*data) == shared
+
+
+def test_a_quota_is_read_once_a_second(monkeypatch):
+    reads = []
+    monkeypatch.setattr("fastnn.cpus.cpu_quota", lambda: reads.append(1))
+    monkeypatch.setattr("fastnn.cpus._known_quota", (time.monotonic() - 2.0, 0.5))
+    assert available_cpus() == available_cpus() >= 1
+    assert len(reads) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity can be set on Linux only")
+@pytest.mark.skipif(available_cpus() < 2, reason="this process may use one CPU only")
+def test_helpers_keep_off_the_callers_cpu():
+    """For as long as they work, and nobody else is moved; with more threads than CPUs they may go anywhere."""
+    before = os.sched_getaffinity(0)
+    masks = []
+    meeting = threading.Barrier(2, timeout=60)
+
+    def work(item):
+        masks.append((threading.get_ident(), os.sched_getaffinity(0)))
+        meeting.wait()
+
+    share_out(work, range(2), n_threads=2)
+    of = dict(masks)
+    assert of.pop(threading.get_ident()) == before
+    (helpers,) = of.values()
+    assert helpers < before and len(helpers) == len(before) - 1
+    assert os.sched_getaffinity(0) == before
+
+    seen = []
+    with Team(2) as team:
+        team.run(lambda jobs, thread, n_steps: seen.append((thread, os.sched_getaffinity(0))), None, 1)
+    assert dict(seen)[0] == before == os.sched_getaffinity(0)
+    assert len(dict(seen)[1]) == len(before) - 1
+
+    seen.clear()
+    with Team(len(before) + 1) as team:
+        team.run(lambda jobs, thread, n_steps: seen.append((thread, os.sched_getaffinity(0))), None, 1)
+    assert all(mask == before for _, mask in seen)
 
 
 def test_share_out_stops_at_the_first_error():

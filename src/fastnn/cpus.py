@@ -1,8 +1,12 @@
 """How many CPUs this process may use, and how many threads a piece of work deserves."""
 
+import contextlib
+import ctypes
 import os
+import time
 from pathlib import Path
 
+_C_LIBRARY = ctypes.CDLL(None) if hasattr(os, "sched_setaffinity") else None
 _CGROUPS = Path("/sys/fs/cgroup")
 
 # Below this many multiplications and additions for each thread a further one does not pay: between two barriers, and
@@ -34,13 +38,51 @@ def available_cpus() -> int:
     True
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_quota()
+    quota = _current_quota()
     if quota is not None:
         count = min(count, int(quota))
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # a list names the levels of nested teams
     if asked.isdecimal():
         count = min(count, int(asked))
     return max(1, count)
+
+
+_QUOTA_SECONDS = 1.0  # for so long a quota counts as known: its files take 80 us to read
+_known_quota: tuple[float, float | None] = (-_QUOTA_SECONDS, None)  # when it was read, and what it was
+
+
+def _current_quota() -> float | None:
+    global _known_quota
+    read_at, quota = _known_quota
+    now = time.monotonic()
+    if not 0.0 <= now - read_at < _QUOTA_SECONDS:
+        quota = cpu_quota()
+        _known_quota = now, quota
+    return quota
+
+
+def cpus_beside() -> set[int]:
+    """Return the CPUs that this process may use but the one that the calling thread is on.
+
+    Threads that work beside it should keep to them. A thread that is woken begins where its waker runs, and as threads
+    that wait for each other give the core away in turns, a scheduler may leave them there while other cores are idle.
+
+    Returns
+    -------
+    set of int
+        Empty where there is no other, or the system cannot be asked.
+    """
+    if _C_LIBRARY is None:
+        return set()
+    return os.sched_getaffinity(0) - {_C_LIBRARY.sched_getcpu()}
+
+
+def keep_to(cpus: set[int]) -> None:
+    """Let the calling thread run on these CPUs only; where the set is empty, as before."""
+    if cpus:
+        # A CPU may have been taken away meanwhile: then the thread stays where it may be, which is only slower.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cpus)
 
 
 def threads_for(flops: float, *, n_parts: int, least: float) -> int:

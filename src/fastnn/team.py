@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.cpus import available_cpus
+from fastnn.cpus import available_cpus, cpus_beside, keep_to
 from fastnn.kernels.team import DISMISSED, GENERATION, POLLS, SHARED_SIZE
 
 _POLLS = 400  # of a barrier before it gives the core away: about 20 us
@@ -40,7 +40,8 @@ class Team:
         self.n_threads = n_threads
         self.shared = np.zeros(SHARED_SIZE, np.int64)
         # Polling helps only while every thread has a core.
-        self.shared[POLLS] = _POLLS if 1 < n_threads <= available_cpus() else 0
+        self._has_cores = 1 < n_threads <= available_cpus()
+        self.shared[POLLS] = _POLLS if self._has_cores else 0
         self._errors: list[BaseException] = []
         self._start()
 
@@ -87,8 +88,9 @@ class Team:
                 # Helpers in another kernel, or in this one with other arguments, come back for these.
                 self.shared[GENERATION] += 1
                 self._call = call
+                cpus = cpus_beside() if self._has_cores else set()
                 for queue in self._queues:
-                    queue.put(call)
+                    queue.put((cpus, *call))
             kernel(jobs, 0, n_steps, *arguments)
             if self._errors:
                 raise self._errors[0]
@@ -140,8 +142,9 @@ def share_out(work: Callable[[Any], object], items: Iterable[Any], n_threads: in
     waiting = deque(items)
     errors: list[BaseException] = []
 
-    def take_all() -> None:
+    def take_all(cpus: set[int]) -> None:
         try:
+            keep_to(cpus)
             while waiting:
                 try:
                     item = waiting.popleft()
@@ -152,11 +155,13 @@ def share_out(work: Callable[[Any], object], items: Iterable[Any], n_threads: in
             waiting.clear()
             errors.append(error)
 
-    helpers = [threading.Thread(target=take_all, daemon=True) for _ in range(min(n_threads, len(waiting)) - 1)]
+    n_helpers = min(n_threads, len(waiting)) - 1
+    cpus = cpus_beside() if 1 <= n_helpers < available_cpus() else set()
+    helpers = [threading.Thread(target=take_all, args=(cpus,), daemon=True) for _ in range(n_helpers)]
     try:
         for helper in helpers:
             helper.start()
-        take_all()
+        take_all(set())
     finally:
         waiting.clear()
         for helper in helpers:
@@ -179,8 +184,9 @@ def _dismiss(shared: np.ndarray, queues: list[SimpleQueue]) -> None:
 def _help(thread: int, queue: SimpleQueue, shared: np.ndarray, errors: list[BaseException]) -> None:
     """Do the calls that come in, until None comes."""
     while (call := queue.get()) is not None:
-        kernel, jobs, *arguments = call
+        cpus, kernel, jobs, *arguments = call
         try:
+            keep_to(cpus)
             kernel(jobs, thread, 0, *arguments)
         except BaseException as error:
             # Not swallowed: the caller raises it. It would wait at a barrier otherwise.
