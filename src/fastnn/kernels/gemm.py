@@ -71,7 +71,7 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
 
     A tile reads a narrow column of W, one cache line a row. All panels use DEPTH rows of it before the next are
     fetched: the lines of a taller column, a power of two apart, would evict each other. `area` has room for what
-    `_forward_few` needs; with `fetches` the rows that come next are fetched meanwhile, line by line.
+    `_forward_few` needs; with `fetches` the rows that come next, or the next layer's, are fetched meanwhile by lines.
     """
     width = lanes(buffer)
     last = (n_samples - 1) // PANEL
@@ -89,6 +89,8 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
         k = block * fan_in // n_blocks
         depth = (block + 1) * fan_in // n_blocks - k
         start = ADD if k > 0 else BIAS if bias >= 0 else ZERO
+        # Behind the parameters lie, likely, the moments: lines that another thread will want to write.
+        last_ahead = max(0, parameters.size - depth * width)
         unit = 0
         for t in range(n_tiles):
             height = lower + (t < n_higher)
@@ -99,8 +101,9 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
                 at = weights + k * units + unit
                 bias_at = max(bias, 0) + unit
                 if fetches and panel == 0:
+                    ahead = min(weights + (k + depth) * units + t * depth * width, last_ahead)
                     _forward_tile(height, parameters, at, units, buffer, x, z, used, depth, start, bias_at, parameters,
-                                  weights + (k + depth) * units + t * depth * width)  # fmt: skip
+                                  ahead)  # fmt: skip
                 else:
                     _forward_tile(height, parameters, at, units, buffer, x, z, used, depth, start, bias_at, None, 0)
             unit += height
