@@ -19,6 +19,7 @@ from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.layerwise import area_size
 from fastnn.kernels.rows import KINDS
 from fastnn.kernels.team import SHARED_SIZE
+from fastnn.kernels.tile import PREFETCH_STEPS
 from fastnn.kernels.train import predict
 from fastnn.plan import Plan
 from fastnn.team import Team
@@ -333,7 +334,10 @@ def suits_rows(plan: Plan) -> bool:
 def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the memory of a network, and in it the views of its parameters and of its state."""
     spare = CACHE_LINE // 4  # whole vectors are read past the last parameter and the last state
-    buffer = aligned_zeros(plan.parameter_stride + plan.n_states + spare, dtype)
+    size = plan.parameter_stride + plan.n_states + spare
+    # Products ask for rows of a kernel ahead of their use. Behind the last of all lies memory that nobody uses: another
+    # thread would have to take the lines back.
+    buffer = aligned_zeros(size + PREFETCH_STEPS * max(plan.units_after), dtype)[:size]
     stride = plan.parameter_stride
     return buffer, buffer[: plan.n_parameters], buffer[stride : stride + plan.n_states]
 
