@@ -7,6 +7,7 @@ training. What the system records as the most that was ever resident, mapped pag
 limit too: nothing in fastnn needs more of the file to be there at once.
 """
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA covers mapped memory on Linux only")
 
 PROGRAM = """
-import contextlib, mmap, pathlib, resource, sys, threading
+import contextlib, mmap, os, pathlib, resource, sys, threading
 import numpy as np, fastnn
 
 width, limit = 256, 96 * 2**20
@@ -66,6 +67,7 @@ else:
 is_done = threading.Event()
 system = threading.Thread(target=take_pages_back_for_ever)
 system.start()
+os.setpriority(os.PRIO_PROCESS, 0, 5)  # of this thread: the other stands for the kernel, which does not wait for a core
 try:
     work(X, y, trainer())
 finally:
@@ -81,7 +83,9 @@ print(round((after["VmHWM"] - before["VmHWM"]) / 2**20), "MiB")
 def run(tmp_path, work, dtype="float32"):
     work = f"dtype = {dtype!r}\n" + textwrap.dedent(work)
     program = PROGRAM.replace("width, limit", work + "\nwidth, limit", 1)
-    result = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=300)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # two cores may be all there are
+    command = [sys.executable, "-c", program, tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, env=one_thread)
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith(" MiB\n")
 

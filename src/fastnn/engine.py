@@ -337,7 +337,8 @@ def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarra
     size = plan.parameter_stride + plan.n_states + spare
     # Products ask for rows of a kernel ahead of their use. Behind the last of all lies memory that nobody uses: another
     # thread would have to take the lines back.
-    buffer = aligned_zeros(size + PREFETCH_STEPS * max(plan.units_after), dtype)[:size]
+    nobodys = min(PREFETCH_STEPS * max(plan.units_after), plan.parameter_stride)
+    buffer = aligned_zeros(size + nobodys, dtype)[:size]
     stride = plan.parameter_stride
     return buffer, buffer[: plan.n_parameters], buffer[stride : stride + plan.n_states]
 
