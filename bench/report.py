@@ -116,8 +116,8 @@ def results_page(table: Table, chart: str | None, note: str = "") -> str:
     parts = ["# Results\n", "Made by `python -m bench.report`; do not edit. " + conditions(table)]
     parts.append(
         "Medians; in brackets how many times fastnn's time of the same run. Peers are explained in "
-        "[README.md](README.md). Several threads, and PyTorch and JAX with as many: [THREADS.md](THREADS.md); searches in "
-        "threads: [SEARCHES.md](SEARCHES.md).\n"
+        "[README.md](README.md). Several threads, and PyTorch and JAX with as many: [THREADS.md](THREADS.md); searches "
+        "in threads: [SEARCHES.md](SEARCHES.md).\n"
     )
     if note:
         parts.append(f"**{note}**\n")
