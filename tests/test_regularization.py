@@ -364,6 +364,19 @@ def test_weights_of_mixup_are_numbers_for_a_tiny_alpha():
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_one_batch_of_all_rows_is_shuffled_for_mixup_only(mixup):
+    """Its partners are neighbours: rows sorted by class would meet their own. Else the order is rounding only."""
+    X, y = rng(0).normal(size=(90, 4)), np.repeat([0, 1, 2], 30)
+    fitted = []
+    for shuffle in (True, False):
+        network = fastnn.Network.mlp(4, [8], 3, output="softmax", dtype="float64", seed=0)
+        trainer = fastnn.Trainer(network, loss="categorical_crossentropy", mixup=mixup)
+        trainer.fit(X, y, epochs=3, batch_size=None, shuffle=shuffle, n_threads=1)
+        fitted.append(flat(network.get_weights()))
+    assert np.array_equal(*fitted) == (mixup == 0.0)
+
+
 def test_mixup_leaves_evaluation_alone():
     network = fastnn.Network([fastnn.Input(3), fastnn.Dense(4, "softmax")], dtype="float64", seed=0)
     labels = rng(1).integers(0, 4, 100)

@@ -240,8 +240,8 @@ class TrainingLoop:
             else:
                 self._workspace.set_data(data.x, data.y)
                 self._workspace.set(n_rows=data.n_rows, batch_size=batch_size)
-        # One batch of all rows keeps their order: another would change no more than rounding.
-        if self._options.shuffle and self._batch_size < data.n_rows:
+        # One batch of all rows keeps their order: another would change rounding only, unless mixup blends neighbours.
+        if self._options.shuffle and (self._batch_size < data.n_rows or self._trainer.mixup > 0.0):
             # Each block has an order of its own, and the first that of an epoch which is one block.
             self._shuffle(self._order, (self._trainer.seed + block * _GOLDEN) % 2**64, epoch)
             if data.rows is not None:

@@ -242,7 +242,7 @@ class Trainer:
             A factor for the weights of the samples of each class, in training, validation and metrics; classes that
             the dict does not name have 1. "balanced" is n_samples / (n_classes * samples of the class), from y.
         shuffle : bool, default True
-            Whether each epoch has its own order. A single batch of all rows keeps theirs.
+            Whether each epoch has its own order. A single batch of all rows keeps theirs, but for mixup.
         callbacks : iterable of Callback, default ()
             Hooks, called in order.
         verbose : int, default 0
