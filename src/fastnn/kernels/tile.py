@@ -93,6 +93,14 @@ def make_tile(writes_ahead):
     return tile
 
 
+def _number(value):
+    return ir.Constant(_INT64, value)
+
+
+def _vector_pointer(builder, vector_type, base, offset):
+    return builder.bitcast(builder.gep(base, [offset]), vector_type.as_pointer())
+
+
 class Operands:
     """The LLVM values a tile is built from; `start`, `bias` and `last` are for the ends of `make_tile`'s."""
 
@@ -112,18 +120,12 @@ def _emit_tile(builder, o, rows, vectors):
     n_lanes = vector_type.count
     grid = [(r, v) for r in range(rows) for v in range(vectors)]
 
-    def number(value):
-        return ir.Constant(_INT64, value)
-
-    def vector_pointer(base, offset):
-        return builder.bitcast(builder.gep(base, [offset]), vector_type.as_pointer())
-
-    c_offset = {(r, v): builder.add(builder.mul(o.c_row, number(r)), number(v * n_lanes)) for r, v in grid}
+    c_offset = {(r, v): builder.add(builder.mul(o.c_row, _number(r)), _number(v * n_lanes)) for r, v in grid}
     mask = first_lanes(builder, o.last, n_lanes)
-    last_is_full = builder.icmp_signed("==", o.last, number(n_lanes))
+    last_is_full = builder.icmp_signed("==", o.last, _number(n_lanes))
 
     def read_c(at, is_masked):
-        pointer = vector_pointer(o.c, c_offset[at])
+        pointer = _vector_pointer(builder, vector_type, o.c, c_offset[at])
         if is_masked:
             return masked_load(builder, pointer, mask, vector_type, align)
         return builder.load(pointer, align=align)
@@ -133,14 +135,14 @@ def _emit_tile(builder, o, rows, vectors):
         name: builder.append_basic_block(name) for name in ("zero", "bias", "add", "add_full", "add_part", "outer")
     }
     switch = builder.switch(o.start, blocks["zero"])
-    switch.add_case(number(BIAS), blocks["bias"])
-    switch.add_case(number(ADD), blocks["add"])
+    switch.add_case(_number(BIAS), blocks["bias"])
+    switch.add_case(_number(ADD), blocks["add"])
     starts = []
     builder.position_at_end(blocks["zero"])
     starts.append((builder.block, dict.fromkeys(grid, ir.Constant(vector_type, None))))
     builder.branch(blocks["outer"])
     builder.position_at_end(blocks["bias"])
-    biases = [splat(builder, builder.load(builder.gep(o.bias, [number(r)])), vector_type) for r in range(rows)]
+    biases = [splat(builder, builder.load(builder.gep(o.bias, [_number(r)])), vector_type) for r in range(rows)]
     starts.append((builder.block, {(r, v): biases[r] for r, v in grid}))
     builder.branch(blocks["outer"])
     builder.position_at_end(blocks["add"])
@@ -158,10 +160,10 @@ def _emit_tile(builder, o, rows, vectors):
     with builder.if_else(last_is_full) as (full, partial):
         with full:
             for at in grid:
-                builder.store(updated[at], vector_pointer(o.c, c_offset[at]), align=align)
+                builder.store(updated[at], _vector_pointer(builder, vector_type, o.c, c_offset[at]), align=align)
         with partial:
             for r, v in grid:
-                pointer = vector_pointer(o.c, c_offset[r, v])
+                pointer = _vector_pointer(builder, vector_type, o.c, c_offset[r, v])
                 if v == vectors - 1:
                     masked_store(builder, updated[r, v], pointer, mask, align)
                 else:
@@ -178,12 +180,6 @@ def emit_products(builder, o, outer_block, rows, vectors, starts, group=1):
     n_lanes = vector_type.count
     grid = [(r, v) for r in range(rows) for v in range(vectors)]
 
-    def number(value):
-        return ir.Constant(_INT64, value)
-
-    def vector_pointer(base, offset):
-        return builder.bitcast(builder.gep(base, [offset]), vector_type.as_pointer())
-
     def repeat(pointer):
         if group == 1:
             return splat(builder, builder.load(pointer), vector_type)
@@ -199,10 +195,10 @@ def emit_products(builder, o, outer_block, rows, vectors, starts, group=1):
     outer_index = builder.phi(_INT64)
     outer_acc = {at: builder.phi(vector_type) for at in grid}
     for block, values in starts:
-        outer_index.add_incoming(number(0), block)
+        outer_index.add_incoming(_number(0), block)
         for at in grid:
             outer_acc[at].add_incoming(values[at], block)
-    a_offset = [builder.mul(o.a_row, number(r)) for r in range(rows)]
+    a_offset = [builder.mul(o.a_row, _number(r)) for r in range(rows)]
     a_panel = builder.gep(o.a, [builder.mul(outer_index, o.a_jump)])
     b_panel = builder.gep(o.b, [builder.mul(builder.mul(outer_index, o.n_inner), o.b_row)])
     builder.branch(inner_block)
@@ -210,33 +206,36 @@ def emit_products(builder, o, outer_block, rows, vectors, starts, group=1):
     builder.position_at_end(inner_block)
     k = builder.phi(_INT64)
     acc = {at: builder.phi(vector_type) for at in grid}
-    k.add_incoming(number(0), outer_block)
+    k.add_incoming(_number(0), outer_block)
     for at in grid:
         acc[at].add_incoming(outer_acc[at], outer_block)
     b_k = builder.gep(b_panel, [builder.mul(k, o.b_row)])
     a_k = builder.gep(a_panel, [builder.mul(k, o.a_step)])
     # Of the two lines that a column of A may lie on, the tile before has fetched the first.
-    a_later = builder.gep(a_k, [builder.add(builder.mul(o.a_step, number(PREFETCH_STEPS)), a_offset[-1])])
+    a_later = builder.gep(a_k, [builder.add(builder.mul(o.a_step, _number(PREFETCH_STEPS)), a_offset[-1])])
     prefetch_pointer = builder.bitcast(a_later, ir.IntType(8).as_pointer())
     if not o.writes_ahead:
         emit_prefetch(builder, prefetch_pointer)
     if o.ahead is not None and vectors == TILE_VECTORS:
-        line = builder.gep(o.ahead, [builder.mul(k, number(n_lanes))])
+        line = builder.gep(o.ahead, [builder.mul(k, _number(n_lanes))])
         emit_prefetch(builder, builder.bitcast(line, ir.IntType(8).as_pointer()), to_write=o.writes_ahead)
-    b_vectors = [builder.load(vector_pointer(b_k, number(v * n_lanes)), align=align) for v in range(vectors)]
+    b_vectors = [
+        builder.load(_vector_pointer(builder, vector_type, b_k, _number(v * n_lanes)), align=align)
+        for v in range(vectors)
+    ]
     updated = {}
     for r in range(rows):
         broadcast = repeat(builder.gep(a_k, [a_offset[r]]))
         for v in range(vectors):
             updated[r, v] = call_vector_intrinsic(builder, "fma", vector_type, [broadcast, b_vectors[v], acc[r, v]])
-    next_k = builder.add(k, number(1))
+    next_k = builder.add(k, _number(1))
     k.add_incoming(next_k, builder.block)
     for at in grid:
         acc[at].add_incoming(updated[at], builder.block)
     builder.cbranch(builder.icmp_signed("<", next_k, o.n_inner), inner_block, after_inner)
 
     builder.position_at_end(after_inner)
-    next_outer = builder.add(outer_index, number(1))
+    next_outer = builder.add(outer_index, _number(1))
     outer_index.add_incoming(next_outer, after_inner)
     for at in grid:
         outer_acc[at].add_incoming(updated[at], after_inner)
