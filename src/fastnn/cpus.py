@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-_C_LIBRARY = ctypes.CDLL(None) if hasattr(os, "sched_setaffinity") else None
+# The C library's question for the CPU that a thread is on; None where it or its answer's use is missing.
+_sched_getcpu = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
 _CGROUPS = Path("/sys/fs/cgroup")
 
 # Below this many multiplications and additions for each thread a further one does not pay: between two barriers, and
@@ -72,9 +73,7 @@ def cpus_beside() -> set[int]:
     set of int
         Empty where there is no other, or the system cannot be asked.
     """
-    if _C_LIBRARY is None:
-        return set()
-    return os.sched_getaffinity(0) - {_C_LIBRARY.sched_getcpu()}
+    return set() if _sched_getcpu is None else os.sched_getaffinity(0) - {_sched_getcpu()}
 
 
 def keep_to(cpus: set[int]) -> None:
