@@ -36,6 +36,8 @@ _PIECE_BYTES = 2**21  # of converted rows at a time: they stay in cache until th
 
 _NO_ROWS = np.empty(0, np.int64)
 _NO_WEIGHTS = np.empty(0)
+_NO_RECORDS = np.empty((0, tables.N_SUMS))
+_NO_SNAPSHOTS = {np.dtype(name): np.empty((0, 0), name) for name in ("float32", "float64")}
 _SOURCES = {
     np.dtype(np.float32): tables.Source.FLOAT32,
     np.dtype(np.float64): tables.Source.FLOAT64,
@@ -153,7 +155,7 @@ class Workspace:
         A record a thread.
     sums : ndarray of shape (n_threads, N_SUMS)
         Their running sums.
-    position, step, failed : memoryview
+    position, step, failed, epochs_left, epochs_turned : memoryview
         Where the jobs are, one number a thread: reading one takes a third of what reading the field by name does.
     """
 
@@ -179,9 +181,12 @@ class Workspace:
         self._own_sums = self.sums[0] if n_threads == 1 else None
         self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
         self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
+        self._snapshots, self.records = _NO_SNAPSHOTS[dtype], _NO_RECORDS
         self.jobs = np.zeros(n_threads, tables.JOB)
         self.jobs["thread"] = np.arange(n_threads)
-        self.position, self.step, self.failed = (self.jobs[name].data for name in ("position", "step", "failed"))
+        self.position, self.step, self.failed, self.epochs_left, self.epochs_turned = (
+            self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_turned")
+        )
         self.set(
             n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
             parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, has_penalties=plan.has_penalties,
@@ -222,6 +227,34 @@ class Workspace:
         for thread in range(len(position)):
             position[thread] = 0
 
+    @property
+    def can_turn_epochs(self) -> bool:
+        """Whether a kernel call can go on with the next epoch: not where Python has to convert the rows."""
+        return self._pieces is None
+
+    def set_records(self, n_epochs: int, snapshots: np.ndarray) -> None:
+        """Have memory for what calls of several epochs keep: sums of so many, two times the parameters."""
+        self.records, self._snapshots = np.zeros((n_epochs, tables.N_SUMS)), snapshots
+
+    def turn_epochs(self, n_epochs: int, epoch: int, seed: int | None, snapshot: int) -> None:
+        """Let the next calls go on with up to `n_epochs` epochs after this one.
+
+        Parameters
+        ----------
+        n_epochs : int
+            At most as many as `set_records` was told.
+        epoch : int
+            The number of this one.
+        seed : int or None
+            Of the orders of all rows; None: they stay in this epoch's.
+        snapshot : int
+            Which snapshot holds the parameters that this epoch began with.
+        """
+        self.set(
+            epochs_left=n_epochs, epochs_turned=0, epoch=epoch, shuffles=seed is not None, order_seed=seed or 0,
+            snapshot=snapshot,
+        )  # fmt: skip
+
     def run(
         self,
         n_steps: int,
@@ -240,12 +273,12 @@ class Workspace:
         if self._team is None:
             self._run(
                 self.jobs, 0, n_steps, plan.ops, plan.variable_table, order, parameters, moments, self.gradients,
-                self.buffers, sample_weight, self.sums, self._shared,
+                self.buffers, sample_weight, self.sums, self._shared, self._snapshots, self.records,
             )  # fmt: skip
         else:
             self._team.run(
                 self._run, self.jobs, n_steps, plan.ops, plan.variable_table, order, parameters, moments,
-                self.gradients, self.buffers, sample_weight, self.sums, self._shared,
+                self.gradients, self.buffers, sample_weight, self.sums, self._shared, self._snapshots, self.records,
             )  # fmt: skip
 
     def _run_pieces(

@@ -32,6 +32,7 @@ def run_of(dtype: np.dtype) -> Callable[..., None]:
     return _compiled(
         run, np.empty(0, tables.JOB), 0, 0, np.empty(0, tables.OP), np.empty(0, tables.VARIABLE), whole, vector, vector,
         vector, vector, np.empty(0), np.empty((0, tables.N_SUMS)), np.empty(SHARED_SIZE, np.int64),
+        np.empty((0, 0), dtype), np.empty((0, tables.N_SUMS)),
     )  # fmt: skip
 
 

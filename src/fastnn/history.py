@@ -20,7 +20,7 @@ class History:
     epoch : list of int
         The epochs' numbers, counted from 0 over all calls of fit of one trainer.
     seconds : list of float
-        Time that each epoch took, validation included.
+        Time that each epoch took, validation included; where one kernel call did several, each has their mean.
     learning_rate : list of float
         The rate at the end of each epoch, NaN where it is not known.
     stop_reason : str or None

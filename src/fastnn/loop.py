@@ -17,6 +17,7 @@ from fastnn.evaluation import Evaluation, logs_from_sums
 from fastnn.kernels import tables
 from fastnn.python_loss import make_workspace
 from fastnn.schedules import Schedule
+from fastnn.snapshot import Snapshot
 from fastnn.team import Team
 
 if TYPE_CHECKING:
@@ -26,36 +27,7 @@ if TYPE_CHECKING:
 CALL_SECONDS = 0.05
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it are far apart
-
-
-class _Snapshot:
-    """Parameters and the number of updates that made them.
-
-    Moments are not kept, to save memory: where training returns to a snapshot they start over from zero, but for an
-    average of the parameters. Copies go through views of the memory, the quickest way for small vectors.
-    """
-
-    def __init__(self, trainer: "Trainer"):
-        self._trainer = trainer
-        parameters, average = trainer.network.parameter_buffer, trainer.average
-        self._of_network, self._of_average = parameters.data, average.data
-        self._parameters, self._average = parameters.copy().data, average.copy().data
-        self._step, self._holds_average = trainer.step, trainer.holds_average
-
-    def take(self) -> None:
-        trainer = self._trainer
-        self._parameters[:] = self._of_network
-        self._step = trainer.step
-        if trainer.optimizer.use_ema:
-            self._average[:] = self._of_average
-            self._holds_average = trainer.holds_average
-
-    def restore(self) -> None:
-        trainer = self._trainer
-        self._of_network[:] = self._parameters
-        trainer.moments.fill(0.0)
-        self._of_average[:] = self._average
-        trainer.step, trainer.holds_average = self._step, self._holds_average
+_MOST_TURNED = 256  # epochs that kernels end by themselves before Python begins one again
 
 
 def _batch_size(data: Data, options: FitOptions) -> int:
@@ -83,6 +55,8 @@ class TrainingLoop:
         The threads that share the batches.
     blocks : iterable of Data or None, default None
         What an epoch trains on, block by block, and anew in each epoch; None: `data`.
+    watch : callable of (epochs done), or None, default None
+        Told after each kernel call how many epochs of this fit are done; True from it ends training.
     """
 
     def __init__(
@@ -94,6 +68,7 @@ class TrainingLoop:
         callbacks: list[Callback],
         team: Team,
         blocks: Iterable[Data] | None = None,
+        watch: Callable[[int], bool] | None = None,
     ):
         network = trainer.network
         self._trainer = trainer
@@ -117,12 +92,19 @@ class TrainingLoop:
         self._progress_hooks: list[Callable[..., Any]] = []
         # The starts of this epoch and of the one before. The second is kept because an epoch's last update may be what
         # ruins the network: the first loss of the next epoch shows it.
-        self._latest, self._earlier = _Snapshot(trainer), _Snapshot(trainer)
+        self._snapshots = np.empty((2, network.parameter_buffer.size), network.dtype)
+        self._latest, self._earlier = (Snapshot(trainer, self._snapshots, number) for number in (0, 1))
+        self._watch = watch
+        self._first_epoch = self._epoch = trainer.epochs_done  # of this fit; of the kernel calls that end some
         self._use(self._make_workspace())
+        self._most_turned = self._find_most_turned()
+        if self._most_turned:
+            self._workspace.set_records(self._most_turned, self._snapshots)
 
     def _use(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._position, self._step, self._failed = workspace.position, workspace.step, workspace.failed
+        self._epochs_left, self._epochs_turned = workspace.epochs_left, workspace.epochs_turned
         self._schedule: Schedule | None = None  # what the jobs' learning rate follows
         workspace.set(step=self._trainer.step)
 
@@ -165,6 +147,7 @@ class TrainingLoop:
             # An interrupt may have come between a kernel's return and what follows it.
             trainer.step = self._step[0]
             trainer.history.drop_unfinished()
+            self._record_turned()
             trainer.hold_average(True)
             with ExitStack() as endings:  # runs all of them, whichever raises
                 endings.callback(trainer.callback_states.end)
@@ -188,9 +171,10 @@ class TrainingLoop:
         begin_hooks, end_hooks = self._listeners("on_epoch_begin"), self._listeners("on_epoch_end")
         hooks_by_batch = self._listeners("on_train_batch_begin") + self._listeners("on_train_batch_end")
         run_steps = self._run_single_steps if hooks_by_batch else self._run_steps
-        first = trainer.epochs_done
-        for epoch in range(first, first + self._options.epochs):
-            started = clock()
+        last = self._first_epoch + self._options.epochs
+        self._look()
+        while (epoch := trainer.epochs_done) < last:
+            self._began = clock()
             for hook in begin_hooks:
                 hook(epoch)
             if trainer.stop_training:
@@ -203,13 +187,16 @@ class TrainingLoop:
             self._rows_before = 0
             for block, data in enumerate(self._blocks):
                 self._begin_block(epoch, block, data)
+                if self._most_turned:
+                    self._let_turn(epoch, last)
                 run_steps()
                 if self._failed[0] or trainer.stop_training:
                     break
                 self._rows_before += self._n_rows
             self._rows_of_epoch = self._rows_before
+            epoch = trainer.epochs_done  # kernels may have ended some
             if self._failed[0] or not parameters_are_finite():
-                self._give_up("the loss" if self._failed[0] else "the parameters", epoch)
+                self._give_up("the loss" if self._failed[0] == tables.Failure.LOSS else "the parameters", epoch)
                 return
             if not self._position[0]:
                 return  # stopped before its first batch: nothing to record
@@ -219,9 +206,10 @@ class TrainingLoop:
             if self._validation is not None:
                 logs.update(self._validation.run("val_"))
             trainer.epochs_done = epoch + 1
-            trainer.history.append(epoch, logs, clock() - started, trainer.learning_rate)
+            trainer.history.append(epoch, logs, clock() - self._began, trainer.learning_rate)
             for hook in end_hooks:
                 hook(epoch, logs)
+            self._look()
             if trainer.stop_training:
                 return
 
@@ -240,19 +228,71 @@ class TrainingLoop:
             else:
                 self._workspace.set_data(data.x, data.y)
                 self._workspace.set(n_rows=data.n_rows, batch_size=batch_size)
-        # One batch of all rows keeps their order: another would change rounding only, unless mixup blends neighbours.
-        if self._options.shuffle and (self._batch_size < data.n_rows or self._trainer.mixup > 0.0):
-            # Each block has an order of its own, and the first that of an epoch which is one block.
-            self._shuffle(self._order, (self._trainer.seed + block * _GOLDEN) % 2**64, epoch)
+        if (seed := self._order_seed()) is not None:
+            self._shuffle(self._order, seed, epoch)
             if data.rows is not None:
                 np.take(data.rows, self._order, out=self._order)
         self._workspace.rewind()
 
+    def _order_seed(self) -> int | None:
+        """What the order of this block's rows is drawn from; None: they stay as they are."""
+        # One batch of all rows keeps their order: another would change rounding only, unless mixup blends neighbours.
+        if not self._options.shuffle or (self._batch_size == self._n_rows and self._trainer.mixup == 0.0):
+            return None
+        # Each block has an order of its own, and the first that of an epoch which is one block.
+        return (self._trainer.seed + self._block * _GOLDEN) % 2**64
+
+    def _find_most_turned(self) -> int:
+        """How many epochs kernels may end by themselves at a time: none where anybody looks at single ones."""
+        trainer = self._trainer
+        hooks = ("on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end", "on_progress")
+        looks = (
+            any(self._listeners(hook) for hook in hooks)
+            or self._validation is not None
+            or self._data.rows is not None  # kernels shuffle all rows
+            or any(metric.from_sums is None for metric in trainer.metrics)
+            or trainer.optimizer.use_ema  # the network holds the average between epochs
+            or not isinstance(self._blocks, tuple)  # a stream
+            or not self._workspace.can_turn_epochs
+        )
+        return 0 if looks else min(_MOST_TURNED, self._options.epochs - 1)
+
+    def _let_turn(self, epoch: int, last: int) -> None:
+        """Let kernel calls go on after this epoch."""
+        self._epoch = epoch
+        n_epochs = min(self._most_turned, last - epoch - 1)
+        self._workspace.turn_epochs(n_epochs, epoch, self._order_seed(), self._latest.number)
+
+    def _record_turned(self) -> None:
+        """Put the epochs that kernels ended since this was called last into the history."""
+        trainer = self._trainer
+        before, turned = trainer.epochs_done - self._epoch, self._epochs_turned[0]
+        if turned <= before:
+            return
+        # They took the same time each, and the current one a part of it.
+        now, n_epochs = time.perf_counter(), turned - before
+        seconds = (now - self._began) / (n_epochs + self._position[0] / self._n_rows)
+        self._began += n_epochs * seconds
+        steps_an_epoch = -(-self._n_rows // self._batch_size)
+        if n_epochs % 2:
+            self._latest, self._earlier = self._earlier, self._latest
+        for record in self._workspace.records[before:turned].tolist():
+            logs = logs_from_sums(record, trainer.network, trainer.loss, trainer.metrics, self._data)
+            self._earlier.step, self._latest.step = self._latest.step, self._latest.step + steps_an_epoch
+            rate = trainer.schedule.rate_at(self._latest.step)
+            trainer.epochs_done += 1
+            trainer.history.append(trainer.epochs_done - 1, logs, seconds, rate)
+
+    def _look(self) -> None:
+        if self._watch is not None and self._watch(self._trainer.epochs_done - self._first_epoch):
+            self._trainer.stop("interrupted")
+
     def _run_steps(self) -> None:
-        """Run all batches of one epoch, in kernel calls of about CALL_SECONDS."""
+        """Run all batches of one epoch, and of those that kernels go on with, in calls of about CALL_SECONDS."""
         trainer, position, n_rows, clock = self._trainer, self._position, self._n_rows, time.perf_counter
+        epochs_left = self._epochs_left
         n_steps = trainer.steps_a_call
-        while position[0] < n_rows:
+        while position[0] < n_rows or epochs_left[0]:
             started = clock()
             steps_done = self._call_kernel(n_steps)
             if self._failed[0]:
@@ -310,6 +350,9 @@ class TrainingLoop:
             n_steps, trainer.network.parameter_buffer, trainer.moments, self._order, self._data.weights
         )  # fmt: skip
         before, trainer.step = trainer.step, self._step[0]
+        if self._epochs_turned[0]:
+            self._record_turned()
+        self._look()
         return trainer.step - before
 
     def _give_up(self, what: str, epoch: int) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastnn.arguments import check_callbacks
-from fastnn.callbacks import Callback
 from fastnn.cpus import available_cpus
 from fastnn.history import History
 from fastnn.team import share_out
@@ -73,7 +72,7 @@ def fit_many(
     callbacks = check_callbacks(fit_options.pop("callbacks", ()))
     checked = _check_fits(members, X, y, fit_options)
     options = checked[0][2]
-    run = Run(len(members), len(members) * options.epochs)
+    run = Run([0] * len(members), len(members) * options.epochs)
 
     def fit(index: int) -> None:
         trainer = members[index]
@@ -81,8 +80,13 @@ def fit_many(
             trainer.history.stop_reason = "interrupted"
             return
         data, validation, options = checked[index]
+
+        def watch(epochs_done: int) -> bool:
+            run.epochs_done[index] = epochs_done
+            return run.is_stopped
+
         try:
-            trainer._run_fit(data, validation, replace(options, verbose=0), [*copy.deepcopy(callbacks), _Watch(run)])
+            trainer._run_fit(data, validation, replace(options, verbose=0), copy.deepcopy(callbacks), watch=watch)
         except FloatingPointError as error:
             run.diverged[index] = error
         except BaseException:
@@ -103,37 +107,10 @@ def fit_many(
 class Run:
     """What the threads of one call share."""
 
-    n_members: int = 0
-    n_epochs: int = 0
-    epochs_done: int = 0
+    epochs_done: list[int] = field(default_factory=list)  # of each member
+    n_epochs: int = 0  # of all together
     is_stopped: bool = False
     diverged: dict[int, FloatingPointError] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-class _Watch(Callback):
-    """Counts epochs, and ends a member's training when all are to end."""
-
-    def __init__(self, run: Run):
-        self._run = run
-
-    def _look(self) -> None:
-        if self._run.is_stopped:
-            self.trainer.stop("interrupted")
-
-    def on_train_begin(self) -> None:
-        self._look()
-
-    def on_epoch_begin(self, epoch: int) -> None:
-        self._look()
-
-    def on_progress(self, n_done: int, n_rows: int) -> None:
-        self._look()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        self._look()
-        with self._run.lock:
-            self._run.epochs_done += 1
 
 
 def _check_trainers(trainers: Iterable[Trainer]) -> list[Trainer]:
@@ -232,5 +209,5 @@ def _display(run: Run) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns) as progress:
-        task = progress.add_task(f"{run.n_members} networks", total=run.n_epochs)
-        yield lambda: progress.update(task, completed=run.epochs_done)
+        task = progress.add_task(f"{len(run.epochs_done)} networks", total=run.n_epochs)
+        yield lambda: progress.update(task, completed=sum(run.epochs_done))

@@ -50,6 +50,11 @@ class PythonLossWorkspace(Workspace):
         self._y = np.empty(0)
         self._delta: Rows | None = None
 
+    @property
+    def can_turn_epochs(self) -> bool:
+        """Whether a kernel call can go on with the next epoch: no call does more than a part of a step."""
+        return False
+
     def set_data(self, x: Rows, y: Rows) -> None:
         """Point the jobs to features and to a gradient that is filled in batch by batch."""
         self._x, self._y = x, y.array

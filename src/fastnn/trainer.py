@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -60,7 +60,8 @@ class Trainer:
         Curves over all calls of `fit`.
     learning_rate : float
         That of the next step. A number that is set stands in for the optimizer's rate or schedule from the next kernel
-        call on (at the latest, the next epoch) until it is set again; None gives the optimizer's own back.
+        call on (after a callback at once, from another thread within about 50 ms) until it is set again; None gives
+        the optimizer's own back.
     step, epochs_done : int
         Updates and epochs since the trainer was made.
     log_names : tuple of str
@@ -68,7 +69,8 @@ class Trainer:
     moments : ndarray of shape (n_slots * padded n_parameters,)
         The optimizer's running vectors, one after the other.
     stop_training : bool
-        Setting it ends training, as `stop` does: after the current epoch, or within it where a hook within it did so.
+        Setting it ends training, as `stop` does: after the current epoch, or within it where a hook within it or
+        another thread did so.
 
     Raises
     ------
@@ -301,7 +303,7 @@ class Trainer:
 
     def _run_fit(
         self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback],
-        blocks: Iterable[Data] | None = None,
+        blocks: Iterable[Data] | None = None, watch: Callable[[int], bool] | None = None,
     ) -> History:  # fmt: skip
         """Do what `_check_fit` has checked."""
         if options.seed is not None:
@@ -315,7 +317,7 @@ class Trainer:
         network = self.network
         rows_a_step = min(options.batch_size or data.n_rows, data.n_rows)
         with Team(threads_to_train(network.plan, network.dtype, rows_a_step, options.n_threads)) as team:
-            loop = TrainingLoop(self, data, validation, options, hooks, team, blocks)
+            loop = TrainingLoop(self, data, validation, options, hooks, team, blocks, watch)
             del data  # a stream's first block is not held to the end
             loop.run()
         return self.history

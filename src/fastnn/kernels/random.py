@@ -6,7 +6,7 @@ Jobs
 - `uniform`: a vector of uniforms in [0, 1) for consecutive counters under a key
 - `normal`: a vector of standard normal numbers
 - `symmetric_beta`: one number between 0 and 1
-- `shuffle`: a permutation of row numbers for (seed, epoch)
+- `permute`, `shuffle`: a permutation of row numbers for (seed, epoch)
 
 Dropout draws for (seed, step, layer, unit, position in the batch), so its mask is the same however the batch is cut
 over panels and threads. The idea is that of J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
@@ -105,8 +105,8 @@ def symmetric_beta(key, alpha):
             return math.exp(x - log_sum)
 
 
-@kernel
-def shuffle(order, seed, epoch):
+@inner
+def permute(order, seed, epoch):
     """Fill `order` with a permutation of 0 .. n-1: Fisher and Yates' shuffle, a pure function of (seed, epoch)."""
     n = order.size
     for i in range(n):
@@ -117,3 +117,9 @@ def shuffle(order, seed, epoch):
         # Lemire's multiply-shift instead of a modulo; its bias is below n / 2^32.
         j = np.int64((draw * np.uint64(i + 1)) >> np.uint64(32))
         order[i], order[j] = order[j], order[i]
+
+
+@kernel
+def shuffle(order, seed, epoch):
+    """`permute`, for Python."""
+    permute(order, seed, epoch)

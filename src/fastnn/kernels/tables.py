@@ -109,6 +109,14 @@ class Sum(enum.IntEnum):
     SQUARED_NORM = 6  # this thread's part of the squared norm of the gradient, not a running sum
 
 
+class Failure(enum.IntEnum):
+    """Why training cannot go on."""
+
+    NONE = 0
+    LOSS = 1  # a batch whose loss is not finite
+    PARAMETERS = 2  # at the end of an epoch
+
+
 N_SUMS = 16  # columns for them: two cache lines a thread, so that threads do not share one
 N_HYPERPARAMETERS = 8
 
@@ -220,7 +228,14 @@ JOB = np.dtype(
         ("penalty_scale", np.float64),  # what the current batch multiplies penalties by
         ("penalty", np.float64),  # so far added to the current batch's loss by this thread
         ("position", np.int64),  # rows of this epoch done
-        ("failed", np.int64),  # 1 after a batch whose loss was not finite
+        ("failed", np.int64),  # Failure
+        # What a call needs that goes on with the next epoch by itself.
+        ("epochs_left", np.int64),  # how many it may begin
+        ("epochs_turned", np.int64),  # how many it began
+        ("epoch", np.int64),  # the current one's number
+        ("shuffles", np.int64),
+        ("order_seed", np.uint64),
+        ("snapshot", np.int64),  # which of the two holds the parameters that the current epoch began with
     ],
     align=True,
 )

@@ -16,6 +16,7 @@ import numpy as np
 from fastnn.kernels.activations import copy
 from fastnn.kernels.constraints import clip_gradient, hold_norms
 from fastnn.kernels.data import gather, gather_weights, scatter
+from fastnn.kernels.epochs import turn_epoch
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layers import backward, forward, own_range
@@ -27,7 +28,7 @@ from fastnn.kernels.optimizers import average, update
 from fastnn.kernels.penalties import add_penalties, update_penalized
 from fastnn.kernels.schedules import rate_at
 from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
-from fastnn.kernels.tables import Loss, Mode, Source, Sum
+from fastnn.kernels.tables import Failure, Loss, Mode, Source, Sum
 from fastnn.kernels.team import GENERATION, open_call, wait_for_all, wait_for_call
 from fastnn.kernels.tile import ADD, ZERO
 
@@ -40,6 +41,7 @@ LOSS = int(Sum.LOSS)
 BATCH_LOSS = int(Sum.BATCH_LOSS)
 FIRST_LOGIT_LOSS = int(Loss.SIGMOID_LOG_LOSS)
 LOG_LOSS = int(Loss.LOG_LOSS)
+NOT_FINITE = int(Failure.LOSS)
 
 PIECE = 8192  # elements of a gradient that are summed up and used at once: they stay in cache between the two
 
@@ -152,8 +154,8 @@ def _penalty_scale(job, weight):
 
 @kernel
 def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces, sample_weight, sums,
-        shared):  # fmt: skip
-    """Do up to `n_steps` batches of this epoch as thread number `thread` of the team.
+        shared, snapshots, records):  # fmt: skip
+    """Do up to `n_steps` batches as thread number `thread` of the team: of this epoch and of `epochs_left` others.
 
     Thread 0, the caller, returns when they are done. A helper does its part of this call and, with the same arguments
     but for the number of steps, of all that follow, until it is sent back.
@@ -169,6 +171,9 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
     sample_weight : (n_rows,) float64 or empty
     sums : (n_threads, N_SUMS) float64, the running sums of each thread
     shared : (team.SHARED_SIZE,) int64, the team's barrier
+    snapshots : (2, parameters.size), the parameters that this epoch and the one before began with; empty without
+        further epochs
+    records : (epochs, N_SUMS) float64, the sums of the epochs that calls ended; empty without further epochs
     """
     mode = flush_denormals()
     if thread == 0:
@@ -180,7 +185,7 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
             if n_steps < 0:
                 break
         _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces,
-                   sample_weight, sums, shared)  # fmt: skip
+                   sample_weight, sums, shared, snapshots, records)  # fmt: skip
         if thread == 0:
             break
     restore_denormals(mode)
@@ -188,7 +193,7 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
 
 @inner
 def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces,
-               sample_weight, sums, shared):  # fmt: skip
+               sample_weight, sums, shared, snapshots, records):  # fmt: skip
     job = jobs[thread]
     n_threads = job.n_threads
     stride = job.parameter_stride
@@ -202,7 +207,11 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
     in_pieces = job.mode == TRAIN and not _clips(job)
     by_layer = in_pieces and suits(job, ops)
     for _ in range(n_steps):
-        if job.position >= job.n_rows or job.failed:
+        if job.failed:
+            break
+        if job.position >= job.n_rows and (
+            job.epochs_left == 0 or not turn_epoch(jobs, thread, order, parameters, snapshots, records, sums, shared)
+        ):
             break
         n = min(job.batch_size, job.n_rows - job.position)
         weight = _batch_weight(job, sample_weight, order, job.position, n)
@@ -238,7 +247,7 @@ def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments
                 add_penalties(job, variables, parameters, gradients, first_element, last_element, own)
             if job.mode == TRAIN:
                 if not np.isfinite(_batch_loss(job, sums)):
-                    job.failed = 1
+                    job.failed = NOT_FINITE
                     break
                 if updates:  # done, layer by layer
                     pass
