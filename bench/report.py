@@ -1,7 +1,8 @@
 """Turn results (ours or pytest-benchmark's JSON) into Markdown and a chart: ``python -m bench.report [results.json]``.
 
 Writes bench/RESULTS.md and bench/results.svg; with ``--readme README.md`` also the short table between that file's
-lines ``<!-- bench:begin -->`` and ``<!-- bench:end -->``. Every figure comes from the one file that is named.
+lines ``<!-- bench:begin -->`` and ``<!-- bench:end -->``. Every figure comes from the one file that is named, but for
+those of several threads, which are those of bench/threads.json (`bench.threads` makes it).
 """
 
 import argparse
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from bench.peers import PEERS
 from bench.results import Table
-from bench.targets import TARGETS
+from bench.targets import ISSUE_7, TARGETS, Target
 
 HERE = Path(__file__).parent
 SECTIONS = {
@@ -99,16 +100,26 @@ def details(table: Table) -> str:
 
 def targets(table: Table) -> str:
     """What the issues ask for, and what was measured."""
-    parts = []
-    for issue, wanted in TARGETS.items():
-        rows = []
-        for target in wanted:
-            value, verdict = target.verdict(table)
-            sign = "≥" if target.more else "≤"
-            shown = "" if value is None else f"{value:.3g} {target.unit}"
-            rows.append([target.text, shown, f"{sign} {target.must:g}", f"{sign} {target.aim:g}", verdict])
-        parts.append(f"### Issue {issue}\n\n" + markdown(["", "measured", "must", "aim", "reached"], rows))
-    return "\n".join(parts)
+    return "\n".join(f"### Issue {issue}\n\n" + verdicts(wanted, table) for issue, wanted in TARGETS.items())
+
+
+def verdicts(wanted: list[Target], table: Table) -> str:
+    rows = []
+    for target in wanted:
+        value, verdict = target.verdict(table)
+        sign = "≥" if target.more else "≤"
+        shown = "" if value is None else f"{value:.3g} {target.unit}"
+        rows.append([target.text, shown, f"{sign} {target.must:g}", f"{sign} {target.aim:g}", verdict])
+    return markdown(["", "measured", "must", "aim", "reached"], rows)
+
+
+def thread_targets(path: Path) -> str:
+    """The same of several threads, which another program measures; empty where it has not."""
+    if not path.exists():
+        return ""
+    table = Table.read(path)
+    remark = f"All of it: [THREADS.md](THREADS.md). {conditions(table)}"
+    return f"### Issue 7\n\n{verdicts(ISSUE_7, table)}\n{remark}"
 
 
 def results_page(table: Table, chart: str | None, note: str = "") -> str:
@@ -127,7 +138,8 @@ def results_page(table: Table, chart: str | None, note: str = "") -> str:
         workloads = table.workloads(section)
         if workloads:
             parts += [f"## {title}\n", comparison(table, workloads, table.peers(workloads))]
-    parts += ["## What the issues ask for\n", targets(table), "## Medians and spread\n", details(table)]
+    parts += ["## What the issues ask for\n", targets(table), thread_targets(HERE / "threads.json")]
+    parts += ["## Medians and spread\n", details(table)]
     if table.machine.get("blas_pools"):
         parts.append("Loaded in the measuring process: " + "; ".join(table.machine["blas_pools"]) + ".\n")
     if table.skipped:

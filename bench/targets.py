@@ -136,4 +136,31 @@ ISSUE_6 = [
     _faster("MLPClassifier.predict, 100000 rows", "sklearn", 1.5, 1.5),
 ]
 
+MANY = "64 networks"  # a workload of `bench.threads`
+
+
+def _slowest_choice(table):
+    """One thread's time over that of n_threads=None, where it is least."""
+    ratios = [
+        table.median(w, "one") / table.median(w, "none") for w in table.workloads("threads") if table.median(w, "none")
+    ]
+    return min(ratios, default=None)
+
+
+_CUT = ("784-512-512-10/128", "64-256-10/256")
+
+# Read off what `bench.threads` measured; "one", "all" and "none" are values of n_threads.
+ISSUE_7 = [
+    *(Target(f"{w}, all threads against 1", _ratio((w, "one"), (w, "all")), 1.6, 1.85, "x", more=True) for w in _CUT),
+    Target("n_threads=None against 1, the slowest workload", _slowest_choice, 0.97, 0.97, "x", more=True),
+    *(
+        _faster(f"{w}, all threads", peer, must, must)
+        for w in _CUT
+        for peer, must in (("torch", 1.3), ("torch-compile", 1.3), ("jax", 1.15))
+    ),
+    Target(f"{MANY}, fit_many against fits one after the other", _ratio((MANY, "alone"), (MANY, "all")), 1.9, 1.9, "x",
+           more=True),
+    Target(f"{MANY}, fit_many in one thread against fits alone", _ratio((MANY, "one"), (MANY, "alone")), 1.0, 1.0, "x"),
+]  # fmt: skip
+
 TARGETS = {4: ISSUE_4, 5: ISSUE_5, 6: ISSUE_6}
