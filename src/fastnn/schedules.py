@@ -96,6 +96,11 @@ class Constant(Schedule):
     code: ClassVar = tables.Schedule.CONSTANT
     ranges: ClassVar = {"learning_rate": _NOT_NEGATIVE}
 
+    @property
+    def job_fields(self) -> dict[str, Any]:
+        """As for any schedule, but without values: this is set anew wherever a callback sets a rate."""
+        return {"schedule": self.code, "learning_rate": self.learning_rate}
+
     def rate_at(self, step: int) -> float:
         """Return the rate, whatever the step."""
         return self.learning_rate

@@ -140,7 +140,10 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float | None) -> None:
-        self._set_schedule = None if value is None else Constant(value)
+        if value is None:
+            self._set_schedule = None
+        elif type(value) is not float or value != self.rate_that_was_set:  # a callback may set the same each epoch
+            self._set_schedule = Constant(value)
 
     @property
     def rate_that_was_set(self) -> float | None:
