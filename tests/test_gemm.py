@@ -172,6 +172,13 @@ def test_every_batch_size_at_awkward_widths(n, dtype):
             check(Layer(fan_in, units, n, dtype, has_bias=True), start)
 
 
+@pytest.mark.parametrize("n", [33, 40, 64, 65, 100, 130])
+def test_kernels_whose_rows_evict_each_other_from_the_cache(n, dtype):
+    """Rows a power of two apart, which the forward product copies together where its tiles are narrow."""
+    for fan_in, units in ((600, 32), (300, 64), (257, 192), (130, 256), (70, 512), (600, 128)):
+        check(Layer(fan_in, units, n, dtype, has_bias=True), ZERO)
+
+
 @pytest.mark.parametrize("n", [*SIZES, 34, 63, 127, 200])
 def test_narrow_layers(n, dtype):
     """Groups of two and of four, with every number of units, of rows of a tile and of samples left over."""

@@ -25,11 +25,23 @@ Jobs
 """
 
 from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.simd import filled, lanes, load, load_first, store, store_first, transpose_block
+from fastnn.kernels.simd import (
+    VECTOR_BYTES,
+    copy_eight,
+    filled,
+    lanes,
+    load,
+    load_first,
+    store,
+    store_first,
+    transpose_block,
+)
 from fastnn.kernels.tile import ADD, BIAS, TILE_ROWS, TILE_VECTORS, ZERO, make_tile
 
 PANEL = 32  # samples in a panel: two vectors of float32, four of float64
 DEPTH = 256  # most rows of a kernel that the forward product uses for all panels before it goes on to the next
+PACKED_TILES = 4  # at most so many tiles' columns are copied at a time
+_L1 = 32768  # bytes of the least first-level cache of today's processors
 
 _tile = make_tile(writes_ahead=True)
 _reading_tile = make_tile(writes_ahead=False)
@@ -56,13 +68,23 @@ def _rows_of_tiles(n_rows, a, a_at, a_row, a_step, a_jump, b, b_at, b_row, c, c_
 
 
 @inner
-def _forward_tile(height, parameters, weights, units, buffer, x, z, used, depth, start, bias, ahead, ahead_at):
-    """A few units of a panel from `depth` rows of the kernel."""
+def _forward_tile(height, a, a_at, a_step, parameters, buffer, x, z, used, depth, start, bias, ahead, ahead_at):
+    """A few units of a panel from `depth` rows of the kernel, which are those of `a` from `a_at` on, `a_step` apart."""
     width = lanes(buffer)
     for column in range(0, used, TILE_VECTORS * width):
         n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
-        _reading_tile(height, n_vectors, parameters, weights, 1, units, 0, buffer, x + column, PANEL, buffer,
-                      z + column, PANEL, 1, depth, start, parameters, bias, width, ahead, ahead_at)  # fmt: skip
+        _reading_tile(height, n_vectors, a, a_at, 1, a_step, 0, buffer, x + column, PANEL, buffer, z + column, PANEL, 1,
+                      depth, start, parameters, bias, width, ahead, ahead_at)  # fmt: skip
+
+
+@inner
+def _pack(parameters, at, units, depth, n_tiles, lower, n_higher, buffer, area):
+    """Copy the columns of some tiles from `depth` rows of the kernel: the rows of each then lie together, 8 apart."""
+    for k in range(depth):
+        source = at + k * units
+        for t in range(n_tiles):
+            copy_eight(parameters, source, buffer, area + (t * depth + k) * 8)
+            source += lower + (t < n_higher)
 
 
 @inner
@@ -70,8 +92,9 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
     """Z = W^T X + b on the panels that hold `n_samples` samples; bias < 0 means none.
 
     A tile reads a narrow column of W, one cache line a row. All panels use DEPTH rows of it before the next are
-    fetched: the lines of a taller column, a power of two apart, would evict each other. `area` has room for what
-    `_forward_few` needs; with `fetches` the rows that come next, or the next layer's, are fetched meanwhile by lines.
+    fetched: the lines of a taller column, a power of two apart, would evict each other. Where those of DEPTH rows do
+    so too, they are copied to `area` first, which has room for the layer's outputs, and for what `_forward_few` needs.
+    With `fetches` the rows that come next, or the next layer's, are fetched meanwhile by lines.
     """
     width = lanes(buffer)
     last = (n_samples - 1) // PANEL
@@ -89,25 +112,46 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
         k = block * fan_in // n_blocks
         depth = (block + 1) * fan_in // n_blocks - k
         start = ADD if k > 0 else BIAS if bias >= 0 else ZERO
+        packed_tiles = 0
+        if _pays_packed(depth, units, n_whole, width):
+            packed_tiles = min(PACKED_TILES, units * n_whole // (8 * depth))
         # Behind the parameters lie, likely, the moments: lines that another thread will want to write.
         last_ahead = max(0, parameters.size - depth * width)
         unit = 0
         for t in range(n_tiles):
             height = lower + (t < n_higher)
+            a, a_at, a_step = parameters, weights + k * units + unit, units
+            if packed_tiles > 0:
+                if t % packed_tiles == 0:
+                    _pack(parameters, a_at, units, depth, min(packed_tiles, n_tiles - t), lower, n_higher - t, buffer,
+                          area)  # fmt: skip
+                a, a_at, a_step = buffer, area + t % packed_tiles * depth * 8, 8
             for panel in range((n_whole + PANEL - 1) // PANEL):
                 used = min(PANEL, n_whole - panel * PANEL)
                 x = source + (panel * fan_in + k) * PANEL
                 z = target + (panel * units + unit) * PANEL
-                at = weights + k * units + unit
                 bias_at = max(bias, 0) + unit
                 if fetches and panel == 0:
                     ahead = min(weights + (k + depth) * units + t * depth * width, last_ahead)
-                    _forward_tile(height, parameters, at, units, buffer, x, z, used, depth, start, bias_at, parameters,
-                                  ahead)  # fmt: skip
+                    _forward_tile(height, a, a_at, a_step, parameters, buffer, x, z, used, depth, start, bias_at,
+                                  parameters, ahead)  # fmt: skip
                 else:
-                    _forward_tile(height, parameters, at, units, buffer, x, z, used, depth, start, bias_at, None, 0)
+                    _forward_tile(height, a, a_at, a_step, parameters, buffer, x, z, used, depth, start, bias_at, None,
+                                  0)  # fmt: skip
             unit += height
     _clear_unused(buffer, target, units, n_samples)
+
+
+@inlined
+def _pays_packed(depth, units, n_samples, width):
+    """Whether `depth` rows of a kernel evict each other from the first-level cache, and enough tiles would mind.
+
+    Addresses that are multiples of p apart, a power of two, share an (L1 / p)-th of its lines. A tile of two vectors
+    multiplies for 14 cycles with what a row brings, and the line from the second level has come by then; one of a
+    single vector for 6. Two panels are four of those.
+    """
+    stride = units * (VECTOR_BYTES // width)
+    return TILE_VECTORS == 1 and n_samples > PANEL and depth * (stride & -stride) > _L1
 
 
 @inlined

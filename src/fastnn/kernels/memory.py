@@ -2,7 +2,7 @@
 
 Jobs
 ----
-- `load`, `store`, and `load_first`, `store_first` for the first lanes only
+- `load`, `store`, and `load_first`, `store_first` for the first lanes only; `copy_eight`
 - `load_at`, `element_at`, `put_at`: from and to an address, with conversion; `integers_at`: from many addresses
 - `transpose_block`, `transpose_rows`: a square of lanes x lanes elements, in registers; `make_transpose`: of groups
 - what code generators need: `data_pointer`, `first_lanes`, `masked_load`, `masked_store`, `emit_prefetch`
@@ -86,6 +86,22 @@ def store(typingctx, array, offset, value):
         return context.get_dummy_value()
 
     return signature(types.void, array, types.intp, vector), codegen
+
+
+@intrinsic
+def copy_eight(typingctx, source, source_offset, target, target_offset):
+    """Eight elements from one array to another of the same dtype, whatever a vector holds."""
+
+    def codegen(context, builder, sig, args):
+        eight = ir.VectorType(llvm_scalar(sig.args[0].dtype), 8).as_pointer()
+        pointers = [
+            builder.bitcast(data_pointer(context, builder, sig.args[i], args[i], args[i + 1]), eight) for i in (0, 2)
+        ]
+        align = sig.args[0].dtype.bitwidth // 8
+        builder.store(builder.load(pointers[0], align=align), pointers[1], align=align)
+        return context.get_dummy_value()
+
+    return signature(types.void, source, types.intp, target, types.intp), codegen
 
 
 @intrinsic

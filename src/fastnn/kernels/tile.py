@@ -1,7 +1,7 @@
 """The micro-kernel of the matrix products: one register tile, generated for every number of rows and vectors.
 
 Goto and van de Geijn's ("Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008) without their
-packing, which panels make unnecessary.
+packing, which panels make unnecessary but for kernels whose rows evict each other (`gemm._pays_packed`).
 
 Jobs
 ----
