@@ -14,10 +14,13 @@ from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
+from fastnn.kernels.processor import has_masked_stores
 from fastnn.kernels.vector import Vector, lanes_of, llvm_scalar, llvm_type, splat, vector_of
 
 _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
+
+_HAS_MASKED_STORES = has_masked_stores()
 
 
 def data_pointer(context, builder, array_type, array, offset):
@@ -48,13 +51,55 @@ def masked_load(builder, pointer, mask, vector_type, align):
     return builder.call(function, arguments)
 
 
-def masked_store(builder, value, pointer, mask, align):
-    """Emit llvm.masked.store; lanes that are off touch no memory."""
+def masked_store(builder, value, pointer, count, mask, align):
+    """Emit the store of the first `count` lanes, which are those of `mask`; the others touch no memory."""
+    if not _HAS_MASKED_STORES:
+        _store_by_halves(builder, value, pointer, count, align)
+        return
     pointer_type = value.type.as_pointer()
     name = f"llvm.masked.store.v{value.type.count}{_suffix(value.type.element)}.p0"
     function_type = ir.FunctionType(ir.VoidType(), [value.type, pointer_type, _INT32, mask.type])
     function = cgutils.get_or_insert_function(builder.module, function_type, name)
     builder.call(function, [value, builder.bitcast(pointer, pointer_type), ir.Constant(_INT32, align), mask])
+
+
+def _store_by_halves(builder, value, pointer, count, align):
+    """Emit stores of 2^i lanes for the bits i of `count`, from the highest to the lowest."""
+    element = value.type.element
+    pointer = builder.bitcast(pointer, element.as_pointer())
+    size = value.type.count
+    whole = builder.append_basic_block("whole")
+    part = builder.append_basic_block("part")
+    done = builder.append_basic_block("stored")
+    builder.cbranch(builder.icmp_signed("==", count, ir.Constant(_INT64, size)), whole, part)
+    builder.position_at_end(whole)
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
+    builder.branch(done)
+    builder.position_at_end(part)
+    rest = value  # what is not stored yet, in its first lanes
+    while size > 1:
+        size //= 2
+        low, high = (
+            builder.shuffle_vector(
+                rest, ir.Constant(rest.type, ir.Undefined), ir.Constant(ir.VectorType(_INT32, size), list(lanes))
+            )
+            for lanes in (range(size), range(size, 2 * size))
+        )
+        before, here, after = builder.block, builder.append_basic_block("here"), builder.append_basic_block("after")
+        bit = builder.and_(count, ir.Constant(_INT64, size))
+        builder.cbranch(builder.icmp_signed("!=", bit, ir.Constant(_INT64, 0)), here, after)
+        builder.position_at_end(here)
+        builder.store(low, builder.bitcast(pointer, low.type.as_pointer()), align=align)
+        behind = builder.gep(pointer, [ir.Constant(_INT64, size)])
+        builder.branch(after)
+        builder.position_at_end(after)
+        rest, next_pointer = builder.phi(low.type), builder.phi(pointer.type)
+        for block, lanes, at in ((before, low, pointer), (here, high, behind)):
+            rest.add_incoming(lanes, block)
+            next_pointer.add_incoming(at, block)
+        pointer = next_pointer
+    builder.branch(done)
+    builder.position_at_end(done)
 
 
 def _suffix(element):
@@ -125,7 +170,7 @@ def store_first(typingctx, array, offset, value, count):
     def codegen(context, builder, sig, args):
         pointer = data_pointer(context, builder, sig.args[0], args[0], args[1])
         mask = first_lanes(builder, args[3], vector.lanes)
-        masked_store(builder, args[2], pointer, mask, vector.dtype.bitwidth // 8)
+        masked_store(builder, args[2], pointer, args[3], mask, vector.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return signature(types.void, array, types.intp, vector, types.intp), codegen

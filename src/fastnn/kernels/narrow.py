@@ -120,7 +120,8 @@ def _emit_narrow_tile(builder, o, rows, group):
     for r in range(rows):
         pointer = builder.gep(o.c, [builder.mul(o.c_row, ir.Constant(_INT64, r))])
         old = masked_load(builder, pointer, old_mask, few, o.align)
-        masked_store(builder, builder.fadd(old, _fold(builder, sums[r, 0], group)), pointer, mask, o.align)
+        new = builder.fadd(old, _fold(builder, sums[r, 0], group))
+        masked_store(builder, new, pointer, o.last, mask, o.align)
 
 
 @intrinsic

@@ -2,7 +2,7 @@
 
 Jobs
 ----
-- `vector_registers`: how much of a tile fits into registers
+- `vector_registers`: how much of a tile fits into registers; `has_masked_stores`
 - `flush_denormals`, `restore_denormals`: the mode for numbers too small to be normal
 """
 
@@ -23,6 +23,17 @@ def vector_registers() -> int:
         return 32
     machine = llvm.get_process_triple().split("-")[0]
     return 8 if machine in ("aarch64", "arm64", "x86_64") else 4
+
+
+def has_masked_stores() -> bool:
+    """Whether a store of some lanes of a register is about as fast as one of all.
+
+    AMD's processors without AVX-512 take some 12 cycles for it (A. Fog, "Instruction tables", VMASKMOVPS), and what has
+    neither AVX nor AVX-512 asks lane by lane.
+    """
+    features = llvm.get_host_cpu_features()
+    is_amd = llvm.get_host_cpu_name().startswith(("znver", "bdver", "btver"))
+    return bool(features.get("avx512f") or (features.get("avx") and not is_amd))
 
 
 # x86's MXCSR: flush-to-zero for results, denormals-are-zero for operands.

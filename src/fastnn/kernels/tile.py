@@ -165,7 +165,7 @@ def _emit_tile(builder, o, rows, vectors):
             for r, v in grid:
                 pointer = _vector_pointer(builder, vector_type, o.c, c_offset[r, v])
                 if v == vectors - 1:
-                    masked_store(builder, updated[r, v], pointer, mask, align)
+                    masked_store(builder, updated[r, v], pointer, o.last, mask, align)
                 else:
                     builder.store(updated[r, v], pointer, align=align)
 
