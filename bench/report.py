@@ -14,6 +14,7 @@ from bench.results import Table
 from bench.targets import ISSUE_7, TARGETS, Target
 
 HERE = Path(__file__).parent
+THREADS = HERE / "threads.json"
 SECTIONS = {
     "core": "Training, time per step",
     "width": "Training 10-w-w-10 at 128 rows, time per step",
@@ -114,12 +115,11 @@ def verdicts(wanted: list[Target], table: Table) -> str:
 
 
 def thread_targets(path: Path) -> str:
-    """The same of several threads, which another program measures; empty where it has not."""
+    """The same of several threads, which another program measures, perhaps on another machine."""
     if not path.exists():
-        return ""
+        return "Not measured: `python -m bench.threads --write`.\n"
     table = Table.read(path)
-    remark = f"All of it: [THREADS.md](THREADS.md). {conditions(table)}"
-    return f"### Issue 7\n\n{verdicts(ISSUE_7, table)}\n{remark}"
+    return f"{verdicts(ISSUE_7, table)}\nFrom [THREADS.md](THREADS.md): {conditions(table)}"
 
 
 def results_page(table: Table, chart: str | None, note: str = "") -> str:
@@ -138,7 +138,8 @@ def results_page(table: Table, chart: str | None, note: str = "") -> str:
         workloads = table.workloads(section)
         if workloads:
             parts += [f"## {title}\n", comparison(table, workloads, table.peers(workloads))]
-    parts += ["## What the issues ask for\n", targets(table), thread_targets(HERE / "threads.json")]
+    parts += ["## What the issues ask for\n", targets(table), "### Issue 7\n"]
+    parts += [f"<!-- threads:begin -->\n{thread_targets(THREADS)}<!-- threads:end -->\n"]
     parts += ["## Medians and spread\n", details(table)]
     if table.machine.get("blas_pools"):
         parts.append("Loaded in the measuring process: " + "; ".join(table.machine["blas_pools"]) + ".\n")
@@ -154,8 +155,9 @@ def readme_part(table: Table, note: str = "") -> str:
     return comparison(table, workloads, table.peers(workloads)) + "\n" + remark + "Medians. " + conditions(table)
 
 
-def insert(path: Path, text: str) -> None:
-    begin, end = "<!-- bench:begin -->", "<!-- bench:end -->"
+def insert(path: Path, name: str, text: str) -> None:
+    """Renew what stands between a Markdown file's marks of that name."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     page = path.read_text()
     if begin not in page or end not in page:
         raise SystemExit(f"{path} has no lines {begin} and {end}")
@@ -182,7 +184,7 @@ def main(argv=None) -> int:
         chart = arguments.chart.name
     arguments.output.write_text(results_page(table, chart, arguments.note))
     if arguments.readme:
-        insert(arguments.readme, readme_part(table, arguments.note))
+        insert(arguments.readme, "bench", readme_part(table, arguments.note))
     return 0
 
 

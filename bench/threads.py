@@ -2,8 +2,8 @@
 
 Measures steps with one thread and with all CPUs, alternately; batches too small for the threads and threads too many
 for the cores; many networks at once. Fits a model of a step to the measurements and says what 16 and 64 cores would
-give on paper. ``--write`` puts all of it into bench/THREADS.md, and what the issue asks for into bench/threads.json,
-from which `bench.report` takes it.
+give on paper. ``--write`` puts all of it into bench/THREADS.md, the medians into bench/threads.json, and what the issue
+asks for into bench/RESULTS.md.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import numpy as np
 
 import fastnn
 from bench.measure import alternate
+from bench.report import THREADS, insert, thread_targets
 from bench.results import Table, machine
 from bench.threads_model import fit_model
 from bench.threads_report import Measured, figures, report
@@ -228,7 +229,8 @@ def main(argv=None) -> int:
     text = report(measured, document)
     if arguments.write:
         (HERE / "THREADS.md").write_text(text)
-        (HERE / "threads.json").write_text(json.dumps(document, indent=1) + "\n")
+        THREADS.write_text(json.dumps(document, indent=1) + "\n")
+        insert(HERE / "RESULTS.md", "threads", thread_targets(THREADS))
     print(text)
     return 0
 

@@ -31,6 +31,8 @@ PLAIN = 0x1 | 0x100 | 0x400  # the flags of a C-contiguous, aligned, writable ar
 # for the activations of usual networks to stay in cache (measured: bench/NOTES.md).
 MICRO_BATCH_PANELS = 4
 
+_TRAINING_FLOPS, _INFERENCE_FLOPS = 6, 2  # a parameter and a row: Z = X W, dX = dZ W', dW = X' dZ; or the first alone
+
 IN_PIECES = -1  # in place of a Source: the array is converted piece by piece
 _PIECE_BYTES = 2**21  # of converted rows at a time: they stay in cache until the kernel has read them
 
@@ -232,6 +234,14 @@ class Workspace:
         """Whether a kernel call can go on with the next epoch: not where Python has to convert the rows."""
         return self._pieces is None
 
+    def first_steps(self, batch_size: int) -> int:
+        """How many steps last less than a kernel call should, before any was timed.
+
+        At 10 GFLOP/s, and 1 us for what is no product, they take 5 ms: a slow processor may take ten times as long.
+        """
+        flops = _TRAINING_FLOPS * self.plan.n_parameters * batch_size + 1e4
+        return max(1, int(5e7 / flops)) if self.can_turn_epochs else 1  # else Python has a part in each
+
     def set_records(self, n_epochs: int, snapshots: np.ndarray) -> None:
         """Have memory for what calls of several epochs keep: sums of so many, two times the parameters."""
         self.records, self._snapshots = np.zeros((n_epochs, tables.N_SUMS)), snapshots
@@ -330,9 +340,6 @@ class Workspace:
     def totals(self) -> list[float]:
         """Return the sums over all threads, indexed by `tables.Sum`."""
         return (self.sums.sum(axis=0) if self._own_sums is None else self._own_sums).tolist()
-
-
-_TRAINING_FLOPS, _INFERENCE_FLOPS = 6, 2  # a parameter and a row: Z = X W, dX = dZ W', dW = X' dZ; or the first alone
 
 
 def threads_to_train(plan: Plan, dtype: np.dtype, batch_size: int, wanted: int | None) -> int:

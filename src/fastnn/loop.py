@@ -291,7 +291,7 @@ class TrainingLoop:
         """Run all batches of one epoch, and of those that kernels go on with, in calls of about CALL_SECONDS."""
         trainer, position, n_rows, clock = self._trainer, self._position, self._n_rows, time.perf_counter
         epochs_left = self._epochs_left
-        n_steps = trainer.steps_a_call
+        n_steps = trainer.steps_a_call or self._workspace.first_steps(self._batch_size)
         while position[0] < n_rows or epochs_left[0]:
             started = clock()
             steps_done = self._call_kernel(n_steps)

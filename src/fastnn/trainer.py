@@ -129,7 +129,7 @@ class Trainer:
         self.holds_average = False
         self.epochs_done = 0
         self.moments = aligned_zeros(self.optimizer.slots * network.plan.parameter_stride, network.dtype)
-        self.steps_a_call = 1  # how many fit the time of a kernel call; found while training
+        self.steps_a_call = 0  # how many fit the time of a kernel call; found while training
         self.log_names: tuple[str, ...] = ()
         self.callback_states = CallbackStates()
         self._seed: int | None = None
