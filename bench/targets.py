@@ -147,15 +147,15 @@ def _slowest_choice(table):
     return min(ratios, default=None)
 
 
-_CUT = ("784-512-512-10/128", "64-256-10/256")
+CUT = ("784-512-512-10/128", "64-256-10/256")  # what several threads have to gain by
 
 # Read off what `bench.threads` measured; "one", "all" and "none" are values of n_threads.
 ISSUE_7 = [
-    *(Target(f"{w}, all threads against 1", _ratio((w, "one"), (w, "all")), 1.6, 1.85, "x", more=True) for w in _CUT),
+    *(Target(f"{w}, all threads against 1", _ratio((w, "one"), (w, "all")), 1.6, 1.85, "x", more=True) for w in CUT),
     Target("n_threads=None against 1, the slowest workload", _slowest_choice, 0.97, 0.97, "x", more=True),
     *(
         _faster(f"{w}, all threads", peer, must, must)
-        for w in _CUT
+        for w in CUT
         for peer, must in (("torch", 1.3), ("torch-compile", 1.3), ("jax", 1.15))
     ),
     Target(f"{MANY}, fit_many against fits one after the other", _ratio((MANY, "alone"), (MANY, "all")), 1.9, 1.9, "x",

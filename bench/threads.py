@@ -21,6 +21,7 @@ import fastnn
 from bench.measure import alternate
 from bench.report import THREADS, insert, thread_targets
 from bench.results import Table, machine
+from bench.targets import CUT
 from bench.threads_model import fit_model
 from bench.threads_report import Measured, figures, report
 from bench.workloads import TRAIN, Workload, digits, make_data
@@ -33,7 +34,6 @@ NETWORKS = ((784, 512, 512, 10), (784, 256, 10), (64, 256, 10), (64, 64, 10))
 BATCHES = (32, 64, 128, 256, 512, 1024)
 CORE = [workload for workload in TRAIN if workload.section == "core" and workload.dtype == "float32"]
 FIT_EPOCHS = (1, 5, 25, 100, 400)
-CUT = ("784-512-512-10/128", "64-256-10/256")  # what two threads have to gain by
 PEERS = ("fastnn", "torch", "torch-compile", "jax")
 SECONDS = 0.25  # of one turn, a whole fit: what starting a team of threads costs is in it
 

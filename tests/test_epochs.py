@@ -126,6 +126,18 @@ def test_who_looks_at_single_epochs_gets_them(monkeypatch, options):
     assert len(calls) >= 3
 
 
+def test_a_hook_that_is_added_when_training_begins_is_called_each_epoch():
+    class Late(fastnn.Callback):
+        def on_train_begin(self):
+            self.epochs = []
+            self.on_epoch_end = lambda epoch, logs: self.epochs.append(epoch)
+
+    late, trainer = Late(), make_trainer()
+    trainer.steps_a_call = 10_000
+    trainer.fit(X, Y, epochs=3, callbacks=[late])
+    assert late.epochs == [0, 1, 2]
+
+
 @pytest.mark.parametrize("made", [{"optimizer": fastnn.SGD(0.1, use_ema=True)}, {"metrics": ["f1"]}])
 def test_what_python_does_between_epochs_is_done(monkeypatch, made):
     calls = count_calls(monkeypatch)

@@ -97,9 +97,7 @@ class TrainingLoop:
         self._watch = watch
         self._first_epoch = self._epoch = trainer.epochs_done  # of this fit; of the kernel calls that end some
         self._use(self._make_workspace())
-        self._most_turned = self._find_most_turned()
-        if self._most_turned:
-            self._workspace.set_records(self._most_turned, self._snapshots)
+        self._most_turned = 0
 
     def _use(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -171,6 +169,9 @@ class TrainingLoop:
         begin_hooks, end_hooks = self._listeners("on_epoch_begin"), self._listeners("on_epoch_end")
         hooks_by_batch = self._listeners("on_train_batch_begin") + self._listeners("on_train_batch_end")
         run_steps = self._run_single_steps if hooks_by_batch else self._run_steps
+        self._most_turned = self._find_most_turned()
+        if self._most_turned:
+            self._workspace.set_records(self._most_turned, self._snapshots)
         last = self._first_epoch + self._options.epochs
         self._look()
         while (epoch := trainer.epochs_done) < last:

@@ -1,7 +1,7 @@
 """From one epoch to the next, inside a kernel call.
 
-What Python does between two epochs takes 10 us and, where several fits run in one process, Python's lock, for which a
-thread may have to sleep. Where nobody wants to be told of single epochs, the kernel goes on by itself and keeps a
+What Python does between two epochs takes some 5 us and, where several fits run in one process, Python's lock, for which
+a thread may have to sleep. Where nobody wants to be told of single epochs, the kernel goes on by itself and keeps a
 record of those it ended.
 
 Jobs

@@ -28,8 +28,8 @@ def vector_registers() -> int:
 def has_masked_stores() -> bool:
     """Whether a store of some lanes of a register is about as fast as one of all.
 
-    AMD's processors without AVX-512 take some 12 cycles for it (A. Fog, "Instruction tables", VMASKMOVPS), and what has
-    neither AVX nor AVX-512 asks lane by lane.
+    AMD's Zen 3 takes some 11 cycles for each masked store (measured: bench/NOTES.md), and what has neither AVX nor
+    AVX-512 asks lane by lane.
     """
     features = llvm.get_host_cpu_features()
     is_amd = llvm.get_host_cpu_name().startswith(("znver", "bdver", "btver"))
