@@ -25,9 +25,9 @@ from bench.targets import CUT
 from bench.threads_model import fit_model
 from bench.threads_report import Measured, figures, report
 from bench.workloads import TRAIN, Workload, digits, make_data
-from fastnn.cpus import available_cpus
-from fastnn.engine import threads_to_train
-from fastnn.team import Team
+from fastnn.common.cpus import available_cpus
+from fastnn.engine.team import Team
+from fastnn.engine.workspace import threads_to_train
 
 HERE = Path(__file__).parent
 NETWORKS = ((784, 512, 512, 10), (784, 256, 10), (64, 256, 10), (64, 64, 10))

@@ -28,7 +28,7 @@ def test_pages_are_found():
 def missing_packages(kind, code):
     """The packages that a block needs and that are not there."""
     names = IMPORT.findall(code) if kind == "python" else ["polars"] if re.search(r"^\$ fastnn", code, re.M) else []
-    if "fastnn.to_onnx" in code or "fastnn.tables" in code:
+    if "fastnn.to_onnx" in code or "fastnn.tabular" in code:
         names.append("skl2onnx" if "to_onnx" in code else "polars")
     wanted = set(names) & {*OPTIONAL, "skl2onnx"}
     return {name for name in wanted if importlib.util.find_spec(name) is None}

@@ -5,22 +5,24 @@ from typing import Any
 
 from fastnn import activations, callbacks, constraints, losses, metrics, optimizers, regularizers, schedules
 from fastnn.callbacks import Callback
+from fastnn.common import moved
 from fastnn.constraints import MaxNorm
-from fastnn.container import FileFormatError
-from fastnn.history import History
-from fastnn.layers import Activation, Dense, Dropout, GaussianNoise, Input
-from fastnn.many import fit_many
-from fastnn.network import Network
-from fastnn.normalization import BatchNormalization, LayerNormalization
-from fastnn.objective import Objective
-from fastnn.onnx import to_onnx
+from fastnn.engine.python_loss import check_gradient
+from fastnn.files.container import FileFormatError
+from fastnn.inputs.splits import train_validation_test_split
+from fastnn.interop.onnx import to_onnx
+from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, GaussianNoise, Input, LayerNormalization
+from fastnn.model.network import Network
+from fastnn.model.objective import Objective
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
-from fastnn.python_loss import check_gradient
 from fastnn.regularizers import L1, L1L2, L2
-from fastnn.splits import train_validation_test_split
-from fastnn.trainer import Trainer
+from fastnn.training.history import History
+from fastnn.training.many import fit_many
+from fastnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
+
+moved.install()
 
 # Imported when first asked for: scikit-learn takes longer to import than fastnn does.
 _LAZY = {"MLPClassifier": "fastnn.estimators", "MLPRegressor": "fastnn.estimators", "estimators": "fastnn.estimators"}
@@ -68,6 +70,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if f"{__name__}.{name}" in moved.MOVED:
+        return import_module(f"{__name__}.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(_LAZY[name])

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from fastnn.common.validation import check_choice, check_real
 from fastnn.kernels import tables
-from fastnn.validation import check_choice, check_real
 
 NAMES = (
     "linear",

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from fastnn.validation import check_choice
+from fastnn.common.validation import check_choice
 
 NAMES = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 

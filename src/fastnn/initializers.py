@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastnn.validation import check_choice
+from fastnn.common.validation import check_choice
 
 NAMES = (
     "auto", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "orthogonal", "zeros",

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn.common.validation import check_bool, check_choice, check_real
 from fastnn.kernels import tables
-from fastnn.validation import check_bool, check_choice, check_real
 
 _ALIASES = {"binary_crossentropy": "log_loss"}
 NAMES = ("mse", "mae", "huber", "log_loss", "categorical_crossentropy", "poisson")

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.common.validation import check_choice, check_integer
 from fastnn.kernels.tables import Sum
-from fastnn.validation import check_choice, check_integer
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn.records import Record
-from fastnn.validation import check_choice, check_real
+from fastnn.common.records import Record
+from fastnn.common.validation import check_choice, check_real
 
 
 @dataclass(frozen=True, repr=False)

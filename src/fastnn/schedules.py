@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn.common.records import Record
+from fastnn.common.validation import check_bool, check_choice, check_integer, check_real
 from fastnn.kernels import tables
 from fastnn.kernels.schedules import evaluate
-from fastnn.records import Record
-from fastnn.validation import check_bool, check_choice, check_integer, check_real
 
 _INFINITY = float("inf")
 _POSITIVE = (0.0, _INFINITY, "neither")

@@ -80,8 +80,8 @@ def _make_data(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fastnn(workload: Workload, X: np.ndarray, y: np.ndarray) -> Callable[[int], object]:
-    from fastnn.network import Network
-    from fastnn.trainer import Trainer
+    from fastnn.model.network import Network
+    from fastnn.training.trainer import Trainer
 
     *hidden, n_outputs = workload.sizes[1:]
     network = Network.mlp(
@@ -93,7 +93,7 @@ def _fastnn(workload: Workload, X: np.ndarray, y: np.ndarray) -> Callable[[int],
 
 def _numpy(workload: Workload, X: np.ndarray, y: np.ndarray) -> Callable[[int], object]:
     from fastnn.benchmark.numpy_baseline import Network
-    from fastnn.network import Network as Fastnn
+    from fastnn.model.network import Network as Fastnn
 
     baseline = Network(workload, (X, y), workload.batch)
     baseline.reset(Fastnn.mlp(workload.sizes[0], workload.sizes[1:-1], workload.sizes[-1], seed=0).get_weights())

@@ -1,11 +1,11 @@
 """Hooks into training: what runs before and after it, around each epoch, and on request around each batch."""
 
 from fastnn.callbacks.base import Callback, LambdaCallback
+from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.pruning import OptunaPruning
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.recording import CSVLogger, ModelCheckpoint
 from fastnn.callbacks.stopping import EarlyStopping, TerminateOnNaN, TimeLimit
-from fastnn.progress import ProgressBar  # last: it needs Callback
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint",

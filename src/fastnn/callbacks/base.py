@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from fastnn.network import Network
-    from fastnn.trainer import Trainer
+    from fastnn.model.network import Network
+    from fastnn.training.trainer import Trainer
 
 
 class Callback:

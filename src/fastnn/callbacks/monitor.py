@@ -3,10 +3,10 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from fastnn.validation import check_choice, check_real
+from fastnn.common.validation import check_choice, check_real
 
 if TYPE_CHECKING:
-    from fastnn.trainer import Trainer
+    from fastnn.training.trainer import Trainer
 
 
 class Monitor:

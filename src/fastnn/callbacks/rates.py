@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.monitor import Monitor
 from fastnn.callbacks.states import saved_count, saved_number
-from fastnn.validation import check_integer, check_real
+from fastnn.common.validation import check_integer, check_real
 
 if TYPE_CHECKING:
-    from fastnn.network import Network
+    from fastnn.model.network import Network
 
 
 class LearningRateScheduler(Callback):

@@ -8,10 +8,10 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.monitor import Monitor
 from fastnn.callbacks.states import saved_number
-from fastnn.validation import check_bool, check_integer
+from fastnn.common.validation import check_bool, check_integer
 
 if TYPE_CHECKING:
-    from fastnn.network import Network
+    from fastnn.model.network import Network
 
 
 class ModelCheckpoint(Callback):

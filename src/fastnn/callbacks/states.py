@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.validation import check_finite, check_integer, check_real
+from fastnn.common.validation import check_finite, check_integer, check_real
 
 if TYPE_CHECKING:
-    from fastnn.network import Network
+    from fastnn.model.network import Network
 
 _LIMIT = 2**63 - 1
 

@@ -9,10 +9,10 @@ import numpy as np
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.monitor import Monitor
 from fastnn.callbacks.states import saved_count, saved_epoch, saved_number, saved_parameters
-from fastnn.validation import check_bool, check_integer, check_real
+from fastnn.common.validation import check_bool, check_integer, check_real
 
 if TYPE_CHECKING:
-    from fastnn.network import Network
+    from fastnn.model.network import Network
 
 
 class EarlyStopping(Callback):

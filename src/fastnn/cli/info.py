@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     from llvmlite import binding
 
     import fastnn
-    from fastnn.cpus import available_cpus
+    from fastnn.common.cpus import available_cpus
     from fastnn.kernels.jit import CACHE_FOLDER, STAMP
 
     kernels = ", ".join(f"{name} ({', '.join(dtypes)})" for name, dtypes in cached_kernels().items() if dtypes)

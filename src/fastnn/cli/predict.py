@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polars import DataFrame
 
-    from fastnn.tables import Preprocessing
+    from fastnn.tabular import Preprocessing
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -31,8 +31,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict and write."""
-    from fastnn.tables import TableModel, read_table
-    from fastnn.tables.reading import import_polars
+    from fastnn.tabular import TableModel, read_table
+    from fastnn.tabular.reading import import_polars
 
     try:
         polars = import_polars()
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe_scores(preprocessing: "Preprocessing", table: "DataFrame", predicted: dict[str, Any]) -> str | None:
     """Return a line about how good predictions are, or why that cannot be said; None for a table without targets."""
-    from fastnn.tables.scoring import rows_with_target, scores
+    from fastnn.tabular.scoring import rows_with_target, scores
 
     n_rows = rows_with_target(preprocessing, table)
     if not n_rows:

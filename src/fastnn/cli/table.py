@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
-from fastnn.splits import split_off
-from fastnn.tables.columns import as_texts, unknown_column
-from fastnn.tables.preprocessing import TASKS, Preprocessing, find_task
-from fastnn.tables.reading import SUFFIXES, read_table
-from fastnn.validation import check_real
+from fastnn.inputs.splits import split_off
+from fastnn.tabular.columns import as_texts, unknown_column
+from fastnn.tabular.preprocessing import TASKS, Preprocessing, find_task
+from fastnn.tabular.reading import SUFFIXES, read_table
 
 if TYPE_CHECKING:
     from polars import Series

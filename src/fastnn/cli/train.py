@@ -15,9 +15,9 @@ from fastnn import datasets, optimizers
 from fastnn.cli import table
 from fastnn.cli.info import cached_kernels
 from fastnn.datasets import Dataset
-from fastnn.network import Network
-from fastnn.tables import TableModel
-from fastnn.trainer import Trainer
+from fastnn.model.network import Network
+from fastnn.tabular import TableModel
+from fastnn.training.trainer import Trainer
 
 SCALES = ("minmax", "standard", "none")
 INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C ended

@@ -15,15 +15,15 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastnn.engine import Rows
+from fastnn.engine.workspace import Rows
 from fastnn.estimators import parameters
 from fastnn.estimators.ensemble import fit_members, mean_outputs
 from fastnn.estimators.files import load_estimator, save_estimator
 from fastnn.estimators.objective import Objective
 from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
 from fastnn.estimators.tasks import CallbackSupportMixin, FitTasks
-from fastnn.network import Network
-from fastnn.trainer import Trainer
+from fastnn.model.network import Network
+from fastnn.training.trainer import Trainer
 
 _FLOAT_DTYPES = (np.float64, np.float32)
 

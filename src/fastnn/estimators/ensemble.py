@@ -8,9 +8,9 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
-from fastnn.cpus import available_cpus
-from fastnn.many import Run, in_background
-from fastnn.team import share_out
+from fastnn.common.cpus import available_cpus
+from fastnn.engine.team import share_out
+from fastnn.training.many import Run, in_background
 
 if TYPE_CHECKING:
     from fastnn.estimators.base import BaseMLP

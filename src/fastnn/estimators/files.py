@@ -1,7 +1,7 @@
 """Estimators as files: constructor parameters, what was learned, and what a continued fit needs.
 
-Everything is JSON and arrays in the format of `fastnn.container`; docs/format.md describes it. What is read is held
-against the constructor's constraints and against the network beside it.
+Everything is JSON and arrays in the format of `fastnn.files.container`; docs/format.md describes it. What is read is
+held against the constructor's constraints and against the network beside it.
 """
 
 import math
@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import activations, container, losses, optimizers, schedules
+from fastnn import activations, losses, optimizers, schedules
 from fastnn.activations import ActivationFunction
-from fastnn.container import SavedFile, printable, shown
 from fastnn.estimators.labels import LabelEncoding
+from fastnn.files import container
+from fastnn.files.container import SavedFile, printable, shown
+from fastnn.files.persistence import ARRAY, member, network_part, pack, read_network, read_trainer, trainer_part
 from fastnn.losses import LossFunction
-from fastnn.network import Network
+from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
-from fastnn.persistence import ARRAY, member, network_part, pack, read_network, read_trainer, trainer_part
 from fastnn.schedules import Schedule
-from fastnn.trainer import Trainer
+from fastnn.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from fastnn.estimators.base import BaseMLP

@@ -15,8 +15,8 @@ from fastnn import activations, optimizers
 from fastnn.activations import ActivationFunction
 from fastnn.callbacks import Callback
 from fastnn.layers import Activation, Dense, Dropout, Input, Layer
-from fastnn.network import Network
-from fastnn.normalization import BatchNormalization, LayerNormalization
+from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
 

@@ -10,17 +10,17 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.callbacks import Callback
-from fastnn.data import Data, check_data
-from fastnn.engine import threads_to_train
+from fastnn.engine.python_loss import make_workspace
+from fastnn.engine.team import Team
+from fastnn.engine.workspace import threads_to_train
 from fastnn.estimators import parameters
 from fastnn.estimators.objective import Objective
 from fastnn.estimators.stopping import StoppingRule
 from fastnn.estimators.tasks import FitTasks
+from fastnn.inputs.data import Data, check_data
 from fastnn.kernels import tables
-from fastnn.network import Network
-from fastnn.python_loss import make_workspace
-from fastnn.team import Team
-from fastnn.trainer import Trainer
+from fastnn.model.network import Network
+from fastnn.training.trainer import Trainer
 
 _DIVERGED = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."

@@ -8,10 +8,10 @@ import numpy as np
 from fastnn import layers
 from fastnn.activations import ELU, NAMES, ActivationFunction, LeakyReLU
 from fastnn.interop.parts import Part, assemble, batch_normalization, dense
-from fastnn.normalization import BatchNormalization, LayerNormalization
+from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
-    from fastnn.network import Network
+    from fastnn.model.network import Network
 
 
 def _require_keras() -> Any:

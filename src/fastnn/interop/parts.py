@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.activations import ActivationFunction
+from fastnn.common.validation import check_finite
 from fastnn.layers import Activation, Dense, Input, Layer
-from fastnn.normalization import BatchNormalization
-from fastnn.validation import check_finite
+from fastnn.layers.normalization import BatchNormalization
 
 if TYPE_CHECKING:
-    from fastnn.network import Network
+    from fastnn.model.network import Network
 
 
 @dataclass

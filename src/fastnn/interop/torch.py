@@ -8,14 +8,14 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.activations import ELU, ActivationFunction, LeakyReLU
+from fastnn.files.persistence import arrays_by_layer
 from fastnn.interop.parts import Part, assemble, batch_normalization, dense
-from fastnn.normalization import BatchNormalization, LayerNormalization
-from fastnn.persistence import arrays_by_layer
+from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from fastnn.network import Network
+    from fastnn.model.network import Network
 
 
 def _require_torch() -> Any:

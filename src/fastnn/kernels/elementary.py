@@ -3,7 +3,8 @@
 Numba has no vector math library to call, so `math.exp` in a loop runs one element at a time (2.3 ns each where these
 take about 0.2). Each function is a range reduction and a polynomial: no tables, no branches, NaN in gives NaN out.
 "Error" below is the largest distance from the exact result over the whole range, in either precision, in units in the
-last place (ulp) of the result; tests/test_elementary.py holds the functions to it. What would be denormal becomes 0.
+last place (ulp) of the result; tests/kernels/test_elementary.py holds the functions to it. What would be denormal
+becomes 0.
 
 References
 ----------

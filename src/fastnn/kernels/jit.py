@@ -31,8 +31,8 @@ _FOLDER = pathlib.Path(__file__).parent
 def content_stamp() -> str:
     """Return a hash of all kernel sources: equal stamps mean equal compiled code."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(_FOLDER.glob("*.py")):
-        digest.update(path.name.encode())
+    for path in sorted(_FOLDER.rglob("*.py")):
+        digest.update(path.relative_to(_FOLDER).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""What kernels read: the opcodes, and the layout of the tables that `fastnn.plan` and `fastnn.job` fill in.
+"""What kernels read: the opcodes, and the layout of the tables that `fastnn.engine` fills in.
 
 A network reaches the kernels as two arrays of records, so one compiled kernel serves every architecture:
 

@@ -4,11 +4,11 @@ To add one: a class here (a frozen record of its arguments), a number in `tables
 and one line of dispatch in kernels/optimizers.py. Names, ranges, files and tests follow from the class.
 """
 
+from fastnn.common.validation import check_choice
 from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.momentum import SGD, Lion
 from fastnn.optimizers.rms import Adadelta, Adagrad, RMSprop
-from fastnn.validation import check_choice
 
 _CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Nadam, Adamax, Lion)
 BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}

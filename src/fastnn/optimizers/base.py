@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn import schedules
+from fastnn.common.records import Record
+from fastnn.common.validation import check_bool, check_real
 from fastnn.kernels import tables
-from fastnn.records import Record
-from fastnn.validation import check_bool, check_real
 
 _INFINITY = float("inf")
 _CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")

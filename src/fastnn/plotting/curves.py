@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastnn.history import History
 from fastnn.plotting.style import TRAINING_COLOUR, VALIDATION_COLOUR, check_matplotlib, tidy
+from fastnn.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.network import Network
+from fastnn.common.validation import as_array, check_integer
+from fastnn.model.network import Network
 from fastnn.plotting.style import PALETTE, TRAINING_COLOUR, VALIDATION_COLOUR, check_matplotlib, new_axes, tidy
-from fastnn.validation import as_array, check_integer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,1 @@
+"""Python's side of a kernel call: plans, workspaces, compiled entry points, teams of threads. Nothing here computes."""

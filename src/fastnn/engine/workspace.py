@@ -1,0 +1,394 @@
+"""Python's side of a kernel call: memory that is sized once, data as addresses, jobs filled in.
+
+Nothing here computes, and nothing here knows what a user passed in: `network` and `trainer` check first.
+"""
+
+import ctypes
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastnn.common.cpus import FLOPS_A_CALL, FLOPS_A_STEP, available_cpus, threads_for
+from fastnn.engine.entries import finite_test, run_of
+from fastnn.engine.plan import Plan
+from fastnn.engine.team import Team
+from fastnn.kernels import tables
+from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.layerwise import area_size
+from fastnn.kernels.rows import KINDS
+from fastnn.kernels.team import SHARED_SIZE
+from fastnn.kernels.tile import PREFETCH_STEPS
+from fastnn.kernels.train import predict
+
+CACHE_LINE = 64  # bytes
+PLAIN = 0x1 | 0x100 | 0x400  # the flags of a C-contiguous, aligned, writable array
+
+# A micro-batch of 128 samples is long enough for the weight gradient's products to run at full rate and short enough
+# for the activations of usual networks to stay in cache (measured: bench/NOTES.md).
+MICRO_BATCH_PANELS = 4
+
+_TRAINING_FLOPS, _INFERENCE_FLOPS = 6, 2  # a parameter and a row: Z = X W, dX = dZ W', dW = X' dZ; or the first alone
+
+IN_PIECES = -1  # in place of a Source: the array is converted piece by piece
+_PIECE_BYTES = 2**21  # of converted rows at a time: they stay in cache until the kernel has read them
+
+_NO_ROWS = np.empty(0, np.int64)
+_NO_WEIGHTS = np.empty(0)
+_NO_RECORDS = np.empty((0, tables.N_SUMS))
+_NO_SNAPSHOTS = {np.dtype(name): np.empty((0, 0), name) for name in ("float32", "float64")}
+_SOURCES = {
+    np.dtype(np.float32): tables.Source.FLOAT32,
+    np.dtype(np.float64): tables.Source.FLOAT64,
+    np.dtype(np.uint8): tables.Source.UINT8,
+    np.dtype(np.int64): tables.Source.LABELS,
+}
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    """Return zeros that start on a cache line, and after which a whole vector may be read (not written)."""
+    spare = 2 * CACHE_LINE // dtype.itemsize
+    raw = np.zeros(size + spare, dtype)
+    start = (-raw.ctypes.data % CACHE_LINE) // dtype.itemsize
+    return raw[start : start + size]
+
+
+def whole_lines(size: int, dtype: np.dtype) -> int:
+    """Round a number of elements up to whole cache lines."""
+    per_line = CACHE_LINE // dtype.itemsize
+    return -(-size // per_line) * per_line
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return where an array's first element lies: 0.2 us for a plain one, where `array.ctypes.data` takes 0.7."""
+    if array.flags.num & PLAIN == PLAIN and array.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    return array.ctypes.data
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features or targets where they lie in the user's memory. Holding the array keeps the address valid."""
+
+    array: Any  # an ndarray, or a SciPy CSR matrix
+    address: int
+    row_stride: int
+    column_stride: int
+    source: int
+    record: np.ndarray | None = None  # what `address` leads to, if it is not the array's memory
+
+    @classmethod
+    def of(cls, array: Any) -> "Rows":
+        """Wrap a 2-D array of float32, float64 or uint8, a 1-D array of int64 class numbers, or a CSR matrix."""
+        if hasattr(array, "indptr"):
+            return cls.of_csr(array)
+        source = _SOURCES[array.dtype]
+        strides = array.strides if array.ndim == 2 else (array.strides[0], 0)
+        return cls(array, array.ctypes.data, strides[0], strides[1], int(source))
+
+    @classmethod
+    def of_csr(cls, matrix: Any, first: int = 0) -> "Rows":
+        """Wrap the rows of a SciPy CSR matrix of float32 or float64, from number `first` on."""
+        values, indices, indptr = matrix.data, matrix.indices, matrix.indptr
+        record = np.zeros(1, tables.CSR)
+        record["values"], record["indices"] = values.ctypes.data, indices.ctypes.data
+        record["indptr"] = indptr.ctypes.data + first * indptr.itemsize
+        record["index_size"], record["source"] = indptr.itemsize, _SOURCES[values.dtype]
+        return cls(matrix, record.ctypes.data, 0, 0, int(tables.Source.CSR), record)
+
+    @classmethod
+    def in_pieces(cls, array: np.ndarray) -> "Rows":
+        """Wrap a 2-D array that kernels cannot read: `Workspace.run` converts the rows of a few batches at a time."""
+        return cls(array, 0, 0, 0, IN_PIECES)
+
+    @property
+    def n_rows(self) -> int:
+        return self.array.shape[0]
+
+    def take(self, rows: "np.ndarray | slice", dtype: np.dtype) -> "Rows":
+        """Return some of the rows as a copy that kernels can read."""
+        part = self.array[rows]
+        return Rows.of(part.astype(dtype) if self.source == IN_PIECES else part)
+
+    def is_finite(self, dtype: np.dtype) -> bool:
+        """Whether there is neither NaN nor infinity once every number is of the network's dtype."""
+        if self.source == tables.Source.CSR:
+            return Rows.of(self.array.data.reshape(1, -1)).is_finite(dtype)
+        if self.source not in (tables.Source.FLOAT32, tables.Source.FLOAT64):
+            return True
+        return self.finite_test(dtype)()
+
+    def finite_test(self, dtype: np.dtype) -> Callable[[], bool]:
+        """Return a function that says, whenever it is called, whether the floats of a plain array are finite.
+
+        It does not hold the array: its caller does.
+        """
+        n, width = self.array.shape
+        is_double = dtype.itemsize == 8
+        return partial(
+            finite_test(), self.address, self.row_stride, self.column_stride, self.source, n, width, is_double
+        )
+
+
+class Workspace:
+    """Job records and buffers for a network: everything a kernel call needs beside parameters and data.
+
+    Parameters
+    ----------
+    plan : Plan
+        The network's tables.
+    dtype : numpy.dtype
+        float32 or float64.
+    n_rows : int
+        Most rows that one batch will have; fewer panels are held for small batches.
+    team : Team or None, default None
+        Whose threads share the batches; None: the caller works alone.
+    with_gradient : bool, default True
+        Whether gradient vectors are wanted.
+    holds_batch : bool, default False
+        Whether a whole batch is held at once, for statistics over it, rather than micro-batches.
+
+    Attributes
+    ----------
+    jobs : ndarray of tables.JOB
+        A record a thread.
+    sums : ndarray of shape (n_threads, N_SUMS)
+        Their running sums.
+    position, step, failed, epochs_left, epochs_turned : memoryview
+        Where the jobs are, one number a thread: reading one takes a third of what reading the field by name does.
+    """
+
+    def __init__(
+        self, plan: Plan, dtype: np.dtype, *, n_rows: int, team: Team | None = None, with_gradient: bool = True,
+        holds_batch: bool = False,
+    ):  # fmt: skip
+        n_threads = 1 if team is None else team.n_threads
+        n_panels = math.ceil(n_rows / PANEL)
+        self.plan = plan
+        self.dtype = dtype
+        self._run: Callable[..., None] | None = None  # not compiled for who only predicts
+        self._team = team if n_threads > 1 else None
+        share = math.ceil(n_panels / n_threads)
+        self.capacity = max(1, share if holds_batch else min(MICRO_BATCH_PANELS, share))
+        self.stride = plan.parameter_stride
+        size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
+        self.buffers = aligned_zeros(n_threads * size, dtype)
+        area = area_size(max(plan.units_after))  # pages that no kernel touches take no memory
+        self.gradients = aligned_zeros(n_threads * (self.stride + area) if with_gradient else 0, dtype)
+        self.sums = aligned_zeros(n_threads * tables.N_SUMS, np.dtype(np.float64)).reshape(n_threads, -1)
+        self._sum_view, self._no_sums = self.sums.reshape(-1).data, np.zeros(self.sums.size).data
+        self._own_sums = self.sums[0] if n_threads == 1 else None
+        self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
+        self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
+        self._snapshots, self.records = _NO_SNAPSHOTS[dtype], _NO_RECORDS
+        self.jobs = np.zeros(n_threads, tables.JOB)
+        self.jobs["thread"] = np.arange(n_threads)
+        self.position, self.step, self.failed, self.epochs_left, self.epochs_turned = (
+            self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_turned")
+        )
+        self.set(
+            n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
+            parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, has_penalties=plan.has_penalties,
+            has_constraints=plan.has_constraints, has_batch_statistics=plan.has_batch_statistics,
+            **plan.regions,
+        )  # fmt: skip
+
+    def set(self, **fields: object) -> None:
+        """Set fields of every thread's job."""
+        for name, value in fields.items():
+            self.jobs[name] = value
+
+    def set_data(self, x: Rows, y: Rows) -> None:
+        """Point the jobs to features and targets."""
+        is_in_pieces = IN_PIECES in (x.source, y.source)
+        self._pieces = (x, y, np.empty(x.n_rows, np.int64)) if is_in_pieces else None
+        self.set(n_rows=x.n_rows)
+        self._point_to(x, y)
+
+    def _point_to(self, x: Rows, y: Rows) -> None:
+        self.set(
+            x_address=x.address, x_row_stride=x.row_stride, x_column_stride=x.column_stride, x_source=x.source,
+            y_address=y.address, y_row_stride=y.row_stride, y_column_stride=y.column_stride, y_source=y.source,
+        )  # fmt: skip
+
+    def clear(self) -> None:
+        """Put the running sums back to 0."""
+        self._sum_view[:] = self._no_sums
+
+    def begin(self) -> None:
+        """Put the running sums back to 0, and the jobs to the first row."""
+        self.clear()
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Put the jobs back to the first row."""
+        position = self.position
+        for thread in range(len(position)):
+            position[thread] = 0
+
+    @property
+    def can_turn_epochs(self) -> bool:
+        """Whether a kernel call can go on with the next epoch: not where Python has to convert the rows."""
+        return self._pieces is None
+
+    def first_steps(self, batch_size: int) -> int:
+        """How many steps last less than a kernel call should, before any was timed.
+
+        At 10 GFLOP/s, and 1 us for what is no product, they take 5 ms: a slow processor may take ten times as long.
+        """
+        flops = _TRAINING_FLOPS * self.plan.n_parameters * batch_size + 1e4
+        return max(1, int(5e7 / flops)) if self.can_turn_epochs else 1  # else Python has a part in each
+
+    def set_records(self, n_epochs: int, snapshots: np.ndarray) -> None:
+        """Have memory for what calls of several epochs keep: sums of so many, two times the parameters."""
+        self.records, self._snapshots = np.zeros((n_epochs, tables.N_SUMS)), snapshots
+
+    def turn_epochs(self, n_epochs: int, epoch: int, seed: int | None, snapshot: int) -> None:
+        """Let the next calls go on with up to `n_epochs` epochs after this one.
+
+        Parameters
+        ----------
+        n_epochs : int
+            At most as many as `set_records` was told.
+        epoch : int
+            The number of this one.
+        seed : int or None
+            Of the orders of all rows; None: they stay in this epoch's.
+        snapshot : int
+            Which snapshot holds the parameters that this epoch began with.
+        """
+        self.set(
+            epochs_left=n_epochs, epochs_turned=0, epoch=epoch, shuffles=seed is not None, order_seed=seed or 0,
+            snapshot=snapshot,
+        )  # fmt: skip
+
+    def run(
+        self,
+        n_steps: int,
+        parameters: np.ndarray,
+        moments: np.ndarray,
+        order: np.ndarray = _NO_ROWS,
+        sample_weight: np.ndarray = _NO_WEIGHTS,
+    ) -> None:
+        """Call the kernel for up to `n_steps` batches."""
+        if self._pieces is not None:
+            self._run_pieces(n_steps, parameters, moments, order, sample_weight)
+            return
+        plan = self.plan
+        if self._run is None:
+            self._run = run_of(self.dtype)
+        if self._team is None:
+            self._run(
+                self.jobs, 0, n_steps, plan.ops, plan.variable_table, order, parameters, moments, self.gradients,
+                self.buffers, sample_weight, self.sums, self._shared, self._snapshots, self.records,
+            )  # fmt: skip
+        else:
+            self._team.run(
+                self._run, self.jobs, n_steps, plan.ops, plan.variable_table, order, parameters, moments,
+                self.gradients, self.buffers, sample_weight, self.sums, self._shared, self._snapshots, self.records,
+            )  # fmt: skip
+
+    def _run_pieces(
+        self, n_steps: int, parameters: np.ndarray, moments: np.ndarray, order: np.ndarray, weights: np.ndarray
+    ) -> None:
+        """As `run`, on copies of the rows of a few batches at a time.
+
+        A batch keeps its place in the order: where that has the number of a row of the data, `local_order` has the
+        number of its copy.
+        """
+        assert self._pieces is not None
+        x, y, local_order = pieces = self._pieces
+        n_rows, batch_size = (int(self.jobs[name][0]) for name in ("n_rows", "batch_size"))
+        row_bytes = (self.plan.n_inputs + self.plan.n_outputs) * self.dtype.itemsize
+        most_steps = max(1, _PIECE_BYTES // (batch_size * row_bytes))
+        self._pieces = None
+        try:
+            while n_steps > 0 and (first := self.position[0]) < n_rows and not self.failed[0]:
+                steps = min(n_steps, most_steps)
+                last = min(first + steps * batch_size, n_rows)
+                rows = order[first:last] if order.size else slice(first, last)
+                piece = x.take(rows, self.dtype), y.take(rows, self.dtype)  # held until the kernel has returned
+                local_order[first:last] = np.arange(last - first)
+                self._point_to(*piece)
+                self.run(steps, parameters, moments, local_order, weights[rows] if weights.size else weights)
+                n_steps -= steps
+        finally:
+            self._pieces = pieces
+
+    def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
+        """Write the outputs for the rows of x into `out`."""
+        row_stride, column_stride = x.strides
+        self._predict(parameters, address_of(x), row_stride, column_stride, x_source, out)
+
+    def predict_csr(self, parameters: np.ndarray, matrix: Any, first: int, out: np.ndarray) -> None:
+        """Write the outputs for as many rows of a CSR matrix as `out` has, from number `first` on, into `out`."""
+        rows = Rows.of_csr(matrix, first)
+        self._predict(parameters, rows.address, rows.row_stride, rows.column_stride, rows.source, out)
+
+    def _predict(
+        self, parameters: np.ndarray, address: int, row_stride: int, column_stride: int, source: int, out: np.ndarray
+    ) -> None:
+        out_strides = out.strides
+        predict(
+            self.jobs, self.plan.ops, parameters, self.buffers, _NO_ROWS, address, row_stride, column_stride, source,
+            out.shape[0], address_of(out), out_strides[0], out_strides[1], out.itemsize == 8,
+        )  # fmt: skip
+
+    def totals(self) -> list[float]:
+        """Return the sums over all threads, indexed by `tables.Sum`."""
+        return (self.sums.sum(axis=0) if self._own_sums is None else self._own_sums).tolist()
+
+
+def threads_to_train(plan: Plan, dtype: np.dtype, batch_size: int, wanted: int | None) -> int:
+    """Return how many threads a batch is cut over: at most one a panel; None asks for as many as pay.
+
+    A thread has to have two panels: what it costs to exchange gradients and parameters grows with the parameters as
+    the work for each row does, and is worth about a panel.
+    """
+    n_panels = math.ceil(batch_size / PANEL)
+    if wanted is not None:
+        return min(wanted, n_panels)
+    flops = _TRAINING_FLOPS * plan.n_parameters * batch_size * dtype.itemsize / 4
+    return threads_for(flops, n_parts=n_panels // 2, least=FLOPS_A_STEP)
+
+
+def threads_to_infer(plan: Plan, dtype: np.dtype, n_rows: int) -> int:
+    """Return how many threads pay for predictions or an evaluation of `n_rows` rows."""
+    flops = _INFERENCE_FLOPS * plan.n_parameters * n_rows * dtype.itemsize / 4
+    return threads_for(flops, n_parts=math.ceil(n_rows / PANEL), least=FLOPS_A_CALL)
+
+
+def row_buffer(plan: Plan, dtype: np.dtype) -> np.ndarray:
+    """Return what `kernels.rows` works in: two rows of the widest layer, each of whole vectors."""
+    return aligned_zeros(2 * whole_lines(max(plan.n_inputs, *plan.units_after), dtype), dtype)
+
+
+def suits_rows(plan: Plan) -> bool:
+    """Whether `kernels.rows` knows all of the plan's ops."""
+    return all(kind in KINDS for kind in plan.ops["kind"])
+
+
+def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the memory of a network, and in it the views of its parameters and of its state."""
+    spare = CACHE_LINE // 4  # whole vectors are read past the last parameter and the last state
+    size = plan.parameter_stride + plan.n_states + spare
+    # Products ask for rows of a kernel ahead of their use. Behind the last of all lies memory that nobody uses: another
+    # thread would have to take the lines back.
+    nobodys = min(PREFETCH_STEPS * max(plan.units_after), plan.parameter_stride)
+    buffer = aligned_zeros(size + nobodys, dtype)[:size]
+    stride = plan.parameter_stride
+    return buffer, buffer[: plan.n_parameters], buffer[stride : stride + plan.n_states]
+
+
+def source_of(dtype: np.dtype) -> int:
+    """Return how kernels read a dtype."""
+    return int(_SOURCES[dtype])
+
+
+__all__: Sequence[str] = (
+    "MICRO_BATCH_PANELS", "PLAIN", "Rows", "Workspace", "aligned_zeros", "available_cpus", "parameter_buffer",
+    "row_buffer", "source_of", "suits_rows", "threads_to_infer", "threads_to_train", "whole_lines",
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Users' arrays, targets and splits, as data that kernels read where they lie."""

@@ -1,0 +1,89 @@
+"""What `fit` and `evaluate` are given, checked once: features, targets and weights where they lie in memory."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.common.validation import as_features, as_sample_weight, check_not_empty
+from fastnn.engine.plan import Plan
+from fastnn.engine.workspace import Rows
+from fastnn.inputs.targets import as_targets, finite_rows
+from fastnn.losses import LossFunction, PythonLoss
+
+if TYPE_CHECKING:
+    from fastnn.model.network import Network
+
+ALL_ROWS = np.empty(0, np.int64)  # as kernels are told "every row, in order"
+
+
+@dataclass
+class Data:
+    """Checked features, targets and weights, and which of their rows are meant (None: all). Nothing is copied.
+
+    Attributes
+    ----------
+    x, y : Rows
+        The user's memory, or a mapped file that is converted piece by piece.
+    weights : ndarray of shape (n,)
+        float64 sample weights; empty where all weigh 1.
+    rows : ndarray of int64 or None
+        Row numbers, where a split holds some back.
+    """
+
+    x: Rows
+    y: Rows
+    weights: np.ndarray
+    rows: np.ndarray | None = None
+
+    @property
+    def n_rows(self) -> int:
+        return self.x.n_rows if self.rows is None else self.rows.size
+
+    @property
+    def order(self) -> np.ndarray:
+        """The rows as kernels take them: empty for all."""
+        return ALL_ROWS if self.rows is None else self.rows
+
+
+def check_data(
+    network: "Network",
+    loss: LossFunction,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    names: tuple[str, str, str] = ("X", "y", "sample_weight"),
+) -> Data:
+    """Return what a user passed as `Data`, or raise ValueError or TypeError in which it is called by `names`."""
+    lazily = not isinstance(loss, PythonLoss)  # which holds targets and gradients of all rows anyway
+    array = as_features(names[0], X, network.n_inputs, network.dtype, lazily=lazily)
+    check_not_empty(names[0], array)
+    targets = as_targets(names[1], y, array.shape[0], network.n_outputs, loss, network.dtype, lazily=lazily)
+    weights = as_sample_weight(sample_weight, array.shape[0], names[2])
+    return Data(finite_rows(names[0], array, network.dtype), targets, weights)
+
+
+def check_validation_data(network: "Network", loss: LossFunction, validation_data: Any, split: float) -> Data | None:
+    """Return the argument `validation_data` of `fit` as `Data`, None for None."""
+    if validation_data is None:
+        return None
+    if split:
+        raise ValueError(f"validation_split must be 0 when validation_data is given, got {split}")
+    if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
+        given = f"a tuple of {len(validation_data)}" if isinstance(validation_data, tuple) else type(validation_data)
+        raise TypeError(f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {given}")
+    names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
+    X, y, *weights = validation_data
+    return check_data(network, loss, X, y, weights[0] if weights else None, names)
+
+
+def check_batches(plan: Plan, n_rows: int, batch_size: int | None) -> None:
+    """Raise ValueError if a batch would have one row only, and a layer needs the variance over the batch."""
+    size = n_rows if batch_size is None else min(batch_size, n_rows)
+    if not plan.has_batch_statistics or (size > 1 and n_rows % size != 1):
+        return
+    which = "every batch" if size == 1 else "the last batch"
+    raise ValueError(
+        f"batch_size={batch_size} with {n_rows} training samples leaves {which} with one sample, which has no variance "
+        "for BatchNormalization; choose a batch_size that leaves a remainder other than 1"
+    )

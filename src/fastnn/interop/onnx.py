@@ -1,0 +1,374 @@
+"""Export to ONNX: plain operators that every runtime has.
+
+Each layer and each activation is one small function in a table, which writes nodes into a `_Graph`. A network alone
+needs the onnx package only; estimators and pipelines go through skl2onnx, to which `register_converters` makes the
+estimators known.
+
+References
+----------
+.. [1] ONNX Operator Schemas, https://onnx.ai/onnx/operators/
+.. [2] skl2onnx, "Implement a new converter", https://onnx.ai/sklearn-onnx/auto_tutorial/plot_icustom_converter.html
+"""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import layers
+from fastnn.activations import ActivationFunction
+from fastnn.files.container import replace_file
+from fastnn.files.persistence import arrays_by_layer
+from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+from fastnn.model.network import Network
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 17  # of ONNX 1.12, 2022; the first with LayerNormalization
+IR_VERSION = 8  # the file format of that release, so that runtimes since then read the file
+
+# Adds a node: (operator, input names, attributes) -> output name.
+_AddNode = Callable[[str, list[str], dict[str, Any]], str]
+# Adds a constant: (array) -> name.
+_AddConstant = Callable[[np.ndarray], str]
+
+
+class _Graph:
+    """What the functions below write into, whoever keeps the nodes."""
+
+    def __init__(self, add_node: _AddNode, add_constant: _AddConstant):
+        self._add_node = add_node
+        self._add_constant = add_constant
+
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node and return the name of its output."""
+        return self._add_node(operator, list(inputs), attributes)
+
+    def constant(self, value: Any, dtype: Any = np.float32) -> str:
+        """Add a constant and return its name."""
+        return self._add_constant(np.asarray(value, dtype))
+
+    def network(self, network: Network, x: str) -> str:
+        """Add a network's layers on the rows named x, and return the name of its outputs."""
+        for layer, own, units in zip(network.layers, arrays_by_layer(network), network.plan.units_after, strict=True):
+            if type(layer) not in _LAYERS:
+                raise ValueError(f"{layer!r} has no ONNX form yet")
+            x = _LAYERS[type(layer)](self, layer, x, own, units)
+        return x
+
+    def activation(self, function: ActivationFunction, z: str) -> str:
+        """Add an activation."""
+        if function.name not in _ACTIVATIONS:
+            raise ValueError(f"the activation {function.name!r} has no ONNX form yet")
+        return _ACTIVATIONS[function.name](self, z, function.value)
+
+
+# --- activations ----------------------------------------------------------------------------------------------------
+
+
+def _gelu(graph: _Graph, z: str, _: float) -> str:
+    """z / 2 (1 + erf(z / sqrt(2))); the operator Gelu came later, with opset 20."""
+    erf = graph.node("Erf", graph.node("Mul", z, graph.constant(2**-0.5)))
+    return graph.node("Mul", graph.node("Mul", z, graph.constant(0.5)), graph.node("Add", erf, graph.constant(1.0)))
+
+
+def _mish(graph: _Graph, z: str, _: float) -> str:
+    """z tanh(softplus(z)); the operator Mish came later, with opset 18."""
+    return graph.node("Mul", z, graph.node("Tanh", graph.node("Softplus", z)))
+
+
+_ACTIVATIONS: dict[str, Callable[[_Graph, str, float], str]] = {
+    "linear": lambda graph, z, _: z,
+    "sigmoid": lambda graph, z, _: graph.node("Sigmoid", z),
+    "tanh": lambda graph, z, _: graph.node("Tanh", z),
+    "relu": lambda graph, z, _: graph.node("Relu", z),
+    "leaky_relu": lambda graph, z, slope: graph.node("LeakyRelu", z, alpha=slope),
+    "elu": lambda graph, z, alpha: graph.node("Elu", z, alpha=alpha),
+    "selu": lambda graph, z, _: graph.node("Selu", z),
+    "softplus": lambda graph, z, _: graph.node("Softplus", z),
+    "gelu": _gelu,
+    "silu": lambda graph, z, _: graph.node("Mul", z, graph.node("Sigmoid", z)),
+    "mish": _mish,
+    "softmax": lambda graph, z, _: graph.node("Softmax", z, axis=-1),
+    "exponential": lambda graph, z, _: graph.node("Exp", z),
+}
+
+
+# --- layers ---------------------------------------------------------------------------------------------------------
+
+_Weights = dict[str, np.ndarray]
+
+
+def _nothing(graph: _Graph, layer: Any, x: str, weights: _Weights, units: int) -> str:
+    """What a layer that only acts in training is at inference."""
+    return x
+
+
+def _dense(graph: _Graph, layer: layers.Dense, x: str, weights: _Weights, units: int) -> str:
+    kernel = graph.constant(weights["kernel"])
+    if "bias" in weights:
+        z = graph.node("Gemm", x, kernel, graph.constant(weights["bias"]))
+    else:
+        z = graph.node("MatMul", x, kernel)
+    return graph.activation(layer.activation, z)
+
+
+def _activation(graph: _Graph, layer: layers.Activation, x: str, weights: _Weights, units: int) -> str:
+    return graph.activation(layer.function, x)
+
+
+def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str, weights: _Weights, units: int) -> str:
+    # By the definition a scale of one value would do; ONNX Runtime 1.19, for one, refuses it.
+    gamma, beta = weights.get("gamma", np.ones(units)), weights.get("beta", np.zeros(units))
+    return graph.node("LayerNormalization", x, graph.constant(gamma), graph.constant(beta), epsilon=layer.epsilon)
+
+
+def _batch_normalization(graph: _Graph, layer: BatchNormalization, x: str, weights: _Weights, units: int) -> str:
+    mean, variance = weights["moving_mean"], weights["moving_variance"]
+    gamma, beta = weights.get("gamma", np.ones(units)), weights.get("beta", np.zeros(units))
+    values = [graph.constant(array) for array in (gamma, beta, mean, variance)]
+    return graph.node("BatchNormalization", x, *values, epsilon=layer.epsilon)
+
+
+# Adds a layer: (graph, layer, input name, its weights, width of its output) -> name of its output.
+_LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights, int], str]] = {
+    layers.Input: _nothing,
+    layers.Dense: _dense,
+    layers.Activation: _activation,
+    layers.Dropout: _nothing,
+    layers.GaussianNoise: _nothing,
+    LayerNormalization: _layer_normalization,
+    BatchNormalization: _batch_normalization,
+}
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+def to_onnx(model: Any, path: str | os.PathLike | None = None) -> "onnx.ModelProto":
+    """Return a network, a fitted estimator, or a fitted pipeline that ends in one, as an ONNX model.
+
+    The model computes in float32, whatever the dtype of the network: its input is "X", float, of shape
+    (n, n_features). A network has one output, "output" of shape (n, n_outputs); a regressor "variable"; a classifier
+    "label" of shape (n,) and "probabilities" of shape (n, n_classes), as skl2onnx gives them without its ZipMap.
+
+    Parameters
+    ----------
+    model : Network, MLPClassifier, MLPRegressor or sklearn.pipeline.Pipeline
+        What is exported. Anything that skl2onnx has a converter for may stand in a pipeline before it.
+    path : str, path-like or None, default None
+        Where to write the model as well; whole or not at all.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    ImportError
+        If the packages of the extra `onnx` are missing.
+    ValueError
+        If a layer has no ONNX form.
+    TypeError
+        If it is not one of these models.
+    sklearn.exceptions.NotFittedError
+        If an estimator is not fitted.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> network = fastnn.Network.mlp(4, [8], 3, output="softmax", seed=0)
+    >>> model = fastnn.to_onnx(network)  # doctest: +SKIP
+    >>> [node.op_type for node in model.graph.node]  # doctest: +SKIP
+    ['Gemm', 'Relu', 'Gemm', 'Softmax', 'Identity']
+    """
+    _require("onnx")
+    proto = _network_model(model) if isinstance(model, Network) else _estimator_model(model)
+    if path is not None:
+        replace_file(path, [proto.SerializeToString()])
+    return proto
+
+
+def _require(name: str) -> None:
+    import importlib
+
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"to_onnx needs the package {name}: pip install fastnn[onnx]") from error
+
+
+def _network_model(network: Network) -> "onnx.ModelProto":
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+
+    def add_node(operator: str, inputs: list[str], attributes: dict[str, Any]) -> str:
+        name = f"{operator.lower()}_{len(nodes)}"
+        nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def add_constant(array: np.ndarray) -> str:
+        name = f"constant_{len(constants)}"
+        constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    last = _Graph(add_node, add_constant).network(network, "X")
+    nodes.append(helper.make_node("Identity", [last], ["output"], name="output"))
+    graph = helper.make_graph(
+        nodes,
+        "fastnn",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, network.n_inputs])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, network.n_outputs])],
+        constants,
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="fastnn"
+    )
+
+
+# --- estimators and pipelines ---------------------------------------------------------------------------------------
+
+
+def _estimator_model(model: Any) -> "onnx.ModelProto":
+    from sklearn.base import BaseEstimator, is_classifier
+    from sklearn.utils.validation import check_is_fitted
+
+    if not isinstance(model, BaseEstimator):
+        raise TypeError(f"model must be a fastnn.Network, an estimator or a pipeline, got {model!r}")
+    check_is_fitted(model)
+    _require("skl2onnx")
+    import skl2onnx
+    from skl2onnx.common.data_types import FloatTensorType
+
+    register_converters()
+    options = {id(model): {"zipmap": False}} if is_classifier(model) else None
+    return skl2onnx.to_onnx(
+        model, initial_types=[("X", FloatTensorType([None, model.n_features_in_]))], options=options,
+        target_opset={"": OPSET, "ai.onnx.ml": 3},
+    )  # fmt: skip
+
+
+def register_converters() -> None:
+    """Make the estimators known to skl2onnx, so that its own `to_onnx` and `convert_sklearn` take them too.
+
+    `fastnn.to_onnx` calls this; calling it again changes nothing.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is missing.
+
+    Examples
+    --------
+    >>> from fastnn.interop.onnx import register_converters
+    >>> register_converters()  # doctest: +SKIP
+    """
+    _require("skl2onnx")
+    from skl2onnx import update_registered_converter
+
+    from fastnn.estimators import MLPClassifier, MLPRegressor
+
+    update_registered_converter(
+        MLPClassifier, "FastnnMLPClassifier", _classifier_shapes, _convert_classifier,
+        options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
+    )  # fmt: skip
+    update_registered_converter(MLPRegressor, "FastnnMLPRegressor", _regressor_shapes, _convert_regressor)
+
+
+def _classifier_shapes(operator: Any) -> None:
+    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+
+    calculate_linear_classifier_output_shapes(operator)
+    n_rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[1].type = FloatTensorType([n_rows, _n_probabilities(operator.raw_operator)])
+
+
+def _n_probabilities(classifier: Any) -> int:
+    """How many probabilities a sample gets: two from one output unit, also where only one class was seen."""
+    return max(2, classifier.network_.n_outputs)
+
+
+def _regressor_shapes(operator: Any) -> None:
+    from skl2onnx.common.data_types import FloatTensorType
+
+    n_outputs = operator.raw_operator.network_.n_outputs
+    operator.outputs[0].type = FloatTensorType([operator.inputs[0].get_first_dimension(), n_outputs])
+
+
+def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
+    graph = _graph_in(scope, container)
+    outputs = _mean_outputs(graph, operator)
+    container.add_node("Identity", [outputs], [operator.outputs[0].full_name])
+
+
+def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
+    """Label and probabilities; with one output unit the classes are two, or the only one twice."""
+    from onnx import TensorProto
+
+    classifier = operator.raw_operator
+    graph = _graph_in(scope, container)
+    outputs = _mean_outputs(graph, operator)
+    is_binary = classifier.network_.n_outputs == 1
+    if is_binary:
+        outputs = graph.node("Concat", graph.node("Sub", graph.constant(1.0), outputs), outputs, axis=1)
+    if classifier.out_activation_ == "logistic" and not is_binary:  # any number of labels a sample
+        above = graph.node("Greater", outputs, graph.constant(0.5))
+        label = graph.node("Cast", above, to=TensorProto.INT64)
+    else:
+        classes = np.asarray(classifier.classes_)
+        is_text = classes.dtype.kind in "OUS"
+        known = graph.constant(np.resize(classes, _n_probabilities(classifier)), object if is_text else np.int64)
+        label = graph.node("Gather", known, graph.node("ArgMax", outputs, axis=1, keepdims=0))
+    container.add_node("Identity", [label], [operator.outputs[0].full_name])
+    container.add_node("Identity", [outputs], [operator.outputs[1].full_name])
+
+
+def _mean_outputs(graph: _Graph, operator: Any) -> str:
+    """The outputs of an estimator's network, or the mean over its networks where it has several."""
+    x = _float_input(graph, operator)
+    estimator = operator.raw_operator
+    members = getattr(estimator, "estimators_", [estimator])
+    outputs = [graph.network(member.network_, x) for member in members]
+    return graph.node("Mean", *outputs) if len(outputs) > 1 else outputs[0]
+
+
+def _float_input(graph: _Graph, operator: Any) -> str:
+    """The features as float32, from whatever the step before gives."""
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import FloatTensorType
+
+    features = operator.inputs[0]
+    if isinstance(features.type, FloatTensorType):
+        return features.full_name
+    return graph.node("Cast", features.full_name, to=TensorProto.FLOAT)
+
+
+def _graph_in(scope: Any, container: Any) -> _Graph:
+    """A graph whose nodes a converter's container keeps."""
+    from onnx import TensorProto
+
+    types = {"f": TensorProto.FLOAT, "i": TensorProto.INT64, "O": TensorProto.STRING}
+
+    def add_node(operator: str, inputs: list[str], attributes: dict[str, Any]) -> str:
+        output = scope.get_unique_variable_name(operator.lower())
+        name = scope.get_unique_operator_name(operator)
+        container.add_node(operator, inputs, [output], name=name, **attributes)
+        return output
+
+    def add_constant(array: np.ndarray) -> str:
+        name = scope.get_unique_variable_name("constant")
+        values = array.reshape(-1)
+        if array.dtype.kind == "O":
+            values = np.array([str(value).encode() for value in values])
+        container.add_initializer(name, types[array.dtype.kind], array.shape, values)
+        return name
+
+    return _Graph(add_node, add_constant)
+
+
+__all__ = ["register_converters", "to_onnx"]

@@ -1,0 +1,82 @@
+"""Fully connected layers."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from fastnn import activations, constraints, initializers, regularizers
+from fastnn.common.validation import check_bool, check_choice, check_integer
+from fastnn.engine.plan import PlanBuilder
+from fastnn.kernels import tables
+from fastnn.layers.activation import build_activation
+from fastnn.layers.base import Layer
+
+
+@dataclass(frozen=True, repr=False)
+class Dense(Layer):
+    """A fully connected layer: activation(x W + b), with W of shape (fan_in, units).
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, >= 1.
+    activation : str or ActivationFunction, default "linear"
+        Applied to x W + b; a name from `fastnn.activations.NAMES` or an object with a parameter.
+    use_bias : bool, default True
+        Whether b exists.
+    kernel_initializer : str, default "auto"
+        One of `fastnn.initializers.NAMES`; "auto" takes He for rectifiers, LeCun for selu, Glorot otherwise.
+        Biases start at zero.
+    kernel_regularizer, bias_regularizer : L1L2, float or None, default None
+        Penalty on W, on b: `fastnn.L1(l1)`, `fastnn.L2(l2)`, `fastnn.L1L2(l1, l2)`; a number means L2.
+    kernel_constraint : MaxNorm or None, default None
+        `fastnn.MaxNorm(max_value)`: a limit of the norm of each column of W, kept after every update.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, unknown or of the wrong type.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> layer = fastnn.Dense(64, activation="relu")
+    >>> layer.units
+    64
+    """
+
+    units: int
+    activation: Any = "linear"
+    use_bias: bool = True
+    kernel_initializer: str = "auto"
+    _: KW_ONLY
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "units", check_integer("units", self.units, 1))
+        object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "use_bias", check_bool("use_bias", self.use_bias))
+        check_choice("kernel_initializer", self.kernel_initializer, initializers.NAMES)
+        for name in ("kernel_regularizer", "bias_regularizer"):
+            object.__setattr__(self, name, regularizers.get(name, getattr(self, name)))
+        constraint = constraints.get("kernel_constraint", self.kernel_constraint)
+        object.__setattr__(self, "kernel_constraint", constraint)
+
+    def build(self, plan: PlanBuilder) -> None:
+        fan_in = plan.units
+        name = self.kernel_initializer
+        if name == "auto":
+            name = initializers.suited_to(self.activation.name)
+        weights = plan.add_variable(
+            "kernel", (fan_in, self.units), name,
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
+        bias = -1
+        if self.use_bias:
+            bias = plan.add_variable("bias", (self.units,), "zeros", regularizer=self.bias_regularizer)
+        plan.add_op(tables.Layer.DENSE, self.units, weights=weights, bias=bias, needs_input=True)
+        build_activation(plan, self.activation)
+
+
+__all__ = ["Dense"]

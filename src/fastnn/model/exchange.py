@@ -1,0 +1,223 @@
+"""How a network leaves and enters: the part of `Network` that is about files, compiled code and other libraries."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from fastnn.engine.workspace import row_buffer
+from fastnn.files import persistence
+from fastnn.kernels.predictor import make_predictor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fastnn.model.network import Network
+
+# Compiled code holds the addresses of these networks' parameters, and nobody can know when that code is gone.
+_COMPILED: list["Network"] = []
+
+
+class Exchange:
+    """Base of `Network`: its methods that hand it to others and take it from them."""
+
+    _predictor: Callable[[Any, Any], None] | None = None
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the network to a file: architecture, dtype, seed and parameters.
+
+        The file holds arrays and JSON in the safetensors format, no code. It is written whole or not at all: a process
+        that is killed at any point leaves the old file or the new one.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write; an existing file is replaced.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is NaN or infinite; nothing is written then.
+        OSError
+            If the file cannot be written; an existing file stays as it was.
+
+        See Also
+        --------
+        Network.load
+
+        Examples
+        --------
+        >>> import fastnn, pathlib, tempfile
+        >>> network = fastnn.Network.mlp(4, [8], 2, seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "model.safetensors")
+        ...     network.save(path)
+        ...     loaded = fastnn.Network.load(path)
+        >>> bool((loaded.parameters == network.parameters).all())
+        True
+        """
+        persistence.save_network(cast("Network", self), path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Return the network that a file holds; one of a Trainer or an estimator holds one too.
+
+        Nothing in the file is trusted: it is checked before memory is allocated, and no code in it is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file written by `save`.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, of another kind, or of a later version of fastnn.
+        OSError
+            If it cannot be opened.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.Network.load("missing.safetensors")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
+        """
+        return cast("Self", persistence.load_network(cast("type[Network]", cls), path))
+
+    def compile_predictor(self) -> Callable[[Any, Any], None]:
+        """Return ``predict(x, out)``, a Numba function for one sample, to be called inside your own ``@njit`` code.
+
+        It checks nothing: x must hold n_inputs numbers, out have room for n_outputs. x may be a 1-D array of any real
+        dtype and strides, or a tuple; out is a 1-D array. The function sees the network's parameters where they lie,
+        so training or `set_weights` after this call shows in its outputs. It is thread-safe, and releases the GIL
+        when Python calls it.
+
+        Returns
+        -------
+        function
+            The same one for every call. The network then stays in memory until the process ends, since compiled code
+            refers to it; for the same reason Numba does not cache functions that call this one on disk.
+
+        Examples
+        --------
+        >>> import numba, numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(2, [8], 1, activation="tanh", seed=0)
+        >>> predict = network.compile_predictor()
+        >>> @numba.njit
+        ... def simulate(x, v, n_steps):
+        ...     force = np.empty(1, np.float32)
+        ...     for _ in range(n_steps):
+        ...         predict((x, v), force)
+        ...         v += 0.01 * force[0]
+        ...         x += 0.01 * v
+        ...     return x
+        >>> bool(np.isfinite(simulate(1.0, 0.0, 100)))
+        True
+        """
+        if self._predictor is None:
+            network = cast("Network", self)
+            self._predictor = make_predictor(
+                network.parameter_buffer, network.plan.ops, row_buffer(network.plan, network.dtype).size,
+                network.n_inputs, network.n_outputs,
+            )  # fmt: skip
+            _COMPILED.append(network)
+        return self._predictor
+
+    @classmethod
+    def from_torch(cls, module: "nn.Sequential") -> Self:
+        """Return a network with the layers and trained parameters of a PyTorch module.
+
+        Parameters
+        ----------
+        module : torch.nn.Sequential
+            Of Linear, Dropout, normalizations and activations; nested ones are taken apart. The parameters are copied.
+
+        Returns
+        -------
+        Network
+            Of dtype float64 if all parameters are, else float32. `predict` gives what ``module.eval()`` gives.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is missing.
+        ValueError, TypeError
+            If a module has no equal in fastnn, with its name and those that have one.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> from torch import nn  # doctest: +SKIP
+        >>> fastnn.Network.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)))  # doctest: +SKIP
+        Network([Input(4), Dense(8, 'relu'), Dense(1)], dtype='float32', seed=None)
+        """
+        from fastnn.interop.torch import from_torch
+
+        return cast("Self", from_torch(cast("type[Network]", cls), module))
+
+    def to_torch(self) -> "nn.Sequential":
+        """Return the network as a PyTorch module in evaluation mode, with copies of the parameters.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Of the network's dtype.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is missing.
+        ValueError
+            If a layer or an activation has no equal among PyTorch's modules.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.Network.mlp(4, [8], 1, seed=0).to_torch()  # doctest: +SKIP
+        Sequential(
+          (0): Linear(in_features=4, out_features=8, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=8, out_features=1, bias=True)
+        )
+        """
+        from fastnn.interop.torch import to_torch
+
+        return to_torch(cast("Network", self))
+
+    @classmethod
+    def from_keras(cls, model: Any) -> Self:
+        """Return a network with the layers and trained parameters of a Keras model.
+
+        Parameters
+        ----------
+        model : keras.Model
+            Sequential, or a functional model that is a chain: Dense, Dropout, normalizations and activations. The
+            parameters are copied.
+
+        Returns
+        -------
+        Network
+            Of dtype float64 if all parameters are, else float32. `predict` gives what ``model.predict`` gives.
+
+        Raises
+        ------
+        ImportError
+            If Keras is missing.
+        ValueError, TypeError
+            If a layer has no equal in fastnn, with its name and those that have one, or the model is not a chain.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> import keras  # doctest: +SKIP
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])  # doctest: +SKIP
+        >>> fastnn.Network.from_keras(model)  # doctest: +SKIP
+        Network([Input(4), Dense(1)], dtype='float32', seed=None)
+        """
+        from fastnn.interop.keras import from_keras
+
+        return cast("Self", from_keras(cast("type[Network]", cls), model))

@@ -1,0 +1,165 @@
+"""One sample through a network: every z, a, delta and gradient, as numbers and as a text to read."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import losses
+from fastnn.common.validation import as_array, as_features
+from fastnn.engine.plan import make_plan
+from fastnn.engine.workspace import Workspace, parameter_buffer
+from fastnn.inputs.targets import as_targets, finite_rows
+from fastnn.kernels import tables
+from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.trace import trace
+
+if TYPE_CHECKING:
+    from fastnn.losses import LossFunction
+    from fastnn.model.network import Network
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one op of the network did to the sample, and what came back.
+
+    Attributes
+    ----------
+    name : str
+        The layer and its part, such as "layer 1: Dense" or "layer 1: relu".
+    input, output : ndarray of shape (units,)
+        Before and after.
+    delta : ndarray of shape (units,)
+        Derivative of the loss with respect to `output`.
+    weights, bias : ndarray or None
+        Parameters of a dense op, and their gradients below.
+    weights_gradient, bias_gradient : ndarray or None
+    """
+
+    name: str
+    input: np.ndarray
+    output: np.ndarray
+    delta: np.ndarray
+    weights: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    weights_gradient: np.ndarray | None = None
+    bias_gradient: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The account of one sample; print it.
+
+    Attributes
+    ----------
+    x, y : ndarray
+        Features and target.
+    output : ndarray of shape (n_outputs,)
+        What the network predicts.
+    loss_name : str
+    loss : float
+    steps : list of Step
+        In the order of the forward pass.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    output: np.ndarray
+    loss_name: str
+    loss: float
+    steps: list[Step]
+
+    def __str__(self) -> str:
+        lines = ["forward", f"  x = {_show(self.x)}"]
+        for step in self.steps:
+            lines.append(f"  {step.name}")
+            if step.weights is not None:
+                lines.append(f"    W = {_show(step.weights)}")
+                if step.bias is not None:
+                    lines.append(f"    b = {_show(step.bias)}")
+                formula = "z = x W + b" if step.bias is not None else "z = x W"
+                lines.append(f"    {formula} = {_show(step.output)}")
+            else:
+                lines.append(f"    a = {_show(step.output)}")
+        lines += ["loss", f"  y = {_show(self.y)}", f"  {self.loss_name} = {self.loss:.6g}", "backward"]
+        for step in reversed(self.steps):
+            lines.append(f"  {step.name}")
+            symbol = "a" if step.weights is None else "z"
+            lines.append(f"    dL/d{symbol} = {_show(step.delta)}")
+            if step.weights_gradient is not None:
+                lines.append(f"    dL/dW = x^T dL/dz = {_show(step.weights_gradient)}")
+            if step.bias_gradient is not None:
+                lines.append(f"    dL/db = dL/dz = {_show(step.bias_gradient)}")
+        return "\n".join(lines)
+
+
+def _show(array: np.ndarray) -> str:
+    return np.array2string(array, precision=6, suppress_small=False, separator=", ").replace("\n", "\n        ")
+
+
+def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> Explanation:
+    """Return the account of one sample; `Network.explain` documents it.
+
+    The numbers are what the kernels compute, in float64, with the output activation and the loss taken apart.
+    """
+    dtype = np.dtype(np.float64)
+    function = losses.get(loss)
+    if isinstance(function, losses.PythonLoss):
+        raise ValueError(f"loss must be one of fastnn's own to be explained, got {function.name!r}")
+    sample = as_features("x", np.atleast_2d(as_array("x", x)), network.n_inputs, dtype)
+    if sample.shape[0] != 1:
+        raise ValueError(f"x must be one sample of shape ({network.n_inputs},), got shape {np.shape(x)}")
+    target = as_array("y", y)
+    is_label = target.size == 1 and network.n_outputs > 1
+    y_rows = as_targets(
+        "y", target.reshape(1) if is_label else target.reshape(1, -1), 1, network.n_outputs, function, dtype
+    )
+
+    plan = make_plan(network.layers, works_in_place=False)
+    workspace = Workspace(plan, dtype, n_rows=1)
+    workspace.set_data(finite_rows("x", sample.astype(dtype), dtype), y_rows)
+    workspace.set(
+        mode=tables.Mode.GRADIENT,
+        batch_size=1,
+        loss=tables.Loss[function.name.upper()],
+        loss_value=function.value,
+        loss_scale=function.scale,
+    )
+    buffer, parameters, state = parameter_buffer(plan, dtype)
+    parameters[:], state[:] = network.parameters, network.state
+    deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max(initial=1))))
+    no_rows, no_weights = np.empty(0, np.int64), np.empty(0)
+    trace(
+        workspace.jobs, plan.ops, plan.variable_table, buffer, workspace.gradients, workspace.buffers, no_rows,
+        no_weights, workspace.sums[0], deltas,
+    )  # fmt: skip
+
+    def column(region: int, units: int) -> np.ndarray:
+        return workspace.buffers[region * PANEL : (region + units) * PANEL : PANEL].copy()
+
+    def tensor(vector: np.ndarray, offset: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        return vector[offset : offset + int(np.prod(shape))].reshape(shape).copy() if offset >= 0 else None
+
+    steps = []
+    for op, delta in zip(plan.ops, deltas, strict=True):
+        kind, fan_in, units = tables.Layer(int(op["kind"])), int(op["fan_in"]), int(op["units"])
+        is_dense = kind == tables.Layer.DENSE
+        part = tables.Activation(int(op["code"])).name if kind == tables.Layer.ACTIVATION else kind.name
+        weights, bias = (int(op["weights"]), int(op["bias"])) if is_dense else (-1, -1)
+        steps.append(
+            Step(
+                f"layer {op['layer']}: {part.lower()}",
+                column(int(op["source"]), fan_in),
+                column(int(op["target"]), units),
+                delta[:units].copy(),
+                tensor(parameters, weights, (fan_in, units)),
+                tensor(parameters, bias, (units,)),
+                tensor(workspace.gradients, weights, (fan_in, units)),
+                tensor(workspace.gradients, bias, (units,)),
+            )
+        )
+    y_shown = column(plan.regions["targets"], plan.n_outputs)
+    output = column(plan.regions["output"], plan.n_outputs)
+    return Explanation(
+        sample[0].astype(dtype), y_shown, output, function.name, float(workspace.totals()[tables.Sum.LOSS]), steps
+    )

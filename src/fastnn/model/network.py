@@ -1,0 +1,447 @@
+"""The network: layers, a plan, one flat vector of parameters."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import initializers
+from fastnn.common.validation import (
+    as_array,
+    as_features,
+    as_gatherable,
+    check_dtype,
+    check_finite,
+    check_integer,
+    check_real,
+    is_sparse,
+)
+from fastnn.engine.plan import make_plan
+from fastnn.engine.team import share_out
+from fastnn.engine.workspace import (
+    PLAIN,
+    Workspace,
+    parameter_buffer,
+    row_buffer,
+    source_of,
+    suits_rows,
+    threads_to_infer,
+)
+from fastnn.kernels.rows import predict_rows
+from fastnn.layers import Dense, Dropout, Input, Layer, check_layers
+from fastnn.losses import LossFunction
+from fastnn.model import summary
+from fastnn.model.exchange import Exchange
+from fastnn.model.explain import Explanation, explain
+from fastnn.model.objective import Objective
+
+# Rows for which predict keeps one workspace: enough for the kernel's micro-batch.
+_PREDICT_ROWS = 128
+# Rows of one kernel call: 1 to 50 ms for usual networks.
+_ROWS_A_CALL = 4096
+
+# Up to so many rows, one row after the other is faster than a panel of them.
+_FEW_ROWS = 8
+
+
+class Network(Exchange):
+    """A feed-forward network.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Starts with `Input`; any layers after it.
+    dtype : "float32" or "float64", default "float32"
+        Of parameters, activations and outputs.
+    seed : int or None, default None
+        For the initial parameters; None draws fresh ones each time.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        The parameters themselves, writable: kernels of shape (fan_in, units) and biases in the order of the layers.
+    state : ndarray of shape (n_states,)
+        What is kept but not trained, writable: the running mean and variance of each `BatchNormalization`, in the
+        order of the layers. `get_weights` and `set_weights` leave it out.
+    layers : tuple of Layer
+    n_parameters, n_inputs, n_outputs : int
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the first layer is not an `Input`, another one is, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> network = fastnn.Network([fastnn.Input(2), fastnn.Dense(3, "relu"), fastnn.Dense(1)], seed=0)
+    >>> network.n_parameters
+    13
+    >>> network.predict(np.zeros((5, 2))).shape
+    (5, 1)
+    """
+
+    def __init__(self, layers: Iterable[Layer], *, dtype: Any = "float32", seed: int | None = None):
+        self._set_up(layers, dtype, seed)
+        self._initialize()
+
+    def _set_up(self, layers: Iterable[Layer], dtype: Any, seed: int | None) -> None:
+        """Check the arguments and make everything but the initial kernels."""
+        self.layers = check_layers(layers)
+        self.dtype = check_dtype(dtype)
+        self.seed = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
+        self.plan = make_plan(self.layers)
+        self.parameter_buffer, self.parameters, self.state = parameter_buffer(self.plan, self.dtype)
+        self._idle_workspaces: list[Workspace] = []
+        self._idle_buffers: list[np.ndarray] = []
+        self._few_rows = _FEW_ROWS if suits_rows(self.plan) else 0
+        for vector, tensors in ((self.parameters, self.plan.variables), (self.state, self.plan.states)):
+            for tensor in tensors:
+                if tensor.initializer == "ones":  # the memory is zero
+                    vector[tensor.offset : tensor.offset + tensor.size] = 1.0
+
+    def _initialize(self) -> None:
+        generator = np.random.default_rng(self.seed)
+        for variable, view in zip(self.plan.variables, self.get_weights(), strict=True):
+            if len(variable.shape) == 2:
+                view[...] = initializers.draw(variable.initializer, *variable.shape, generator)
+
+    @classmethod
+    def _blank(cls, layers: Iterable[Layer], *, dtype: Any, seed: int | None) -> "Network":
+        """Return a network whose kernels are zero: they come from elsewhere, so none are drawn."""
+        network = cls.__new__(cls)
+        network._set_up(layers, dtype, seed)
+        return network
+
+    @classmethod
+    def mlp(
+        cls,
+        n_inputs: int,
+        hidden: Sequence[int],
+        n_outputs: int,
+        *,
+        activation: Any = "relu",
+        output: Any = "linear",
+        dropout: float = 0.0,
+        dtype: Any = "float32",
+        seed: int | None = None,
+    ) -> "Network":
+        """Return a multilayer perceptron: dense hidden layers and a dense output.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of features.
+        hidden : sequence of int
+            Units of each hidden layer; may be empty.
+        n_outputs : int
+            Number of outputs.
+        activation : str or ActivationFunction, default "relu"
+            Of the hidden layers.
+        output : str or ActivationFunction, default "linear"
+            Of the output layer.
+        dropout : float, default 0.0
+            Rate of a `Dropout` after each hidden layer; 0 adds none.
+        dtype, seed
+            As for `Network`.
+
+        Returns
+        -------
+        Network
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.Network.mlp(64, [64], 10, output="softmax", seed=0).n_parameters
+        4810
+        """
+        if isinstance(hidden, str) or not isinstance(hidden, Iterable):
+            raise TypeError(f"hidden must be a sequence of numbers of units, got {hidden!r}")
+        dropout = check_real("dropout", dropout, 0.0, 1.0, closed="left")
+        layers: list[Layer] = [Input(n_inputs)]
+        for units in hidden:
+            layers.append(Dense(units, activation))
+            if dropout:
+                layers.append(Dropout(dropout))
+        layers.append(Dense(n_outputs, output))
+        return cls(layers, dtype=dtype, seed=seed)
+
+    @property
+    def n_parameters(self) -> int:
+        return self.plan.n_parameters
+
+    @property
+    def n_inputs(self) -> int:
+        return self.plan.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        return self.plan.n_outputs
+
+    def unflatten(self, vector: np.ndarray) -> list[np.ndarray]:
+        """Return views into a flat vector, shaped as `get_weights`.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_parameters,)
+            Parameters, a gradient, or one moment of an optimizer.
+
+        Returns
+        -------
+        list of ndarray
+            [W1, b1, W2, b2, ...] with W of shape (fan_in, units).
+
+        Raises
+        ------
+        ValueError
+            If the vector has another length.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> network = fastnn.Network.mlp(4, [3], 2)
+        >>> [w.shape for w in network.unflatten(network.parameters)]
+        [(4, 3), (3,), (3, 2), (2,)]
+        """
+        if vector.shape != (self.n_parameters,):
+            raise ValueError(f"vector must have shape ({self.n_parameters},), got {vector.shape}")
+        return [vector[v.offset : v.offset + v.size].reshape(v.shape) for v in self.plan.variables]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return [W1, b1, W2, b2, ...]: views, so that writing to them changes the network.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> W, b = fastnn.Network.mlp(4, [], 2).get_weights()
+        >>> W.shape, b.shape
+        ((4, 2), (2,))
+        """
+        return self.unflatten(self.parameters)
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Copy arrays in the form of `get_weights` into the network.
+
+        Parameters
+        ----------
+        weights : sequence of array-like
+            As many arrays, of the same shapes, as `get_weights` returns.
+
+        Raises
+        ------
+        ValueError
+            If number, shape or finiteness is wrong; nothing is changed then.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(2, [], 1)
+        >>> network.set_weights([np.ones((2, 1)), np.zeros(1)])
+        >>> float(network.predict(np.array([[1.0, 2.0]]))[0, 0])
+        3.0
+        """
+        views = self.get_weights()
+        if len(weights) != len(views):
+            raise ValueError(f"weights must be a list of {len(views)} arrays, got {len(weights)}")
+        arrays = [as_array(f"weights[{i}]", w) for i, w in enumerate(weights)]
+        for i, (view, array) in enumerate(zip(views, arrays, strict=True)):
+            if array.shape != view.shape:
+                raise ValueError(f"weights[{i}] must have shape {view.shape}, got {array.shape}")
+            check_finite(f"weights[{i}]", array, self.dtype)
+        for view, array in zip(views, arrays, strict=True):
+            view[...] = array
+
+    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the outputs for rows of features, after the output activation.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n, n_inputs)
+            Any real dtype and memory order; float32, float64 and uint8 are read in place, and so are sparse CSR rows
+            of float32 and float64.
+        out : ndarray of shape (n, n_outputs) or None, default None
+            Where to write; of the network's dtype.
+
+        Returns
+        -------
+        ndarray of shape (n, n_outputs)
+            `out` if given. Rows with NaN or infinity give NaN rather than an error.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or out has a wrong shape or dtype.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(3, [8], 2, output="softmax", seed=1)
+        >>> probabilities = network.predict(np.zeros((4, 3)))
+        >>> probabilities.shape
+        (4, 2)
+        """
+        plan, dtype = self.plan, self.dtype
+        # A few plain rows take the short way: no address is asked for (0.7 us each), and the checks are the cheapest
+        # that leave no doubt.
+        if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN:
+            shape = X.shape
+            if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= self._few_rows:
+                if out is None:
+                    out = np.empty((shape[0], plan.n_outputs), dtype)
+                if (
+                    type(out) is np.ndarray and out.dtype is dtype and out.flags.num & PLAIN == PLAIN
+                    and out.shape == (shape[0], plan.n_outputs)
+                ):  # fmt: skip
+                    try:
+                        buffer = self._idle_buffers.pop()
+                    except IndexError:
+                        buffer = row_buffer(plan, dtype)
+                    predict_rows(X, out, plan.ops, self.parameter_buffer, buffer)
+                    self._idle_buffers.append(buffer)
+                    return out
+        if (
+            type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs
+            or not X.flags.aligned
+        ):  # fmt: skip
+            X = as_features("X", X, plan.n_inputs, dtype, lazily=True)
+        if out is None:
+            out = np.empty((X.shape[0], plan.n_outputs), dtype)
+        elif not isinstance(out, np.ndarray):
+            raise TypeError(f"out must be a NumPy array or None, got {out!r}")
+        elif out.shape != (X.shape[0], plan.n_outputs) or out.dtype != dtype or not out.flags.writeable:
+            kind = "" if out.flags.writeable else "read-only "
+            raise ValueError(
+                f"out must be a writable {dtype} array of shape {(X.shape[0], plan.n_outputs)}, "
+                f"got a {kind}{out.dtype} array of shape {out.shape}"
+            )
+        n_rows = X.shape[0]
+        if n_rows <= _ROWS_A_CALL:
+            self._predict_rows(X, 0, out)
+            return out
+        # Cut, so that Ctrl-C works; over several threads if that pays.
+        starts = range(0, n_rows, _ROWS_A_CALL)
+        n_threads = threads_to_infer(plan, self.dtype, n_rows)
+        share_out(lambda first: self._predict_rows(X, first, out[first : first + _ROWS_A_CALL]), starts, n_threads)
+        return out
+
+    def _predict_rows(self, X: Any, first: int, out: np.ndarray) -> None:
+        """Write the outputs for as many rows as `out` has, from number `first` on."""
+        # Each call takes a workspace of its own, so that threads may predict at once; list.pop is atomic.
+        try:
+            workspace = self._idle_workspaces.pop()
+        except IndexError:
+            workspace = Workspace(self.plan, self.dtype, n_rows=_PREDICT_ROWS, with_gradient=False)
+        if is_sparse(X):
+            workspace.predict_csr(self.parameter_buffer, X, first, out)
+        else:
+            rows = as_gatherable(X[first : first + len(out)], self.dtype)
+            workspace.predict(self.parameter_buffer, rows, source_of(rows.dtype), out)
+        self._idle_workspaces.append(workspace)
+
+    def loss_and_gradient(
+        self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None, penalties: bool = True
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss over all rows and its gradient with respect to `parameters`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_inputs)
+            Features.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Targets, as the loss takes them.
+        loss : str or LossFunction
+            Name from `fastnn.losses.NAMES` or an object.
+        sample_weight : array-like of shape (n,) or None, default None
+            Weights of the mean over samples.
+        penalties : bool, default True
+            Whether the layers' L1 and L2 penalties belong to the loss.
+
+        Returns
+        -------
+        loss : float
+            Weighted mean over samples, plus the penalties.
+        gradient : ndarray of shape (n_parameters,)
+            In the network's dtype; dropout is off.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape, dtype, name or value is wrong.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> network = fastnn.Network.mlp(2, [], 1, dtype="float64", seed=0)
+        >>> loss, gradient = network.loss_and_gradient(np.eye(2), np.zeros(2), loss="mse")
+        >>> gradient.shape
+        (3,)
+        """
+        return Objective(self, X, y, loss=loss, sample_weight=sample_weight, penalties=penalties)()
+
+    def explain(self, x: Any, y: Any, *, loss: "str | LossFunction") -> Explanation:
+        """Return every intermediate value of one sample's forward and backward pass.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_inputs,)
+            One sample.
+        y : scalar or array-like of shape (n_outputs,)
+            Its target.
+        loss : str or LossFunction
+            What is differentiated.
+
+        Returns
+        -------
+        Explanation
+            Prints as a step-by-step account; its attributes hold the numbers, in float64.
+
+        Raises
+        ------
+        ValueError
+            If a shape or name is wrong.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> network = fastnn.Network.mlp(2, [2], 1, output="sigmoid", seed=0)
+        >>> explanation = network.explain([1.0, 0.5], 1.0, loss="mse")
+        >>> len(explanation.steps)
+        4
+        """
+        return explain(self, x, y, loss)
+
+    def summary(self) -> str:
+        """Return a table of the layers, their output sizes and parameters.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> print(fastnn.Network.mlp(2, [3], 1, seed=0).summary())
+        layer            output  parameters
+        Input                 2           0
+        Dense relu            3           9
+        Dense linear          1           4
+        total                            13
+        """
+        return summary.as_text(self)
+
+    def _repr_html_(self) -> str:
+        """Return the same table for a notebook."""
+        return summary.as_html(self)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(map(repr, self.layers))
+        return f"Network([{inside}], dtype={self.dtype.name!r}, seed={self.seed})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "layers": self.layers, "dtype": self.dtype, "seed": self.seed, "parameters": self.parameters.copy(),
+            "state": self.state.copy(),
+        }  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set_up(state["layers"], state["dtype"], state["seed"])
+        self.parameters[:] = state["parameters"]
+        self.state[:] = state["state"]

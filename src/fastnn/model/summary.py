@@ -1,0 +1,58 @@
+"""The table of a network's layers, as text for a terminal and as HTML for a notebook."""
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastnn.layers import Layer
+    from fastnn.model.network import Network
+
+_CELL = "padding: 0.2em 0.8em; text-align: right"
+_NAME = "padding: 0.2em 0.8em; text-align: left"
+
+
+def layer_rows(network: "Network") -> list[tuple[str, int, int]]:
+    """Return (description, outputs, parameters) of each layer."""
+    counts = [0] * len(network.layers)
+    for variable in network.plan.variables:
+        counts[variable.layer] += variable.size
+    names = [_describe(layer) for layer in network.layers]
+    return list(zip(names, network.plan.units_after, counts, strict=True))
+
+
+def as_text(network: "Network") -> str:
+    """Return the table in columns of characters."""
+    rows = layer_rows(network)
+    width = max(16, *(len(name) + 1 for name, _, _ in rows))
+    lines = [f"{'layer':<{width}} {'output':>6}  {'parameters':>10}"]
+    lines += [f"{name:<{width}} {units:>6}  {count:>10,}" for name, units, count in rows]
+    lines.append(f"{'total':<{width}} {'':>6}  {network.n_parameters:>10,}")
+    return "\n".join(lines)
+
+
+def as_html(network: "Network") -> str:
+    """Return the table as HTML without scripts or links, in whatever colours the page has."""
+
+    def row(tag: str, name: str, units: str, count: str, style: str = "") -> str:
+        cells = zip((name, units, count), (_NAME, _CELL, _CELL), strict=True)
+        inside = "".join(f'<{tag} style="{cell}">{escape(text)}</{tag}>' for text, cell in cells)
+        return f'<tr style="{style}">{inside}</tr>'
+
+    lines = [
+        "<div>",
+        f"<p>Network, {network.dtype.name}: {network.n_inputs} inputs, {network.n_outputs} outputs</p>",
+        '<table style="border-collapse: collapse">',
+        row("th", "layer", "output", "parameters", "border-bottom: 1px solid currentColor"),
+        *(row("td", name, f"{units:,}", f"{count:,}") for name, units, count in layer_rows(network)),
+        row("td", "total", "", f"{network.n_parameters:,}", "border-top: 1px solid currentColor; font-weight: bold"),
+        "</table>",
+        "</div>",
+    ]
+    return "\n".join(lines)
+
+
+def _describe(layer: "Layer") -> str:
+    function = getattr(layer, "activation", None) or getattr(layer, "function", None)
+    rate = getattr(layer, "rate", None)
+    detail = function.name if function else "" if rate is None else f"{rate:g}"
+    return f"{type(layer).__name__} {detail}".strip()

@@ -1,0 +1,103 @@
+"""A network and the preprocessing of its tables: what `fastnn train FILE` saves and `fastnn predict` loads."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastnn.files import container
+from fastnn.files.container import printable
+from fastnn.files.persistence import member, network_part, read_network
+from fastnn.model.network import Network
+from fastnn.tabular.preprocessing import Preprocessing
+from fastnn.tabular.scoring import scores
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """Predicts a column of a table from the others.
+
+    Attributes
+    ----------
+    network : Network
+        With softmax outputs, one a class, or one linear output.
+    preprocessing : Preprocessing
+    """
+
+    network: Network
+    preprocessing: Preprocessing
+
+    def predict(self, table: "DataFrame") -> dict[str, Any]:
+        """Return predictions for the rows of a table, as named columns.
+
+        Parameters
+        ----------
+        table : polars.DataFrame
+            With the columns that training used; the target and columns that it left out may be there.
+
+        Returns
+        -------
+        dict of str to sequence
+            "prediction", and for classes "probability of <class>" each.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, unknown, or holds text in place of numbers.
+        """
+        return self.preprocessing.predictions(self.network.predict(self.preprocessing.features(table)))
+
+    def evaluate(self, table: "DataFrame") -> dict[str, float]:
+        """Return how good the predictions are over the rows of a table that have a target.
+
+        Parameters
+        ----------
+        table : polars.DataFrame
+            With the columns that training used, and the target.
+
+        Returns
+        -------
+        dict of str to float
+            "accuracy" of classes; "r2" and "mae", the mean absolute error, of numbers.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing or unknown, or no row has a target that the model can be compared with.
+        """
+        return scores(self.preprocessing, table, self.predict(table))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model to one file, whole or not at all; `Network.load` reads its network alone."""
+        part, arrays = network_part(self.network)
+        container.write(path, {"kind": "table", "network": part, "table": self.preprocessing.config}, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "TableModel":
+        """Return the model in a file.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, or holds something else.
+        OSError
+            If it cannot be read.
+        """
+        with container.reading(path) as file:
+            if file.document.get("kind") != "table":
+                raise file.error("it holds no model of a table; `fastnn train FILE --target COLUMN` writes one")
+            try:
+                preprocessing = Preprocessing.from_config(member(file, file.document, "table", dict))
+            except ValueError as error:
+                if isinstance(error, container.FileFormatError):
+                    raise
+                raise file.error(f"table: {printable(str(error))}") from None
+            network = read_network(Network, file)
+            if (network.n_inputs, network.n_outputs) != (preprocessing.n_features, preprocessing.n_outputs):
+                raise file.error(
+                    f"its network has {network.n_inputs} inputs and {network.n_outputs} outputs, and its table "
+                    f"{preprocessing.n_features} features and {preprocessing.n_outputs} outputs"
+                )
+            return cls(network, preprocessing)

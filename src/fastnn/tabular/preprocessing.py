@@ -1,0 +1,262 @@
+"""From a table to features and targets, and from outputs to predictions: learnt once, applied alike ever after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.common.validation import check_choice
+from fastnn.tabular.columns import (
+    Column,
+    as_numbers,
+    as_texts,
+    check_not_mixed,
+    column_config,
+    column_from_config,
+    holds_numbers,
+    is_number,
+    learn_column,
+    unknown_column,
+)
+from fastnn.tabular.dates import holds_dates
+
+if TYPE_CHECKING:
+    from polars import DataFrame, Series
+
+TASKS = ("classification", "regression")
+MOST_CLASSES_OF_INTEGERS = 20  # integers with more different values, or few rows for each, are quantities
+_ROWS_A_CLASS = 5
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How rows of a table become features, and outputs predictions.
+
+    Attributes
+    ----------
+    target : str
+        The column that is predicted.
+    task : "classification" or "regression"
+    columns : tuple of Column
+        What becomes of each column that is used, in the order of the features.
+    left_out : dict of str to str
+        Columns that are not used, and why.
+    classes : tuple of str
+        The target's classes, in the order of the outputs; empty for regression.
+    mean, deviation : float
+        Of the target in a regression, which is trained scaled.
+
+    Examples
+    --------
+    >>> import polars
+    >>> from fastnn.tabular import Preprocessing
+    >>> table = polars.DataFrame({"size": [1.0, 2.0, None], "colour": ["red", "blue", "red"], "ripe": ["y", "n", "y"]})
+    >>> preprocessing = Preprocessing.learn(table, "ripe")
+    >>> preprocessing.task, preprocessing.classes, preprocessing.n_features
+    ('classification', ('n', 'y'), 4)
+    >>> preprocessing.features(table)
+    array([[-1.,  0.,  1.,  0.],
+           [ 1.,  0.,  0.,  1.],
+           [ 0.,  1.,  1.,  0.]], dtype=float32)
+    """
+
+    target: str
+    task: str
+    columns: tuple[Column, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @classmethod
+    def learn(
+        cls,
+        table: "DataFrame",
+        target: str,
+        *,
+        task: str | None = None,
+        categorical: Sequence[str] = (),
+        drop: Sequence[str] = (),
+        rows: np.ndarray | None = None,
+    ) -> "Preprocessing":
+        """Return the preprocessing for a table.
+
+        Parameters
+        ----------
+        table : polars.DataFrame
+        target : str
+            The column to predict.
+        task : "classification", "regression" or None, default None
+            None: classification for texts, booleans, and integers of few different values, else regression.
+        categorical : sequence of str, default ()
+            Columns whose numbers are names, not quantities.
+        drop : sequence of str, default ()
+            Columns to leave out.
+        rows : ndarray of int or None, default None
+            Row numbers to learn scales and categories from (None: all); the classes are those of all rows.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing or mixes numbers and text, the target is constant or does not suit the task, or no
+            column is left to learn from.
+        """
+        for name in (target, *categorical, *drop):
+            if name not in table.columns:
+                raise unknown_column(name, table.columns, "the table")
+        if task is None and holds_dates(table[target]):
+            raise ValueError(
+                f"the target {target!r} holds dates, which cannot be predicted; make numbers of them, such as days, or "
+                "say that they are classes (task 'classification')"
+            )
+        task = find_task(table[target]) if task is None else check_choice("task", task, TASKS)
+        values = table[target].drop_nulls()
+        mean, deviation = 0.0, 1.0
+        classes: tuple[str, ...] = ()
+        if task == "classification":
+            if target not in categorical and not holds_numbers(values):
+                check_not_mixed(table[target])
+            classes = _classes(values)
+        else:
+            numbers = as_numbers(table[target]) if rows is None else as_numbers(table[target])[rows]
+            numbers = numbers[~np.isnan(numbers)]
+            mean, deviation = float(numbers.mean()), float(numbers.std())
+            if not deviation > 0:
+                raise ValueError(f"the target {target!r} must vary, got {numbers[0]:g} in every row")
+        columns, left_out = [], {name: "as asked" for name in drop}
+        for name in table.columns:
+            if name != target and name not in left_out:
+                column = learn_column(table[name], name in categorical, rows)
+                if isinstance(column, str):
+                    left_out[name] = column
+                else:
+                    columns.append(column)
+        if not columns:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            raise ValueError(f"there is no column to predict {target!r} from" + (f" ({reasons})" if reasons else ""))
+        return cls(target, task, tuple(columns), left_out, classes, mean, deviation)
+
+    @property
+    def n_features(self) -> int:
+        return sum(column.n_features for column in self.columns)
+
+    @property
+    def n_outputs(self) -> int:
+        """One a class, or one."""
+        return len(self.classes) or 1
+
+    def features(self, table: "DataFrame") -> np.ndarray:
+        """Return the features of a table, float32 of shape (n, n_features).
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, is not one that training saw, or holds text in place of numbers.
+        """
+        missing = [column.name for column in self.columns if column.name not in table.columns]
+        if missing:
+            raise unknown_column(missing[0], table.columns, "the table")
+        known = {column.name for column in self.columns} | self.left_out.keys() | {self.target}
+        unknown = [name for name in table.columns if name not in known]
+        if unknown:
+            raise ValueError(f"the column {unknown[0]!r} is unknown: the model was trained without it; leave it out")
+        features = np.empty((table.height, self.n_features), np.float32)
+        first = 0
+        for column in self.columns:
+            column.encode(table[column.name], features[:, first : first + column.n_features])
+            first += column.n_features
+        return features
+
+    def targets(self, table: "DataFrame") -> np.ndarray:
+        """Return a table's targets, none of which is missing: class numbers (int64), or scaled numbers (float64).
+
+        Raises
+        ------
+        ValueError
+            If a class is unknown or a value is no number.
+        """
+        values = table[self.target]
+        if self.task == "regression":
+            return (as_numbers(values) - self.mean) / self.deviation
+        texts = as_texts(values)
+        unknown = (~texts.is_in(list(self.classes))).arg_true()
+        if len(unknown):
+            row = unknown[0]
+            known = ", ".join(self.classes)
+            raise ValueError(f"the target must be one of {known}, got {texts[row]!r} in row {row + 1}")
+        return texts.replace_strict(list(self.classes), list(range(len(self.classes)))).to_numpy()
+
+    def predictions(self, outputs: np.ndarray) -> dict[str, Any]:
+        """Return a network's outputs as named columns: "prediction", and for classes a probability each."""
+        if self.task == "regression":
+            return {"prediction": outputs[:, 0].astype(np.float64) * self.deviation + self.mean}
+        best = outputs.argmax(axis=1)
+        columns: dict[str, Any] = {"prediction": [self.classes[number] for number in best]}
+        columns.update({f"probability of {name}": outputs[:, i] for i, name in enumerate(self.classes)})
+        return columns
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All of it as JSON types."""
+        return {
+            "target": self.target, "task": self.task, "columns": [column_config(column) for column in self.columns],
+            "left_out": self.left_out, "classes": list(self.classes), "mean": self.mean, "deviation": self.deviation,
+        }  # fmt: skip
+
+    @classmethod
+    def from_config(cls, config: Any) -> "Preprocessing":
+        """Return the preprocessing that `config` described, or raise ValueError."""
+        members = {"target": str, "task": str, "columns": list, "left_out": dict, "classes": list}
+        if not isinstance(config, dict) or config.keys() != cls.__dataclass_fields__.keys():
+            raise ValueError(f"a preprocessing must have the members {', '.join(cls.__dataclass_fields__)}")
+        for name, kind in members.items():
+            if type(config[name]) is not kind:
+                raise ValueError(f"{name!r} must be of type {kind.__name__}")
+        check_choice("task", config["task"], TASKS)
+        texts = [*config["classes"], *config["left_out"], *config["left_out"].values()]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("'classes' and 'left_out' must hold texts")
+        n_classes = len(set(config["classes"]))
+        if n_classes != len(config["classes"]) or (n_classes < 2 if config["task"] == TASKS[0] else n_classes):
+            raise ValueError("'classes' must hold at least two different texts for a classification, else none")
+        if not is_number(config["mean"]) or not is_number(config["deviation"]):
+            raise ValueError("'mean' and 'deviation' must be numbers")
+        if not config["deviation"] > 0:
+            raise ValueError("'deviation' must be positive")
+        columns = tuple(column_from_config(column) for column in config["columns"])
+        if not columns:
+            raise ValueError("'columns' must hold at least one")
+        names = [config["target"], *(column.name for column in columns)]
+        if len(set(names)) != len(names):
+            raise ValueError("'columns' must have different names, none of them the target's")
+        return cls(**{**config, "columns": columns, "classes": tuple(config["classes"])})
+
+
+def find_task(values: "Series") -> str:
+    """Return "classification" for texts, booleans, and integers of few different values, else "regression"."""
+    import polars
+
+    if not values.dtype.is_numeric():
+        return "classification"
+    known = values.drop_nulls()
+    n_different = known.n_unique()
+    is_few = n_different <= min(MOST_CLASSES_OF_INTEGERS, len(known) // _ROWS_A_CLASS)
+    is_integral = values.dtype.is_integer() or bool((known.cast(polars.Float64) % 1 == 0).all())
+    return "classification" if is_few and is_integral else "regression"
+
+
+def _classes(values: "Series") -> tuple[str, ...]:
+    """Return the classes as texts, in the order of their numbers if they are numbers, else of the alphabet."""
+    if len(values) == 0:
+        raise ValueError(f"the target {values.name!r} must have values, got none")
+    in_order = values.unique().sort() if holds_numbers(values) else as_texts(values).unique().sort()
+    classes = tuple(as_texts(in_order).to_list())
+    if len(classes) == 1:
+        raise ValueError(f"the target {values.name!r} must have at least two classes, got {classes[0]!r} in every row")
+    if len(classes) > max(2, len(values) // 2):
+        raise ValueError(
+            f"the target {values.name!r} has {len(classes):,} classes in {len(values):,} rows, too many to learn; "
+            "for numbers the task is regression"
+        )
+    return classes

@@ -1,0 +1,1 @@
+"""Training: the trainer, its loop and state, evaluation, history, and many networks at once."""

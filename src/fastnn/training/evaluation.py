@@ -1,0 +1,116 @@
+"""Loss and metrics over a data set, in inference mode, as often as they are wanted."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.engine.python_loss import make_workspace
+from fastnn.engine.team import Team
+from fastnn.inputs.data import Data
+from fastnn.kernels import tables
+from fastnn.losses import LossFunction
+from fastnn.metrics import Metric, Outputs
+
+if TYPE_CHECKING:
+    from fastnn.model.network import Network
+
+_BATCH_ROWS = 128  # a thread
+_FIRST_CALL_BATCHES = 32
+_PIECE_ROWS = 4096
+_WEIGHT, _LOSS = int(tables.Sum.WEIGHT), int(tables.Sum.LOSS)  # members of an enum are slower to find and to use
+_NO_MOMENTS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64")}
+
+
+class Evaluation:
+    """A network's loss and metrics on one data set; each call of `run` takes the parameters of that moment.
+
+    Parameters
+    ----------
+    network : Network
+    loss : LossFunction
+    metrics : sequence of Metric
+    data : Data
+    team : Team
+        The threads that share the rows.
+    call_seconds : float
+        About how long one kernel call may last.
+    """
+
+    def __init__(
+        self,
+        network: "Network",
+        loss: LossFunction,
+        metrics: Sequence[Metric],
+        data: Data,
+        team: Team,
+        call_seconds: float = 0.05,
+    ):
+        self._network = network
+        self._loss = loss
+        self._metrics = metrics
+        self._data = data
+        self._call_seconds = call_seconds
+        batch_size = _BATCH_ROWS * team.n_threads
+        self._workspace = make_workspace(
+            loss, network.plan, network.dtype, n_rows=batch_size, team=team, with_gradient=False
+        )
+        self._workspace.set_data(data.x, data.y)
+        self._workspace.set(
+            mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=batch_size,
+            wants_metrics=bool(metrics), **loss.job_fields(network.plan.output_activation),
+        )  # fmt: skip
+
+    def run(self, prefix: str = "") -> dict[str, float]:
+        """Return {"loss": ..., metric: ...}, the names behind a prefix."""
+        workspace, data, position = self._workspace, self._data, self._workspace.position
+        parameters, moments = self._network.parameter_buffer, _NO_MOMENTS[self._network.dtype]
+        workspace.begin()
+        n_rows = data.n_rows
+        n_batches = _FIRST_CALL_BATCHES
+        while position[0] < n_rows:
+            started = time.perf_counter()
+            workspace.run(n_batches, parameters, moments, data.order, data.weights)
+            seconds = max(time.perf_counter() - started, 1e-9)
+            n_batches = max(1, min(2 * n_batches, int(n_batches * self._call_seconds / seconds)))
+        return logs_from_sums(workspace.totals(), self._network, self._loss, self._metrics, data, prefix)
+
+
+def logs_from_sums(
+    sums: list[float],
+    network: "Network",
+    loss: LossFunction,
+    metrics: Sequence[Metric],
+    data: Data,
+    prefix: str = "",
+) -> dict[str, float]:
+    """Return the loss and the metrics that running sums stand for; metrics that need all predictions get them."""
+    weight = max(sums[_WEIGHT], 1e-300)
+    logs = {prefix + "loss": sums[_LOSS] / weight}
+    if not metrics:
+        return logs
+    means = [total / weight for total in sums]
+    outputs = None
+    for metric in metrics:
+        if metric.from_sums is not None:
+            logs[prefix + metric.name] = float(metric.from_sums(means))
+        elif metric.compute is not None:
+            outputs = outputs or _all_outputs(network, loss, data)
+            logs[prefix + metric.name] = float(metric.compute(outputs))
+    return logs
+
+
+def _all_outputs(network: "Network", loss: LossFunction, data: Data) -> Outputs:
+    """Predict all rows of the data; those of a split are gathered in pieces, never all at once."""
+    is_multilabel = loss.name == "log_loss" and network.n_outputs > 1
+    if data.rows is None:
+        return Outputs(data.y.array, network.predict(data.x.array), data.weights if data.weights.size else None,
+                       is_multilabel)  # fmt: skip
+    rows = data.rows
+    predictions = np.empty((rows.size, network.n_outputs), network.dtype)
+    for first in range(0, rows.size, _PIECE_ROWS):
+        piece = slice(first, first + _PIECE_ROWS)
+        network.predict(data.x.array[rows[piece]], out=predictions[piece])
+    weights = data.weights[rows] if data.weights.size else None
+    return Outputs(data.y.array[rows], predictions, weights, is_multilabel)

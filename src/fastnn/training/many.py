@@ -1,0 +1,213 @@
+"""Many networks at once: one fit a core, all on the same data."""
+
+import contextlib
+import copy
+import inspect
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fastnn.common.cpus import available_cpus
+from fastnn.common.validation import as_array, as_csr, as_gatherable, check_integer, is_sparse
+from fastnn.engine.team import share_out
+from fastnn.training.arguments import check_callbacks
+from fastnn.training.history import History
+from fastnn.training.trainer import Trainer
+
+_REFRESH_SECONDS = 0.1
+
+
+def fit_many(
+    trainers: Iterable[Trainer], X: Any, y: Any, *, n_jobs: int | None = None, **fit_options: Any
+) -> list[History]:
+    """Fit any number of networks to the same data, several at a time, each in one thread.
+
+    Every member comes out with the bits that ``trainer.fit(X, y, **fit_options, n_threads=1)`` gives. X and y are
+    shared: memory grows by the members' parameters, and by the workspaces of those in training.
+
+    Parameters
+    ----------
+    trainers : iterable of Trainer
+        Each with a network, loss and optimizer of its own; they may differ in everything.
+    X : array-like of shape (n, n_inputs)
+        Features of all members.
+    y : array-like of shape (n,) or (n, n_outputs)
+        Targets of all members.
+    n_jobs : int or None, default None
+        How many train at once; None: the CPUs that this process may use.
+    **fit_options
+        As for `Trainer.fit`. `callbacks` are copied, so that each member has its own; with `verbose` there is one
+        progress display for all. `n_threads` is not among them.
+
+    Returns
+    -------
+    list of History
+        The members' ``trainer.history``, in order. Ctrl-C ends all and keeps what was reached: the `stop_reason` of
+        those that did not finish is "interrupted". A member whose loss stops being finite keeps its last finished
+        epoch and says so in its `stop_reason`; a RuntimeWarning at the end names all such members.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is wrong; no member is changed then.
+    Exception
+        What a callback raised; the other members are stopped then.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
+    >>> networks = [fastnn.Network.mlp(1, [8], 1, activation="tanh", seed=seed) for seed in range(4)]
+    >>> trainers = [fastnn.Trainer(network, loss="mse") for network in networks]
+    >>> histories = fastnn.fit_many(trainers, X, X**2, epochs=3)
+    >>> [len(history.history["loss"]) for history in histories]
+    [3, 3, 3, 3]
+    """
+    members = _check_trainers(trainers)
+    n_jobs = available_cpus() if n_jobs is None else check_integer("n_jobs", n_jobs, 1)
+    if fit_options.pop("n_threads", None) not in (1, None):
+        raise ValueError("n_threads must not be given: each network trains in one thread, n_jobs of them at once")
+    callbacks = check_callbacks(fit_options.pop("callbacks", ()))
+    checked = _check_fits(members, X, y, fit_options)
+    options = checked[0][2]
+    run = Run([0] * len(members), len(members) * options.epochs)
+
+    def fit(index: int) -> None:
+        trainer = members[index]
+        if run.is_stopped:
+            trainer.history.stop_reason = "interrupted"
+            return
+        data, validation, options = checked[index]
+
+        def watch(epochs_done: int) -> bool:
+            run.epochs_done[index] = epochs_done
+            return run.is_stopped
+
+        try:
+            trainer._run_fit(data, validation, replace(options, verbose=0), copy.deepcopy(callbacks), watch=watch)
+        except FloatingPointError as error:
+            run.diverged[index] = error
+        except BaseException:
+            run.is_stopped = True
+            raise
+
+    # The largest first, so that no core is left with a large one when the others are done.
+    order = sorted(range(len(members)), key=lambda index: -members[index].network.n_parameters)
+    in_background(lambda: share_out(fit, order, n_jobs), run, shows=options.verbose > 0)
+    if run.diverged:
+        names = ", ".join(map(str, sorted(run.diverged)))
+        first = run.diverged[min(run.diverged)]
+        warnings.warn(f"members {names} of fit_many diverged; the first: {first}", RuntimeWarning, stacklevel=2)
+    return [trainer.history for trainer in members]
+
+
+@dataclass
+class Run:
+    """What the threads of one call share."""
+
+    epochs_done: list[int] = field(default_factory=list)  # of each member
+    n_epochs: int = 0  # of all together
+    is_stopped: bool = False
+    diverged: dict[int, FloatingPointError] = field(default_factory=dict)
+
+
+def _check_trainers(trainers: Iterable[Trainer]) -> list[Trainer]:
+    members = list(trainers)
+    if not members:
+        raise ValueError("trainers must hold at least one Trainer, got none")
+    for index, trainer in enumerate(members):
+        if not isinstance(trainer, Trainer):
+            raise TypeError(f"trainers[{index}] must be a fastnn.Trainer, got {trainer!r}")
+    for what, owners in (("trainers", members), ("networks", [trainer.network for trainer in members])):
+        if len({id(owner) for owner in owners}) < len(members):
+            raise ValueError(f"trainers must not share {what}: each trains a network of its own")
+    return members
+
+
+def _check_fits(members: Sequence[Trainer], X: Any, y: Any, fit_options: dict[str, Any]) -> list[tuple]:
+    """Check the arguments of every member's fit before any begins.
+
+    Members that want data in the same form share it, also where it had to be converted.
+    """
+    arguments = inspect.signature(Trainer.fit).bind(members[0], X, y, **fit_options)
+    arguments.apply_defaults()
+    options = {name: arguments.arguments[name] for name in arguments.signature.parameters}
+    for name in ("self", "callbacks", "X", "y"):
+        del options[name]
+    options["n_threads"] = 1
+    widest = max((trainer.network.dtype for trainer in members), key=lambda dtype: dtype.itemsize)
+    X = as_csr("X", X, widest) if is_sparse(X) else as_gatherable(as_array("X", X), widest)
+    y = as_array("y", y)
+    known: dict[tuple, tuple] = {}
+    for trainer in members:
+        key = _form(trainer)
+        if key not in known:
+            known[key] = trainer._check_fit(X, y, **options)
+    return [known[_form(trainer)] for trainer in members]
+
+
+def _form(trainer: Trainer) -> tuple:
+    """All that decides in which form a trainer wants its data, and which data it accepts."""
+    network = trainer.network
+    return network.n_inputs, network.n_outputs, network.dtype, trainer.loss.name
+
+
+def in_background(
+    work: Callable[[], None], run: Run, *, shows: bool = False, stop: Callable[[], None] = lambda: None
+) -> None:
+    """Do the work in another thread, so that this one can listen to Ctrl-C and show how far it is.
+
+    After Ctrl-C `run.is_stopped` is set, and `stop` is called again and again until the work is done.
+    """
+    errors: list[BaseException] = []
+    is_done = threading.Event()  # Thread.join takes a thread for dead once Ctrl-C has interrupted it (Python 3.11)
+
+    def conduct() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            is_done.set()
+
+    conductor = threading.Thread(target=conduct, name="fastnn-many", daemon=True)
+    try:
+        with _display(run) if shows else contextlib.nullcontext(lambda: None) as refresh:
+            conductor.start()
+            while not is_done.wait(_REFRESH_SECONDS):
+                refresh()
+            refresh()
+    except KeyboardInterrupt:
+        run.is_stopped = True
+        while not is_done.wait(_REFRESH_SECONDS):
+            stop()
+        warnings.warn("Training was interrupted; every network keeps the parameters it reached.", stacklevel=4)
+    except BaseException:
+        run.is_stopped = True
+        raise
+    conductor.join()
+    if errors:
+        raise errors[0]
+
+
+@contextlib.contextmanager
+def _display(run: Run) -> Iterator[Callable[[], None]]:
+    """A bar over the epochs of all members."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns) as progress:
+        task = progress.add_task(f"{len(run.epochs_done)} networks", total=run.n_epochs)
+        yield lambda: progress.update(task, completed=sum(run.epochs_done))
