@@ -5,13 +5,12 @@ Each peer has a process of its own for the whole run, because libraries are not 
 inherit the same CPU; only the one whose turn it is works, the others wait on a pipe.
 """
 
-import gc
 import multiprocessing
 import sys
-import traceback
 
 from bench.measure import Measurement, Settings, alternate
 from bench.peers import PEERS, Unsupported
+from bench.worker import serve
 
 
 class PeerFailure(Exception):
@@ -22,39 +21,14 @@ class PeerFailure(Exception):
         self.peer = peer
 
 
-class LocalWorker:
-    """Does a peer's work in this process."""
-
-    def __init__(self, peer: str, settings: Settings):
-        self.peer, self.settings = peer, settings
-        self.action, self.extra = None, {}
-
-    def prepare(self, workload) -> None:
-        from bench.suites import SUITES
-
-        self.action, self.extra = SUITES[workload.kind](workload, self.peer, self.settings)
-
-    def sample(self) -> float:
-        return self.action()
-
-    def finish(self) -> dict:
-        """What was noted beside the times; the workload's memory is given back."""
-        extra, self.action = self.extra, None
-        gc.collect()
-        return extra
-
-    def close(self) -> None:
-        self.action = None
-
-
 class Worker:
-    """The same in a process of its own."""
+    """A peer's work in a process of its own; ``source`` is a folder to import from before all others."""
 
-    def __init__(self, peer: str, settings: Settings):
+    def __init__(self, peer: str, settings: Settings, source: str | None = None):
         self.peer = peer
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, peer, settings), daemon=False)
+        self.process = context.Process(target=serve, args=(other, peer, settings, source), daemon=False)
         self.process.start()
         other.close()
 
@@ -84,24 +58,6 @@ class Worker:
         self.process.join(timeout=20)
         if self.process.is_alive():
             self.process.kill()
-
-
-def _serve(pipe, peer, settings):
-    worker = LocalWorker(peer, settings)
-    gc.disable()
-    while True:
-        try:
-            method, arguments = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            pipe.send(("done", getattr(worker, method)(*arguments)))
-        except Unsupported as reason:
-            pipe.send(("unsupported", str(reason)))
-        except KeyboardInterrupt:
-            return
-        except Exception:
-            pipe.send(("error", traceback.format_exc()))
 
 
 class Crew:

@@ -13,8 +13,9 @@ USUAL = {"64-64-10/32": 6.0, "64-64-10/256": 2.0, "64-256-10/32": 3.0}
 
 def main() -> int:
     limit_threads(1)
-    from bench.crew import Crew, LocalWorker
+    from bench.crew import Crew
     from bench.measure import Settings
+    from bench.worker import LocalWorker
     from bench.workloads import TRAIN
 
     failed = False

@@ -22,12 +22,13 @@ class Settings:
     def rounds_for(self, kind: str) -> int:
         if kind in ("import", "first-fit", "first-fit-empty", "memory"):
             return self.process_rounds
-        if kind in ("memory", "agreement"):
+        if kind == "agreement":
             return 1
         return self.slow_rounds if kind in ("digits", "tutorial", "estimator") else self.rounds
 
 
 QUICK = {"rounds": 3, "slow_rounds": 1, "process_rounds": 1, "seconds": 0.01}
+ONCE = {"rounds": 1, "slow_rounds": 1, "process_rounds": 1, "seconds": 0.0}
 
 
 @dataclass

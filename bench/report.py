@@ -141,8 +141,8 @@ def results_page(table: Table, chart: str | None, note: str = "") -> str:
     parts += ["## What the issues ask for\n", targets(table), "### Issue 7\n"]
     parts += [f"<!-- threads:begin -->\n{thread_targets(THREADS)}<!-- threads:end -->\n"]
     parts += ["## Medians and spread\n", details(table)]
-    if table.machine.get("blas_pools"):
-        parts.append("Loaded in the measuring process: " + "; ".join(table.machine["blas_pools"]) + ".\n")
+    if blas := {e["extra_info"]["blas"] for e in table.entries.values() if "blas" in e["extra_info"]}:
+        parts.append("Bare GEMM is " + "; ".join(sorted(blas)) + ".\n")
     if table.skipped:
         reasons = sorted({f"{PEERS[p].title}: {why}" for skip in table.skipped.values() for p, why in skip.items()})
         parts.append("Skipped: " + "; ".join(reasons) + ".\n")

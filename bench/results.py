@@ -38,28 +38,21 @@ def _cpu_model() -> str:
 
 
 def machine(threads: int) -> dict:
-    """What a reader needs to judge the figures; nothing that names the host."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """What a reader needs to judge the figures; nothing that names the host, nothing that changes between two runs."""
     return {
         "cpu_model": _cpu_model(),
         "system": platform.system(),
         "release": platform.release(),
-        "cpus_used": cpus,
+        "cpus_used": threads if hasattr(os, "sched_setaffinity") else os.cpu_count(),
         "cpus_present": os.cpu_count(),
         "threads": threads,
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "versions": versions(),
     }
 
 
-def blas_pools() -> list[str]:
-    """Which BLAS and OpenMP libraries are loaded, with how many threads: call it after the measuring."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        return []
-    keys = ("internal_api", "version", "architecture", "num_threads")
-    return sorted(" ".join(str(lib.get(key) or "") for key in keys) for lib in threadpool_info())
+def load_average() -> float | None:
+    """Processes that wanted a CPU in the last minute: near 0 before a run that is worth comparing."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _statistics(samples: list[float]) -> dict:
@@ -90,9 +83,11 @@ def entries(result: Measurement) -> list[dict]:
     ]
 
 
-def write(path: Path, results: list[Measurement], threads: int) -> None:
+def write(path: Path, results: list[Measurement], threads: int, load: float | None) -> None:
+    """``load`` is the load average from before the run."""
     document = {
-        "machine_info": machine(threads) | {"blas_pools": blas_pools()},
+        "machine_info": machine(threads),
+        "load_average": load,
         "datetime": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "benchmarks": [entry for result in results for entry in entries(result)],
         "skipped": {result.workload.name: result.skipped for result in results if result.skipped},

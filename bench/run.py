@@ -8,7 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from bench.limits import limit_threads
+from bench import results
+from bench.crew import Crew
+from bench.limits import check_threads
+from bench.measure import QUICK, Settings, quartile_range
+from bench.workloads import ALL
 
 HERE = Path(__file__).parent
 
@@ -27,13 +31,8 @@ def _arguments(argv):
 
 def main(argv=None) -> int:
     arguments = _arguments(argv)
-    limit_threads(arguments.threads)
-    # Only now may anything numerical be imported.
-    from bench import results
-    from bench.crew import Crew
-    from bench.measure import QUICK, Settings, quartile_range
-    from bench.workloads import ALL
-
+    check_threads(arguments.threads)
+    load = results.load_average()
     settings = Settings(threads=arguments.threads, **(QUICK if arguments.quick else {}))
     words = arguments.keyword or [""]
     chosen = [w for w in ALL if any(word in f"{w.name} {w.kind} {w.section}" for word in words)]
@@ -52,7 +51,7 @@ def main(argv=None) -> int:
                 print(f"    {peer:14} {result.median(peer) * scale:12.1f} {unit}  (IQR {spread:.1f})", flush=True)
             for peer, reason in result.skipped.items():
                 print(f"    {peer:14} skipped: {reason}")
-            results.write(arguments.output, measured, arguments.threads)  # so that an interrupt loses little
+            results.write(arguments.output, measured, arguments.threads, load)  # so that an interrupt loses little
     print(f"{arguments.output}: {len(measured)} workloads in {time.perf_counter() - started:.0f} s")
     return 0
 

@@ -20,7 +20,7 @@ import numpy as np
 import fastnn
 from bench.measure import alternate
 from bench.report import THREADS, insert, thread_targets
-from bench.results import Table, machine
+from bench.results import Table, load_average, machine
 from bench.targets import CUT
 from bench.threads_model import fit_model
 from bench.threads_report import Measured, figures, report
@@ -219,12 +219,12 @@ def main(argv=None) -> int:
     if arguments.only:
         {"workloads": measure_workloads, "many": measure_many, "short": measure_short_fits}[arguments.only](rounds)
         return 0
-    conditions = machine(k)
+    conditions, load = machine(k), load_average() or 0.0
     workloads, table, crowds = measure_workloads(rounds), measure_batches(rounds), measure_crowds(rounds)
     barrier, updates = measure_barrier(rounds), measure_updates(rounds)
     models = [fit_model(sizes, table, updates[sizes], barrier, k) for sizes in NETWORKS]
     many, short_fits, peers = measure_many(rounds), measure_short_fits(rounds), measure_peers()
-    measured = Measured(k, workloads, table, crowds, barrier, models, many, short_fits, peers, conditions)
+    measured = Measured(k, workloads, table, crowds, barrier, models, many, short_fits, peers, conditions, load)
     document = figures(measured)
     text = report(measured, document)
     if arguments.write:

@@ -25,6 +25,7 @@ class Measured:
     short_fits: dict  # by epochs: times by number of threads
     peers: dict  # workload: seconds of a step by peer, all with k threads
     machine: dict  # results.machine
+    load: float  # load average before
 
 
 def figures(measured: Measured) -> dict:
@@ -54,7 +55,7 @@ def report(measured: Measured, document: dict) -> str:
     parts = [
         "# Threads\n",
         "Written by `python -m bench.threads --write`. " + conditions(Table(document)),
-        f"Load average at the start {measured.machine['load_average']:.1f}. Medians of alternating turns, microseconds "
+        f"Load average at the start {measured.load:.1f}. Medians of alternating turns, microseconds "
         "a step, Adam, float32. Quietest: by the fastest turn of each, which on a shared machine comes nearest to what "
         "all cores to oneself would give.\n",
         f"## One thread, {k} threads, and the automatic choice\n",

@@ -25,6 +25,17 @@ def _products(A, W, D, dW, n_steps):
                 np.dot(D[k + 1], W[k].T, D[k])
 
 
+def _blas() -> str:
+    """Which BLAS is loaded, and with how many threads."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return "unknown"
+    keys = ("internal_api", "version", "architecture", "num_threads")
+    pools = {" ".join(str(pool.get(key) or "") for key in keys) for pool in threadpool_info()}
+    return ", ".join(sorted(pool for pool in pools if not pool.startswith("openmp")))
+
+
 class Products:
     def __init__(self, workload):
         rng = np.random.default_rng(0)
@@ -38,7 +49,7 @@ class Products:
 
         layers = [(workload.step_rows, units) for units in workload.sizes]
         weights = list(zip(workload.sizes, workload.sizes[1:], strict=False))
-        self.extra = {"peak_gflops": peak_gflops(workload.dtype)}
+        self.extra = {"peak_gflops": peak_gflops(workload.dtype), "blas": _blas()}
         self.arrays = filled(*layers), filled(*weights), filled(*layers), filled(*weights)
 
     def train(self, n_epochs):
