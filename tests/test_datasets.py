@@ -45,3 +45,17 @@ def test_every_load_is_the_callers_own():
     first, second = datasets.load("iris"), datasets.load("iris")
     first.X[:] = 0.0
     assert second.X.any()
+
+
+@pytest.mark.parametrize("name", datasets.NAMES)
+def test_what_is_read_from_the_files_is_what_scikit_learn_gives(name, monkeypatch):
+    from sklearn import datasets as theirs
+
+    bunch = theirs.load_diabetes(scaled=False) if name == "diabetes" else getattr(theirs, f"load_{name}")()
+    read = datasets.load(name)
+    monkeypatch.setattr(datasets, "_read", lambda name: (_ for _ in ()).throw(FileNotFoundError(name)))
+    for data in (read, datasets.load(name)):
+        np.testing.assert_array_equal(data.X, bunch.data)
+        np.testing.assert_array_equal(data.y, bunch.target)
+        assert data.feature_names == tuple(map(str, bunch.feature_names))
+        assert data.class_names == tuple(map(str, getattr(bunch, "target_names", ())))

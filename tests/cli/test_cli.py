@@ -98,7 +98,7 @@ def test_the_plot_is_a_picture(tmp_path, capsys):
         (["iris", "--dropout", "1"], "dropout must be a number in [0, 1), got 1.0"),
         (["iris", "--learning-rate", "-1"], "learning_rate must be"),
         (["iris", "--validation-size", "1"], "validation_split must be"),
-        (["iris", "--test-size", "2"], "test_size"),
+        (["iris", "--test-size", "2"], "--test-size must be a number in (0, 1), got 2.0"),
         (["iris", "--threads", "0"], "n_threads must be an integer >= 1, got 0"),
         (["iris", "--seed", "-1"], "seed must be"),
         (["iris", "--plot", "curves.xyz"], "--plot must end in one of"),

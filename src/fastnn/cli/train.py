@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import datasets, optimizers
-from fastnn.cli import table
+from fastnn.cli import splitting, table
 from fastnn.cli.info import cached_kernels
+from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
 from fastnn.model.network import Network
 from fastnn.tabular import TableModel
@@ -86,18 +87,15 @@ class Split:
 
 def split_and_scale(data: Dataset, test_size: float, scale: str, seed: int) -> Split:
     """Hold back test samples, class by class, and scale all features by what the training samples are like."""
-    from sklearn.model_selection import train_test_split
-    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
-
     is_regression = data.task == "regression"
-    X, X_test, y, y_test = train_test_split(
-        data.X, data.y, test_size=test_size, random_state=seed, stratify=None if is_regression else data.y
-    )
-    scaler = {"minmax": MinMaxScaler, "standard": StandardScaler, "none": FunctionTransformer}[scale]().fit(X)
+    test_size = check_real("--test-size", test_size, 0.0, 1.0, closed="neither")
+    rows, test_rows = splitting.test_rows(data.y, test_size, seed, by_class=not is_regression)
+    y, y_test = data.y[rows], data.y[test_rows]
     if is_regression:
         mean, deviation = y.mean(), y.std()
         y, y_test = (y - mean) / deviation, (y_test - mean) / deviation
-    return Split(scaler.transform(X), y, scaler.transform(X_test), y_test)
+    X, X_test = splitting.scale(scale, data.X[rows], data.X[test_rows])
+    return Split(X, y, X_test, y_test)
 
 
 def make_trainer(data: Dataset, arguments: argparse.Namespace) -> Trainer:
