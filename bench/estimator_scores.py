@@ -1,17 +1,11 @@
 """Test scores of fastnn's estimators beside scikit-learn's, with the same hyperparameters.
 
-    python -m bench.estimator_scores [--seeds 10] [--write]
-
 Each seed gives a split into training and test data and the estimators' `random_state`; both estimators see the same.
 "Difference" is fastnn's mean score less scikit-learn's, "standard error" that of the difference of the two means, from
 the spread of the scores over the seeds.
-With --write the table goes to bench/ESTIMATORS.md.
 """
 
-import argparse
-import platform
 import warnings
-from pathlib import Path
 
 import numpy as np
 import sklearn
@@ -23,8 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 import fastnn
-
-OUTPUT = Path(__file__).with_name("ESTIMATORS.md")
 
 CLASSES = {
     "digits": lambda: datasets.load_digits(return_X_y=True),
@@ -86,31 +78,18 @@ def report(seeds: int) -> tuple[str, int]:
     return "\n".join(lines), n_apart
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    with threadpool_limits(1):
-        table, n_apart = report(arguments.seeds)
-    text = f"""# Scores of the estimators beside scikit-learn's
-
-Written by `python -m bench.estimator_scores --write`. Accuracy, or R² for diabetes and friedman, on a quarter of the
-data; means over {arguments.seeds} seeds, each with a split of its own that both estimators get; 50 hidden units, 100
-iterations at most, standardised features.
-Rows whose means differ by more than the standard error of their difference: {n_apart}. With lbfgs, and where
-an epoch is one batch, nothing but the initial weights is random, and those are the same: no difference is left.
+def part(seeds: int = 10) -> str:
+    """The part of RESULTS.md on scores, measured now."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        table, n_apart = report(seeds)
+    return f"""Made by `python -m bench all`. Accuracy, or R² for diabetes and friedman, on a quarter of the data; means
+over {seeds} seeds, each with a split of its own that both estimators get; 50 hidden units, 100 iterations at most,
+standardised features. Rows whose means differ by more than the standard error of their difference: {n_apart}. With
+lbfgs, and where an epoch is one batch, nothing but the initial weights is random, and those are the same: no difference
+is left.
 
 {table}
 
-Python {platform.python_version()}, NumPy {np.__version__}, scikit-learn {sklearn.__version__},
-fastnn {fastnn.__version__}.
+scikit-learn {sklearn.__version__}, fastnn {fastnn.__version__}.
 """
-    if arguments.write:
-        OUTPUT.write_text(text)
-    print(f"{n_apart} rows apart")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,20 +1,19 @@
-"""Turn results (ours or pytest-benchmark's JSON) into Markdown and a chart: ``python -m bench.report [results.json]``.
+"""Turn results (ours or pytest-benchmark's JSON) into Markdown.
 
-Writes bench/RESULTS.md and bench/results.svg; with ``--readme README.md`` also the short table between that file's
-lines ``<!-- bench:begin -->`` and ``<!-- bench:end -->``. Every figure comes from the one file that is named, but for
-those of several threads, which are those of bench/threads.json (`bench.threads` makes it).
+RESULTS.md is one page of parts, each between marks of its name and written by the command that measured it, from one
+JSON file under bench/raw/. README.md has a part of the same kind.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 from bench.peers import PEERS
 from bench.results import Table
-from bench.targets import ISSUE_7, TARGETS, Target
+from bench.targets import TARGETS, Target
 
 HERE = Path(__file__).parent
-THREADS = HERE / "threads.json"
+PAGE = HERE / "RESULTS.md"
+README = HERE.parent / "README.md"
+ONE_THREAD, THREADS = HERE / "raw" / "one-thread.json", HERE / "raw" / "threads.json"
 SECTIONS = {
     "core": "Training, time per step",
     "width": "Training 10-w-w-10 at 128 rows, time per step",
@@ -51,9 +50,11 @@ def conditions(table: Table) -> str:
     machine = table.machine
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     threads = machine["threads"]
+    load = "" if table.load is None else f"load average {table.load:.2f} at the start; "
+    note = f" **{table.note}**" if table.note else ""
     return (
         f"{machine['cpu_model']}, {machine['system']}; {threads} thread{'s'[: threads > 1]} on "
-        f"{machine['cpus_used']} of {machine['cpus_present']} CPUs; {table.datetime}; {versions}.\n"
+        f"{machine['cpus_used']} of {machine['cpus_present']} CPUs; {load}{table.datetime}; {versions}.{note}\n"
     )
 
 
@@ -99,12 +100,8 @@ def details(table: Table) -> str:
     )
 
 
-def targets(table: Table) -> str:
-    """What the issues ask for, and what was measured."""
-    return "\n".join(f"### Issue {issue}\n\n" + verdicts(wanted, table) for issue, wanted in TARGETS.items())
-
-
 def verdicts(wanted: list[Target], table: Table) -> str:
+    """What an issue asks for, and what was measured."""
     rows = []
     for target in wanted:
         value, verdict = target.verdict(table)
@@ -114,33 +111,22 @@ def verdicts(wanted: list[Target], table: Table) -> str:
     return markdown(["", "measured", "must", "aim", "reached"], rows)
 
 
-def thread_targets(path: Path) -> str:
-    """The same of several threads, which another program measures, perhaps on another machine."""
-    if not path.exists():
-        return "Not measured: `python -m bench.threads --write`.\n"
-    table = Table.read(path)
-    return f"{verdicts(ISSUE_7, table)}\nFrom [THREADS.md](THREADS.md): {conditions(table)}"
-
-
-def results_page(table: Table, chart: str | None, note: str = "") -> str:
-    """The whole of RESULTS.md."""
-    parts = ["# Results\n", "Made by `python -m bench.report`; do not edit. " + conditions(table)]
-    parts.append(
+def one_thread_part(table: Table, chart: str | None) -> str:
+    """All that one run of one thread measured."""
+    parts = [
+        f"Made by `python -m bench all`. {conditions(table)}",
         "Medians; in brackets how many times fastnn's time of the same run. Peers are explained in "
-        "[README.md](README.md). Several threads, and PyTorch and JAX with as many: [THREADS.md](THREADS.md); searches "
-        "in threads: [SEARCHES.md](SEARCHES.md).\n"
-    )
-    if note:
-        parts.append(f"**{note}**\n")
+        "[README.md](README.md); raw: [raw/one-thread.json](raw/one-thread.json).\n",
+    ]
     if chart:
         parts.append(f"![time per training step of all peers]({chart})\n")
     for section, title in SECTIONS.items():
         workloads = table.workloads(section)
         if workloads:
-            parts += [f"## {title}\n", comparison(table, workloads, table.peers(workloads))]
-    parts += ["## What the issues ask for\n", targets(table), "### Issue 7\n"]
-    parts += [f"<!-- threads:begin -->\n{thread_targets(THREADS)}<!-- threads:end -->\n"]
-    parts += ["## Medians and spread\n", details(table)]
+            parts += [f"### {title}\n", comparison(table, workloads, table.peers(workloads))]
+    for issue, wanted in TARGETS.items():
+        parts += [f"### What issue {issue} asks for\n", verdicts(wanted, table)]
+    parts += ["### Medians and spread\n", details(table)]
     if blas := {e["extra_info"]["blas"] for e in table.entries.values() if "blas" in e["extra_info"]}:
         parts.append("Bare GEMM is " + "; ".join(sorted(blas)) + ".\n")
     if table.skipped:
@@ -149,44 +135,31 @@ def results_page(table: Table, chart: str | None, note: str = "") -> str:
     return "\n".join(parts)
 
 
-def readme_part(table: Table, note: str = "") -> str:
+def readme_part(table: Table) -> str:
     workloads = table.workloads("core")
-    remark = f"{note} " if note else ""
-    return comparison(table, workloads, table.peers(workloads)) + "\n" + remark + "Medians. " + conditions(table)
+    return comparison(table, workloads, table.peers(workloads)) + "\nMedians. " + conditions(table)
 
 
 def insert(path: Path, name: str, text: str) -> None:
     """Renew what stands between a Markdown file's marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     page = path.read_text()
-    if begin not in page or end not in page:
-        raise SystemExit(f"{path} has no lines {begin} and {end}")
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"{path} must have {begin} and {end} once each")
     before, after = page.split(begin)[0], page.split(end)[1]
     path.write_text(f"{before}{begin}\n{text}{end}{after}")
 
 
-def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__.splitlines()[0])
-    parser.add_argument("results", nargs="?", type=Path, default=HERE / "results.json")
-    parser.add_argument("-o", "--output", type=Path, default=HERE / "RESULTS.md")
-    parser.add_argument("--chart", type=Path, default=HERE / "results.svg")
-    parser.add_argument("--readme", type=Path, help="a Markdown file whose short table is renewed")
-    parser.add_argument("--note", default="", help="a sentence on how the run was disturbed, if it was")
-    arguments = parser.parse_args(argv)
-    table = Table.read(arguments.results)
+def write_pages(path: Path = ONE_THREAD) -> None:
+    """RESULTS.md's part of one thread, its chart and README.md's table, from the JSON file."""
+    table = Table.read(path)
     try:
         from bench.chart import draw
     except ImportError:
         print("matplotlib is not installed: no chart")
         chart = None
     else:
-        draw(table, arguments.chart)
-        chart = arguments.chart.name
-    arguments.output.write_text(results_page(table, chart, arguments.note))
-    if arguments.readme:
-        insert(arguments.readme, "bench", readme_part(table, arguments.note))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        chart = HERE / "results.svg"
+        draw(table, chart)
+    insert(PAGE, "one-thread", one_thread_part(table, chart and chart.name))
+    insert(README, "bench", readme_part(table))

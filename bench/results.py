@@ -83,16 +83,20 @@ def entries(result: Measurement) -> list[dict]:
     ]
 
 
-def write(path: Path, results: list[Measurement], threads: int, load: float | None) -> None:
-    """``load`` is the load average from before the run."""
-    document = {
+def document(results: list[Measurement], threads: int, load: float | None) -> dict:
+    """What is written as JSON; ``load`` is the load average from before the run."""
+    return {
         "machine_info": machine(threads),
         "load_average": load,
         "datetime": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "benchmarks": [entry for result in results for entry in entries(result)],
         "skipped": {result.workload.name: result.skipped for result in results if result.skipped},
     }
-    path.write_text(json.dumps(document, indent=1, allow_nan=False, default=float) + "\n")
+
+
+def write(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, allow_nan=False, default=float) + "\n")
 
 
 class Table:
@@ -101,6 +105,8 @@ class Table:
     def __init__(self, document: dict):
         self.machine = document["machine_info"]
         self.datetime = document["datetime"]
+        self.load = document.get("load_average")
+        self.note = document.get("note", "")
         self.skipped = document.get("skipped", {})
         self.entries = {}
         for entry in document["benchmarks"]:
@@ -109,7 +115,13 @@ class Table:
 
     @classmethod
     def read(cls, path: Path) -> "Table":
-        return cls(json.loads(path.read_text()))
+        """Of a file of ours or of pytest-benchmark's; ValueError where it is neither."""
+        try:
+            return cls(json.loads(path.read_text()))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path}: not a results file: {error}") from None
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a results file of bench/ or of its pytest-benchmark: no {error}") from None
 
     def median(self, workload: str, peer: str = "fastnn") -> float | None:
         entry = self.entries.get((workload, peer))

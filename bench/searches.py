@@ -1,20 +1,15 @@
 """Searches over hyperparameters in threads: what joblib's threading backend gains where the kernels release the GIL.
 
-    python -m bench.searches [--jobs 2] [--repeats 5] [--write]
-
 Each row repeats "one job, threads, processes" and gives the medians of the wall-clock seconds and of the ratios, so it
 needs as many idle CPUs as jobs. Processes (loky) are started before the first turn, and have compiled kernels on disk.
-Every network computes in one thread of its own. With --write the table goes to bench/SEARCHES.md.
+Every network computes in one thread of its own.
 """
 
-import argparse
 import os
-import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import sklearn
@@ -28,7 +23,6 @@ from threadpoolctl import threadpool_limits
 import fastnn
 from fastnn import MLPClassifier
 
-OUTPUT = Path(__file__).with_name("SEARCHES.md")
 GRID = {"hidden_layer_sizes": [(50,), (100,), (50, 50)], "learning_rate_init": [1e-3, 3e-3]}
 WIDER = {"hidden_layer_sizes": [(50,), (100,), (200,), (50, 50)], "learning_rate_init": [3e-4, 1e-3, 3e-3, 1e-2]}
 
@@ -97,41 +91,24 @@ def measure(action: Callable[[], object], jobs: int, repeats: int) -> tuple[floa
     return one, threads, processes, by_threads, by_processes
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
+def part(jobs: int, repeats: int) -> str:
+    """The part of RESULTS.md on searches, measured now."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     os.environ["PYTHONWARNINGS"] = "ignore:Stochastic Optimizer"  # in the processes too
     os.environ["OMP_NUM_THREADS"] = "1"
-    jobs = arguments.jobs
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if jobs > cpus:
-        print(f"{jobs} jobs share {cpus} CPU{'s' if cpus > 1 else ''}: this shows what they cost, not what they gain")
     lines = [f"| | 1 job | {jobs} threads | gain | {jobs} processes | gain |", "|---|---|---|---|---|---|"]
-    print("\n".join(lines))
     with threadpool_limits(1):
         for name, prepare in ROWS.items():
-            one, threads, processes, by_threads, by_processes = measure(prepare(), jobs, arguments.repeats)
+            one, threads, processes, by_threads, by_processes = measure(prepare(), jobs, repeats)
             in_threads, in_processes = f"{threads:.2f} s | {by_threads:.2f}", f"{processes:.2f} s | {by_processes:.2f}"
             lines.append(f"| {name} | {one:.2f} s | {in_threads} | {in_processes} |")
             print(lines[-1], flush=True)
-    if arguments.write:
-        table = "\n".join(lines)
-        OUTPUT.write_text(f"""# Searches over hyperparameters in threads
-
-Written by `python -m bench.searches --write`: wall-clock time with joblib's threading backend, where all jobs share one
-process and its data, and with its processes (loky); alternating, medians of {arguments.repeats} turns and of their
-ratios to one job, on {cpus} CPUs. The scores are the same bits each way. float32, one thread a network.
+    table = "\n".join(lines)
+    return f"""Made by `python -m bench threads`: wall-clock time with joblib's threading backend, where all jobs share
+one process and its data, and with its processes (loky); alternating, medians of {repeats} turns and of their ratios to
+one job, on {jobs} CPUs. The scores are the same bits each way. float32, one thread a network.
 
 {table}
 
-Python {platform.python_version()}, NumPy {np.__version__}, scikit-learn {sklearn.__version__},
-fastnn {fastnn.__version__}.
-""")
-
-
-if __name__ == "__main__":
-    main()
+scikit-learn {sklearn.__version__}, fastnn {fastnn.__version__}.
+"""

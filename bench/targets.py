@@ -136,7 +136,7 @@ ISSUE_6 = [
     _faster("MLPClassifier.predict, 100000 rows", "sklearn", 1.5, 1.5),
 ]
 
-MANY = "64 networks"  # a workload of `bench.threads`
+MANY = "64 networks"  # a workload of threads.py
 
 
 def _slowest_choice(table):
@@ -149,7 +149,7 @@ def _slowest_choice(table):
 
 CUT = ("784-512-512-10/128", "64-256-10/256")  # what several threads have to gain by
 
-# Read off what `bench.threads` measured; "one", "all" and "none" are values of n_threads.
+# Read off what threads.py measured; "one", "all" and "none" are values of n_threads.
 ISSUE_7 = [
     *(Target(f"{w}, all threads against 1", _ratio((w, "one"), (w, "all")), 1.6, 1.85, "x", more=True) for w in CUT),
     Target("n_threads=None against 1, the slowest workload", _slowest_choice, 0.97, 0.97, "x", more=True),

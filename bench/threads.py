@@ -1,35 +1,27 @@
-"""How training scales with threads: ``python -m bench.threads [--rounds N] [--write]``.
+"""How training scales with threads; what ``python -m bench threads`` measures.
 
-Measures steps with one thread and with all CPUs, alternately; batches too small for the threads and threads too many
-for the cores; many networks at once. Fits a model of a step to the measurements and says what 16 and 64 cores would
-give on paper. ``--write`` puts all of it into bench/THREADS.md, the medians into bench/threads.json, and what the issue
-asks for into bench/RESULTS.md.
+Steps with one thread and with all CPUs, alternately; batches too small for the threads and threads too many for the
+cores; many networks at once. A model of a step is fitted to the measurements and says what 16 and 64 cores would give
+on paper.
 """
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
 import fastnn
-from bench.measure import alternate
-from bench.report import THREADS, insert, thread_targets
-from bench.results import Table, load_average, machine
+from bench.crew import Crew
+from bench.measure import Settings, alternate
+from bench.results import load_average, machine
 from bench.targets import CUT
 from bench.threads_model import fit_model
-from bench.threads_report import Measured, figures, report
+from bench.threads_report import Measured
 from bench.workloads import TRAIN, Workload, digits, make_data
 from fastnn.common.cpus import available_cpus
 from fastnn.engine.team import Team
 from fastnn.engine.workspace import threads_to_train
 
-HERE = Path(__file__).parent
 NETWORKS = ((784, 512, 512, 10), (784, 256, 10), (64, 256, 10), (64, 64, 10))
 BATCHES = (32, 64, 128, 256, 512, 1024)
 CORE = [workload for workload in TRAIN if workload.section == "core" and workload.dtype == "float32"]
@@ -160,17 +152,14 @@ def measure_short_fits(rounds):
 
 
 def measure_peers():
-    """Seconds a step of fastnn, PyTorch and JAX, each with all CPUs: one run of the suite, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "results.json"
-        command = [sys.executable, "-m", "bench.run", "--threads", str(available_cpus()), "-o", str(path)]
-        for workload in CUT:
-            command += ["-k", workload]
-        for peer in PEERS:
-            command += ["-p", peer]
-        subprocess.run(command, check=True)
-        table = Table.read(path)
-        return {w: {p: table.median(w, p) for p in PEERS if table.median(w, p) is not None} for w in CUT}
+    """Seconds a step of fastnn, PyTorch and JAX, each with all CPUs and in a process of its own."""
+    by_workload = {}
+    with Crew(Settings(threads=available_cpus())) as crew:
+        for workload in TRAIN:
+            if workload.name in CUT:
+                result = crew.measure(workload, [p for p in PEERS if p in workload.peers])
+                by_workload[workload.name] = {p: result.median(p) for p in result.samples}
+    return by_workload
 
 
 def measure_many(rounds):
@@ -206,34 +195,14 @@ def print_row(name, times):
     )
 
 
-def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.threads", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each (default 9)")
-    parser.add_argument("--write", action="store_true", help="write bench/THREADS.md and bench/threads.json")
-    parser.add_argument("--only", choices=("workloads", "many", "short"), help="one part, printed")
-    arguments = parser.parse_args(argv)
-    rounds, k = arguments.rounds, available_cpus()
-    if k == 1:
-        print("only one CPU is available to this process: nothing to compare")
-        return 1
-    if arguments.only:
-        {"workloads": measure_workloads, "many": measure_many, "short": measure_short_fits}[arguments.only](rounds)
-        return 0
-    conditions, load = machine(k), load_average() or 0.0
+PARTS = {"workloads": measure_workloads, "many": measure_many, "short": measure_short_fits}
+
+
+def measure(rounds: int) -> Measured:
+    """All parts."""
+    k, conditions, load = available_cpus(), machine(available_cpus()), load_average() or 0.0
     workloads, table, crowds = measure_workloads(rounds), measure_batches(rounds), measure_crowds(rounds)
     barrier, updates = measure_barrier(rounds), measure_updates(rounds)
     models = [fit_model(sizes, table, updates[sizes], barrier, k) for sizes in NETWORKS]
     many, short_fits, peers = measure_many(rounds), measure_short_fits(rounds), measure_peers()
-    measured = Measured(k, workloads, table, crowds, barrier, models, many, short_fits, peers, conditions, load)
-    document = figures(measured)
-    text = report(measured, document)
-    if arguments.write:
-        (HERE / "THREADS.md").write_text(text)
-        THREADS.write_text(json.dumps(document, indent=1) + "\n")
-        insert(HERE / "RESULTS.md", "threads", thread_targets(THREADS))
-    print(text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Measured(k, workloads, table, crowds, barrier, models, many, short_fits, peers, conditions, load)

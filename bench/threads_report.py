@@ -1,19 +1,19 @@
-"""bench/THREADS.md, and the figures that the issue asks for, from what `bench.threads` measured."""
+"""The part of RESULTS.md on threads, and the figures that issue 7 asks for, from what threads.py measured."""
 
 import datetime
 import inspect
 from dataclasses import dataclass
 
-from bench.report import conditions, markdown
+from bench.report import conditions, markdown, verdicts
 from bench.results import Table
-from bench.targets import MANY
+from bench.targets import ISSUE_7, MANY
 from bench.threads_model import Model
 from fastnn.kernels.gemm import PANEL
 
 
 @dataclass
 class Measured:
-    """What `bench.threads` found; times are (median, least) microseconds by what was measured."""
+    """What threads.py found; times are (median, least) microseconds by what was measured."""
 
     k: int  # threads: all CPUs
     workloads: list  # name, threads that n_threads=None takes, times of "one", "all" and "none"
@@ -37,6 +37,7 @@ def figures(measured: Measured) -> dict:
     ]
     return {
         "machine_info": measured.machine,
+        "load_average": measured.load,
         "datetime": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "benchmarks": [
             {"extra_info": {"workload": workload, "peer": key, "section": "threads"}, "stats": {"median": seconds}}
@@ -46,19 +47,18 @@ def figures(measured: Measured) -> dict:
 
 
 def report(measured: Measured, document: dict) -> str:
-    """The whole of THREADS.md; `document` is what `figures` made."""
+    """The part as Markdown; `document` is what `figures` made."""
     k, table, models, many = measured.k, measured.table, measured.models, measured.many
     batches = list(dict.fromkeys(batch for _, batch in table))
     names = {model.sizes: "-".join(map(str, model.sizes)) for model in models}
     peers = list(dict.fromkeys(peer for by in measured.peers.values() for peer in by))
     cores, large = (16, 64), (128, 512, 2048, 8192)
     parts = [
-        "# Threads\n",
-        "Written by `python -m bench.threads --write`. " + conditions(Table(document)),
-        f"Load average at the start {measured.load:.1f}. Medians of alternating turns, microseconds "
+        "Made by `python -m bench threads`. " + conditions(Table(document)),
+        "Medians of alternating turns, microseconds "
         "a step, Adam, float32. Quietest: by the fastest turn of each, which on a shared machine comes nearest to what "
         "all cores to oneself would give.\n",
-        f"## One thread, {k} threads, and the automatic choice\n",
+        f"### One thread, {k} threads, and the automatic choice\n",
         markdown(
             ["network/batch", "1 thread", f"{k} threads", "speedup", "quietest", "None takes", "None", "speedup"],
             [
@@ -70,7 +70,7 @@ def report(measured: Measured, document: dict) -> str:
                 for workload, chosen, t in measured.workloads
             ],
         ),
-        "## Whole fits of 64-256-10 at 256 rows, by the number of their epochs of 8 steps\n",
+        "### Whole fits of 64-256-10 at 256 rows, by the number of their epochs of 8 steps\n",
         "Starting and ending a team costs some tenths of a millisecond a fit, and the first steps find nothing in the "
         "caches.\n",
         markdown(
@@ -81,9 +81,8 @@ def report(measured: Measured, document: dict) -> str:
                 ["speedup", *(f"{t[1][0] / t[k][0]:.2f}" for t in measured.short_fits.values())],
             ],
         ),
-        f"## Against PyTorch and JAX with {k} threads\n",
-        f"From `python -m bench.run --threads {k}`, set up as [README.md](README.md) says; in brackets how many times "
-        "fastnn's time.\n",
+        f"### Against PyTorch and JAX with {k} threads\n",
+        "Set up as [README.md](README.md) says; in brackets how many times fastnn's time.\n",
         markdown(
             ["network/batch", *peers],
             [
@@ -91,7 +90,7 @@ def report(measured: Measured, document: dict) -> str:
                 for name, by in measured.peers.items()
             ],
         ),
-        "## Efficiency as threads outnumber the batch\n",
+        "### Efficiency as threads outnumber the batch\n",
         f"Speedup with {k} threads over {k}: 1 would be perfect. A batch is cut by panels of {PANEL} rows, so one of "
         f"{PANEL} stays with one thread.\n",
         markdown(
@@ -106,7 +105,7 @@ def report(measured: Measured, document: dict) -> str:
             ["threads", *map(str, measured.crowds)],
             [["time over 1 thread's", *(f"{t[0] / measured.crowds[1][0]:.2f}" for t in measured.crowds.values())]],
         ),
-        f"## On paper: 16 and 64 cores\n\n{inspect.cleandoc(Model.__doc__)}\n",
+        f"### On paper: 16 and 64 cores\n\n{inspect.cleandoc(Model.__doc__)}\n",
         f"A barrier of {k} threads took {measured.barrier:.2f} us. Fitted:\n",
         markdown(
             ["network", "row, us", "fixed, us", "update, us", "line, ns", "largest error"],
@@ -126,7 +125,7 @@ def report(measured: Measured, document: dict) -> str:
         ),
         "So beyond a few cores one small network is the wrong thing to cut: `fit_many` has no barrier and moves no "
         "lines.\n",
-        "## Many networks: 64 of 64-64-10 on digits, 20 epochs at 32\n",
+        "### Many networks: 64 of 64-64-10 on digits, 20 epochs at 32\n",
         markdown(
             ["", "ms a network", "quietest"],
             [
@@ -140,5 +139,7 @@ def report(measured: Measured, document: dict) -> str:
                 )
             ],
         ),
+        "### What issue 7 asks for\n",
+        verdicts(ISSUE_7, Table(document)),
     ]  # fmt: skip
     return "\n".join(parts)

@@ -133,8 +133,10 @@ FIT = [
         for batch, dtype in ((200, "float32"), (200, "float64"), (32, "float32"))
     ),
     *(
-        Workload(f"MLPClassifier.predict, {rows}", "estimator-predict", (64, 100, 10), 200, n, **ESTIMATOR)
+        Workload(f"MLPClassifier.predict, {rows}{tag}", "estimator-predict", (64, 100, 10), 200, n, dtype=dtype,
+                 **ESTIMATOR)
         for n, rows in ((1, "1 row"), (100_000, "100000 rows"))
+        for dtype, tag in (("float32", ""), ("float64", " float64"))
     ),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ _sched_getcpu = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, 
 _CGROUPS = Path("/sys/fs/cgroup")
 
 # Below this many multiplications and additions for each thread a further one does not pay: between two barriers, and
-# over the whole of a call, which has to start and end the threads. Measured: bench/THREADS.md.
+# over the whole of a call, which has to start and end the threads. Measured: bench/RESULTS.md.
 FLOPS_A_STEP = 6e6
 FLOPS_A_CALL = 1e8
 
