@@ -184,6 +184,39 @@ def test_a_reader_that_goes_away_is_no_traceback(environment):
     assert process.returncode == 1
 
 
+def test_without_docstrings():
+    done = subprocess.run([sys.executable, "-OO", "-m", "fastnn", "info"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("fastnn ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes stdout")
+def test_a_closed_stdout_is_no_traceback():
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m fastnn train iris --epochs 1 >&-"], capture_output=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_letters_that_the_terminal_lacks_are_no_traceback(tmp_path):
+    pytest.importorskip("polars")
+    path = tmp_path / "größe.csv"
+    path.write_text("größe,art\n" + "1.5,süß\n2.5,herb\n" * 30, encoding="utf-8")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+    done = run("train", "größe.csv", "--target", "art", "--epochs", "1", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "numbers: gr\\xf6\\xdfe" in done.stdout
+    model = next(iter(tmp_path.glob("*.safetensors"))).name
+    command = [sys.executable, "-m", "fastnn", "predict", model, path.name]
+    done = subprocess.run(command, capture_output=True, timeout=120, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "süß" in done.stdout.decode()  # data are UTF-8 everywhere
+
+
+def test_a_network_that_no_memory_holds_is_wrong_usage(capsys):
+    assert "--hidden asks for more memory" in usage_error(capsys, "train", "iris", "--hidden", "99999999999")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process there")
 def test_an_interrupt_gives_what_there_is():
     command = [sys.executable, "-m", "fastnn", "train", "iris", "--epochs", "100000000"]

@@ -2,7 +2,10 @@
 
 import csv
 import io
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -52,13 +55,13 @@ def usage_error(capsys, *arguments):
 def test_a_classification_from_csv_to_predictions(folder, capsys):
     assert main(["train", "shop.csv", "--target", "bought", "--drop", "spent", "--quiet"]) == 0
     out = capsys.readouterr().out
-    assert "numbers: age, income\ncategories: city\ncategories by rank: code\n" in out
+    assert "numbers: age, income\ncategories: city, code\n" in out
     assert "left out: id (a different text in every row)" in out
-    assert "shop.csv: 400 samples of 8 features, 2 classes; 320 to train, 80 to test" in out
+    assert "shop.csv: 400 samples of 56 features, 2 classes; 320 to train, 80 to test" in out
     assert float(re.search(r"^test accuracy: ([\d.]+) %$", out, re.MULTILINE)[1]) > 85
-    assert out.endswith("model: shop.safetensors\n")
+    assert out.endswith("model: shop-bought.safetensors\n")
 
-    assert main(["predict", "shop.safetensors", "new.csv"]) == 0
+    assert main(["predict", "shop-bought.safetensors", "new.csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 20
     assert list(rows[0]) == ["prediction", "probability of no", "probability of yes"]
@@ -73,7 +76,10 @@ def test_a_regression_from_parquet_to_a_file(folder, capsys):
     assert float(re.search(r"test R2: ([\d.]+)", capsys.readouterr().out)[1]) > 0.9
     assert main(["predict", "m.safetensors", "shop.parquet", "--output", "out.csv"]) == 0
     out = capsys.readouterr().out
-    assert re.fullmatch(r"400 predictions: out.csv\nR2: 0\.9\d+, mean absolute error: [\d.]+ \(400 rows\)\n", out)
+    assert re.fullmatch(
+        r"400 predictions: out.csv\nR2: 0\.9\d+, mean absolute error: [\d.]+ \(400 rows\)\n"
+        r"the model was trained on 80 % of these rows: the score flatters it\n", out,
+    )  # fmt: skip
     predicted, spent = polars.read_csv("out.csv")["prediction"].to_numpy(), table()["spent"].to_numpy()
     assert np.corrcoef(predicted, spent)[0, 1] > 0.95
     assert abs(predicted.mean() - spent.mean()) < 5
@@ -132,9 +138,11 @@ def test_errors_of_predict(folder, capsys):
     assert main(["train", "shop.csv", "--target", "bought", "--drop", "spent", "--epochs", "1"]) == 0
     capsys.readouterr()
     table(5).drop("age").write_csv("short.csv")
-    assert "there is no column 'age'" in usage_error(capsys, "predict", "shop.safetensors", "short.csv")
+    assert "there is no column 'age'" in usage_error(capsys, "predict", "shop-bought.safetensors", "short.csv")
     table(5).with_columns(extra=1).write_csv("long.csv")
-    assert "the column 'extra' is unknown" in usage_error(capsys, "predict", "shop.safetensors", "long.csv")
+    assert main(["predict", "shop-bought.safetensors", "long.csv"]) == 0
+    warning = "fastnn predict: warning: columns that the model was trained without are ignored: extra\n"
+    assert capsys.readouterr().err.startswith(warning)
     assert "not a fastnn file" in usage_error(capsys, "predict", "shop.csv", "new.csv")
     assert main(["predict", "none.safetensors", "new.csv"]) == 1
 
@@ -151,7 +159,7 @@ def shop_model(folder, capsys):
 def score_line(capsys, data):
     """What predict says on stderr, and the predictions that it writes to stdout."""
     data.write_csv("scored.csv")
-    assert main(["predict", "shop.safetensors", "scored.csv"]) == 0
+    assert main(["predict", "shop-bought.safetensors", "scored.csv"]) == 0
     captured = capsys.readouterr()
     predictions = [row["prediction"] for row in csv.DictReader(io.StringIO(captured.out))]
     assert len(predictions) == data.height
@@ -189,7 +197,7 @@ def test_a_target_that_is_no_number_is_not_scored(folder, capsys):
     assert main(["train", "shop.csv", "--target", "spent", "--epochs", "1", "--drop", "bought"]) == 0
     capsys.readouterr()
     table(5).with_columns(spent=polars.lit("much")).write_csv("scored.csv")
-    assert main(["predict", "shop.safetensors", "scored.csv", "-o", "out.csv"]) == 0
+    assert main(["predict", "shop-spent.safetensors", "scored.csv", "-o", "out.csv"]) == 0
     expected = "5 predictions: out.csv\nnot scored: column 'spent' must hold numbers, got 'much' in row 1\n"
     assert capsys.readouterr().out == expected
 
@@ -216,13 +224,101 @@ def test_dates_are_features_and_csv_and_parquet_give_the_same_model(folder, caps
 
 
 def test_errors_about_dates(folder, capsys):
-    table(20).with_columns(day=polars.lit("31/01/2024")).write_csv("dates.csv")
-    message = (
-        "column 'day' must hold dates such as 2024-01-31 or .*, got '31/01/2024' in row 1; rewrite them year first"
-    )
+    table(20).with_columns(day=polars.lit("1/2/2024")).write_csv("dates.csv")
+    message = "column 'day' must show whether the day or the month comes first, got '1/2/2024'"
     assert re.search(message, usage_error(capsys, "train", "dates.csv", "--target", "bought"))
     assert main(["train", "dates.csv", "--target", "bought", "--categorical", "day", "--epochs", "1"]) == 0
     assert main(["train", "dates.csv", "--target", "bought", "--drop", "day", "--epochs", "1"]) == 0
     capsys.readouterr()
     table(20).with_columns(bought=polars.lit("2024-01-31")).write_csv("dates.csv")
     assert "the target 'bought' holds dates" in usage_error(capsys, "train", "dates.csv", "--target", "bought")
+
+
+# --- nothing lost, nothing silent -------------------------------------------------------------------------------------
+
+
+def test_two_targets_of_a_file_have_a_model_each(folder, capsys):
+    for target in ("bought", "city"):
+        assert main(["train", "shop.csv", "--target", target, "--epochs", "1"]) == 0
+    assert sorted(path.name for path in folder.glob("*.safetensors")) == [
+        "shop-bought.safetensors", "shop-city.safetensors",
+    ]  # fmt: skip
+
+
+def test_the_trivial_answer_stands_beside_the_score(folder, capsys):
+    assert main(["train", "shop.csv", "--target", "bought", "--epochs", "1"]) == 0
+    assert re.search(r"^the most frequent class alone: \d+\.\d\d %$", capsys.readouterr().out, re.MULTILINE)
+    assert main(["train", "shop.csv", "--target", "spent", "--epochs", "1"]) == 0
+    assert re.search(r"^the mean alone: -?0\.\d{4}$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_reader_that_goes_away_loses_no_model(folder):
+    command = [sys.executable, "-m", "fastnn", "train", "shop.csv", "--target", "bought", "--epochs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+    assert (folder / "shop-bought.safetensors").is_file()
+
+
+@pytest.mark.parametrize("option", ["--plot", "--output"])
+def test_files_that_could_not_be_written_are_told_before_training(folder, capsys, option, monkeypatch):
+    (folder / "there.png").mkdir()
+    os.mkfifo(folder / "pipe.png")
+    arguments = ["train", "shop.csv", "--target", "bought", option]
+    assert f"{option} must be a file in a folder that exists" in usage_error(capsys, *arguments, "there.png")
+    assert f"{option} must be a file, got 'pipe.png', which is a device or a pipe" in usage_error(
+        capsys, *arguments, "pipe.png"
+    )
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    assert f"{option} must be a file that may be written" in usage_error(capsys, *arguments, "new.png")
+
+
+def test_a_target_beyond_float64_is_told_before_training(folder, capsys):
+    table(60).with_columns(spent=polars.Series([1e300] + [1.5] * 59)).write_csv("huge.csv")
+    message = "the target 'spent' must have numbers whose squares float64 holds"
+    assert message in usage_error(capsys, "train", "huge.csv", "--target", "spent")
+
+
+def test_predictions_are_written_as_the_suffix_says_with_columns_to_keep(shop_model, folder, capsys):
+    for name, read in (("out.parquet", polars.read_parquet), ("out.csv", polars.read_csv)):
+        assert main(["predict", "shop-bought.safetensors", "shop.csv", "-o", name, "--keep", "id", "age"]) == 0
+        written = read(name)
+        assert written.columns == ["id", "age", "prediction", "probability of no", "probability of yes"]
+        assert written["id"].to_list() == table()["id"].to_list()
+    arguments = ["predict", "shop-bought.safetensors", "shop.csv", "-o"]
+    assert "--output must end in .csv" in usage_error(capsys, *arguments, "out.xlsx")
+    assert "no column 'idd' in shop.csv" in usage_error(capsys, *arguments, "out.csv", "--keep", "idd")
+
+
+def test_the_score_of_rows_that_were_trained_on_is_said_to_flatter(shop_model, folder, capsys):
+    main(["predict", "shop-bought.safetensors", "shop.csv"])
+    assert "the model was trained on 80 % of these rows: the score flatters it" in capsys.readouterr().err
+    table(200).write_csv("other.csv")
+    main(["predict", "shop-bought.safetensors", "other.csv"])
+    assert "flatters" not in capsys.readouterr().err
+
+
+def test_types_and_missing_values_travel_with_the_model(folder, capsys):
+    """Files that spell categories and labels in other ways give the same predictions."""
+    r = rng(1)
+    store, x = r.integers(1, 5, 300), r.normal(size=300).round(3)
+    label = np.where(store % 2 == 0, "01", "02")
+    data = polars.DataFrame({"store": store, "x": np.where(r.random(300) < 0.1, -999.0, x), "label": label})
+    data.write_csv("stores.csv")
+    options = "--target label --categorical store --missing -999 --epochs 40 --quiet"
+    assert main(["train", "stores.csv", *options.split()]) == 0
+    capsys.readouterr()
+    data.with_columns(polars.col("store").cast(polars.Float64)).write_csv("floats.csv")  # 1.0, as pandas writes
+    data.with_columns(x=polars.when(polars.col("x") > -999).then("x")).write_csv("empty.csv")
+    outputs = []
+    for name in ("stores.csv", "floats.csv", "empty.csv"):
+        assert main(["predict", "stores-label.safetensors", name]) == 0
+        captured = capsys.readouterr()
+        assert float(re.search(r"accuracy: ([\d.]+)", captured.err)[1]) > 90
+        outputs.append(captured.out)
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert {row["prediction"] for row in csv.DictReader(io.StringIO(outputs[0]))} == {"01", "02"}
+    data.with_columns(store=polars.lit("x")).write_csv("strange.csv")
+    assert main(["predict", "stores-label.safetensors", "strange.csv"]) == 0
+    assert "warning: column 'store' holds no value that training saw" in capsys.readouterr().err

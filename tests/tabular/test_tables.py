@@ -52,7 +52,7 @@ def test_few_categories_have_a_feature_each_and_unseen_ones_are_zero():
 
 def test_many_categories_are_one_feature_by_rank_and_unseen_ones_come_last():
     names = [f"c{i}" for i in range(MOST_ONE_HOT + 1)]
-    preprocessing, _ = learn(x=names + names[:5] + names[:1])
+    preprocessing, _ = learn(x=names + names + names[:5] + names[:1])
     (column,) = preprocessing.columns
     assert isinstance(column, RankColumn)
     assert column.categories[:2] == ("c0", "c1")
@@ -162,10 +162,10 @@ def test_dates_may_be_categories_or_say_nothing():
     [
         (["2024-01-31", "2024-02-30"], "column 'x' must hold dates such as 2024-01-31 .* got '2024-02-30' in row 2"),
         (
-            ["31.1.2024", "1.2.2024"],
-            r"got '31\.1\.2024' in row 1; rewrite them year first, or take them for categories",
+            ["31.1.2024", "1.13.2024"],
+            r"got '1\.13\.2024' in row 2; rewrite them year first, or take them for categories",
         ),
-        (["2024/01/31", "2024/02/01"], "got '2024/01/31' in row 1"),
+        (["1/2/2024", "3/4/2024"], "'x' must show whether the day or the month comes first, got '1/2/2024' and no"),
         (["2024-01-31", "2024-01-30", "soon"], "got 'soon' in row 3"),
         (
             [datetime.time(12), datetime.time(13)],
@@ -235,7 +235,7 @@ def test_a_regression_is_evaluated_on_the_target_s_own_scale():
     ],
 )
 def test_the_task_is_found(values, task):
-    assert learn(x=range(len(values)), y=values)[0].task == task
+    assert learn(x=rng().normal(size=len(values)), y=values)[0].task == task
 
 
 def test_the_task_can_be_forced():
@@ -244,7 +244,7 @@ def test_the_task_can_be_forced():
 
 
 def test_classes_are_in_the_order_of_numbers():
-    preprocessing, table = learn(x=range(60), y=[10, 9, 2] * 20)
+    preprocessing, table = learn(x=rng().normal(size=60), y=[10, 9, 2] * 20)
     assert preprocessing.classes == ("2", "9", "10")
     assert preprocessing.targets(table)[:3].tolist() == [2, 1, 0]
     columns = preprocessing.predictions(np.array([[0.1, 0.2, 0.7]]))
@@ -295,7 +295,6 @@ def test_mixed_columns_are_taken_as_categories_where_that_is_said():
     "later, message",
     [
         ({"colour": ["red"]}, "there is no column 'x' in the table, which has colour"),
-        ({"x": [1], "colour": ["red"], "size": [3]}, "the column 'size' is unknown"),
         ({"x": ["tall"], "colour": ["red"]}, "column 'x' must hold numbers, got 'tall' in row 1"),
     ],
 )
@@ -354,7 +353,7 @@ def test_files_that_are_no_tables(tmp_path, content, message):
 
 
 def test_other_suffixes_damaged_parquet_and_no_file(tmp_path):
-    with pytest.raises(ValueError, match=r"ends in .csv, .tsv, .txt, .parquet, got 'table.xlsx'"):
+    with pytest.raises(ValueError, match=r"ends in \.csv, .*, got 'table\.xlsx'; save a spreadsheet as CSV"):
         read_table("table.xlsx")
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing more")
     with pytest.raises(ValueError, match="not a table that can be read"):

@@ -99,7 +99,7 @@ class ProgressBar(Callback):
 
     def on_train_begin(self) -> None:
         self._prints_all = self.verbose == 2
-        self._shows = self._prints_all or (self.verbose == 1 and sys.stdout.isatty())
+        self._shows = self._prints_all or (self.verbose == 1 and sys.stdout is not None and sys.stdout.isatty())
         self._first = self.trainer.epochs_done
         self._interval = line_interval(self.epochs)
         self._bar: Progress | None = None

@@ -7,11 +7,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Errors go to stder
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
-from fastnn.cli import bench, info, predict, train
+from fastnn.cli import bench, info, output, predict, train
 
 _COMMANDS = (train, predict, bench, info)
 
@@ -53,18 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     fastnn          ...
     0
     """
+    output.prepare_streams()
     arguments = make_parser().parse_args(argv)
     try:
         code = arguments.run(arguments)
-        sys.stdout.flush()
-        return code
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of a pipe, such as head, has gone. Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.let_go(sys.stdout)
         return 1
     except KeyboardInterrupt:
-        print("fastnn: interrupted", file=sys.stderr)
+        output.say("fastnn: interrupted", to=sys.stderr)
         return 130
     except (FloatingPointError, OSError) as error:
-        print(f"fastnn: error: {error}", file=sys.stderr)
+        output.say(f"fastnn: error: {error}", to=sys.stderr)
         return 1
+    return 1 if output.is_broken() and code == 0 else code

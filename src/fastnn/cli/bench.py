@@ -14,7 +14,9 @@ from fastnn.cli.train import check_plot
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "bench", help="time training steps against NumPy and scikit-learn", description=__doc__.splitlines()[0]
+        "bench",
+        help="time training steps against NumPy and scikit-learn",
+        description="Measure how fast this machine trains, against plain NumPy and scikit-learn.",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every sample to a JSON file")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="save a chart (needs the extra 'plot')")

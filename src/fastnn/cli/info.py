@@ -6,6 +6,8 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 
+from fastnn.cli.output import say
+
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "threadpoolctl", "rich")
 EXTRA_PACKAGES = ("matplotlib", "safetensors", "onnx", "polars")
 
@@ -102,5 +104,5 @@ def run(arguments: argparse.Namespace) -> int:
         ("kernel sources", STAMP),
     ]
     for name, value in rows:
-        print(f"{name:<15} {value}")
+        say(f"{name:<15} {value}")
     return 0

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnn.cli.output import say, warnings_as_lines, write_data
+from fastnn.cli.table import check_output
+
 if TYPE_CHECKING:
     from polars import DataFrame
 
@@ -25,33 +28,67 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "file", type=Path, metavar="FILE", help="a table with the same columns, with or without the target"
     )
     parser.add_argument("--missing", nargs="+", default=(), metavar="TEXT", help="what stands for no value")
-    parser.add_argument("--output", "-o", type=Path, metavar="OUT.csv", help="where to write, if not to stdout")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="OUT", help="where to write, if not to stdout: .csv, .parquet, ..."
+    )
+    parser.add_argument("--keep", nargs="+", default=(), metavar="COLUMN", help="columns of FILE to copy to the output")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict and write."""
     from fastnn.tabular import TableModel, read_table
+    from fastnn.tabular.columns import unknown_column
     from fastnn.tabular.reading import import_polars
 
     try:
         polars = import_polars()
+        if arguments.output is not None:
+            check_output(arguments.output)
+            if arguments.output.suffix.lower() not in _WRITERS:
+                raise ValueError(f"--output must end in {', '.join(_WRITERS)}, got {str(arguments.output)!r}")
         model = TableModel.load(arguments.model)
-        table = read_table(arguments.file, arguments.missing)
-        predicted = model.predict(table)
+        preprocessing = model.preprocessing
+        table = read_table(arguments.file, [*preprocessing.missing, *arguments.missing], preprocessing.texts)
+        for name in arguments.keep:
+            if name not in table.columns:
+                raise unknown_column(name, table.columns, str(arguments.file))
+        with warnings_as_lines("fastnn predict"):
+            predicted = model.predict(table)
     except (ValueError, ImportError) as error:
         arguments.parser.error(str(error))
-    predictions = polars.DataFrame(predicted)
+    kept = table.select(arguments.keep)
+    predictions = polars.concat([kept, polars.DataFrame(predicted)], how="horizontal")
     if arguments.output is None:
-        sys.stdout.write(predictions.write_csv())
+        write_data(predictions.write_csv())
     else:
-        predictions.write_csv(arguments.output)
-        print(f"{predictions.height:,} predictions: {arguments.output}")
-    line = describe_scores(model.preprocessing, table, predicted)
+        _write(predictions, arguments.output)
+        say(f"{predictions.height:,} predictions: {arguments.output}")
+    line = describe_scores(preprocessing, table, predicted)
     if line is not None:
-        sys.stdout.flush()
-        print(line, file=sys.stderr if arguments.output is None else sys.stdout)
+        stream = sys.stderr if arguments.output is None else None
+        say(line, to=stream)
+        share = model.share_trained_on(table)
+        if share > _SHARE_TO_TELL:
+            say(
+                f"the model was trained on {share:.0%} of these rows: the score flatters it".replace("%", " %"),
+                to=stream,
+            )
     return 0
+
+
+_WRITERS = {
+    ".csv": "write_csv", ".tsv": "write_csv", ".txt": "write_csv", ".parquet": "write_parquet", ".feather": "write_ipc",
+    ".arrow": "write_ipc", ".json": "write_ndjson", ".jsonl": "write_ndjson", ".ndjson": "write_ndjson",
+}  # fmt: skip
+_SHARE_TO_TELL = 0.05  # as many rows may be like those of training by chance
+
+
+def _write(predictions: "DataFrame", path: Path) -> None:
+    """Write a table in the form that the suffix names."""
+    suffix = path.suffix.lower()
+    options = {"separator": "\t"} if suffix == ".tsv" else {}
+    getattr(predictions, _WRITERS[suffix])(path, **options)
 
 
 def describe_scores(preprocessing: "Preprocessing", table: "DataFrame", predicted: dict[str, Any]) -> str | None:
@@ -66,7 +103,7 @@ def describe_scores(preprocessing: "Preprocessing", table: "DataFrame", predicte
     except ValueError as error:
         return f"not scored: {error}"
     texts = {"accuracy": "accuracy: {:.2%}", "r2": "R2: {:.4f}", "mae": "mean absolute error: {:.4g}"}
-    told = ", ".join(texts[name].format(value).replace("%", " %") for name, value in values.items())
+    told = ", ".join(text.format(values[name]).replace("%", " %") for name, text in texts.items() if name in values)
     rows = (
         f"{n_rows:,} rows" if n_rows == table.height else f"the {n_rows:,} of {table.height:,} rows that have a target"
     )

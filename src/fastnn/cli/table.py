@@ -1,6 +1,8 @@
 """What `fastnn train` does with a file in place of a data set's name: reads, splits and learns the preprocessing."""
 
 import argparse
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +13,23 @@ from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
 from fastnn.inputs.splits import split_off
 from fastnn.tabular.columns import as_texts, unknown_column
+from fastnn.tabular.dates import holds_dates
 from fastnn.tabular.preprocessing import TASKS, Preprocessing, find_task
-from fastnn.tabular.reading import SUFFIXES, read_table
+from fastnn.tabular.reading import SUFFIXES, read_table, table_suffix
 
 if TYPE_CHECKING:
-    from polars import Series
+    from polars import DataFrame, Series
 
-_OPTIONS = ("target", "task", "categorical", "drop", "missing", "output")  # those that need a file
+_OPTIONS = (
+    "target",
+    "task",
+    "categorical",
+    "drop",
+    "keep_column",
+    "missing",
+    "dayfirst",
+    "output",
+)  # those that need a file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,19 +39,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--task", choices=TASKS, help="default: by the values of the target")
     table.add_argument("--categorical", nargs="+", metavar="COLUMN", help="columns whose numbers are names")
     table.add_argument("--drop", nargs="+", metavar="COLUMN", help="columns to leave out")
+    table.add_argument(
+        "--keep-column", nargs="+", metavar="COLUMN", help="columns to use although they look like identifiers"
+    )
+    table.add_argument(
+        "--dayfirst", action=argparse.BooleanOptionalAction, help="what comes first in dates such as 1/2/2020"
+    )
     table.add_argument("--missing", nargs="+", metavar="TEXT", help="what stands for no value, beside NA and the like")
     table.add_argument(
         "--output",
         "-o",
         type=Path,
         metavar="FILE",
-        help="where to save the model (default: NAME's stem + .safetensors, here)",
+        help="where to save the model (default: NAME's stem, the target and .safetensors, here)",
     )
 
 
 def is_table(arguments: argparse.Namespace) -> bool:
     """Whether a file is meant; raises ValueError if options for files go with the name of a data set."""
-    if Path(arguments.name).suffix.lower() in SUFFIXES:
+    if table_suffix(arguments.name) is not None:
         if arguments.target is None:
             raise ValueError("--target must name the column to predict")
         if arguments.scale is not None:
@@ -47,7 +65,8 @@ def is_table(arguments: argparse.Namespace) -> bool:
         return True
     given = [name for name in _OPTIONS if getattr(arguments, name) is not None]
     if given:
-        raise ValueError(f"--{given[0]} goes with a file that ends in {', '.join(SUFFIXES)}, got {arguments.name!r}")
+        option = given[0].replace("_", "-")
+        raise ValueError(f"--{option} goes with a file that ends in {', '.join(SUFFIXES)}, got {arguments.name!r}")
     return False
 
 
@@ -68,6 +87,7 @@ class TableData:
 
     data: Dataset
     preprocessing: Preprocessing
+    table: "DataFrame"
     train_rows: np.ndarray
     test_rows: np.ndarray
     n_without_target: int
@@ -78,45 +98,73 @@ def load(arguments: argparse.Namespace) -> TableData:
     path = Path(arguments.name)
     test_size = check_real("--test-size", arguments.test_size, 0.0, 1.0, closed="neither")
     check_output(output_path(arguments))
-    table = read_table(path, arguments.missing or ())
-    if arguments.target not in table.columns:
-        raise unknown_column(arguments.target, table.columns, str(path))
+    table, task = read_with_target(path, arguments)
     used = table[arguments.target].is_not_null().arg_true().to_numpy().astype(np.int64)
     if not used.size:
         raise ValueError(f"the target {arguments.target!r} must have values, got none")
-    train_rows, test_rows = _split(table[used][arguments.target], arguments, test_size)
+    train_rows, test_rows = _split(table[used][arguments.target], task, arguments, test_size)
     # From the whole table, so that errors give row numbers of the file.
     preprocessing = Preprocessing.learn(
-        table, arguments.target, task=arguments.task, categorical=arguments.categorical or (),
-        drop=arguments.drop or (), rows=used[train_rows],
+        table, arguments.target, task=task, categorical=arguments.categorical or (), drop=arguments.drop or (),
+        rows=used[train_rows], missing=arguments.missing or (), dayfirst=arguments.dayfirst,
+        keep=arguments.keep_column or (),
     )  # fmt: skip
     data = Dataset(
         name=path.name, task="regression" if preprocessing.task == "regression" else "classification",
         X=preprocessing.features(table)[used], y=preprocessing.targets(table[used]),
         feature_names=tuple(column.name for column in preprocessing.columns), class_names=preprocessing.classes,
     )  # fmt: skip
-    return TableData(data, preprocessing, train_rows, test_rows, table.height - used.size)
+    return TableData(data, preprocessing, table[used], train_rows, test_rows, table.height - used.size)
 
 
-def _split(target: "Series", arguments: argparse.Namespace, test_size: float) -> tuple[np.ndarray, np.ndarray]:
+def read_with_target(path: Path, arguments: argparse.Namespace) -> "tuple[DataFrame, str | None]":
+    """Return a table, and the task that its target makes; classes and categories keep the file's spelling.
+
+    The task is None where the target holds dates, about which `Preprocessing.learn` has something to say.
+    """
+    texts, missing = list(arguments.categorical or ()), list(arguments.missing or ())
+    table = read_table(path, missing, texts)
+    for name in (arguments.target, *texts, *(arguments.drop or ()), *(arguments.keep_column or ())):
+        if name not in table.columns:
+            raise unknown_column(name, table.columns, str(path))
+    task = arguments.task
+    if task is None and not holds_dates(table[arguments.target]):
+        task = find_task(table[arguments.target])
+    if task == "classification":
+        table = read_table(path, missing, [*texts, arguments.target])
+    return table, task
+
+
+def _split(
+    target: "Series", task: str | None, arguments: argparse.Namespace, test_size: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the row numbers to train on and to test on, drawn class by class where there are classes."""
     n_test = int(np.ceil(test_size * len(target)))
     if n_test >= len(target):
         raise ValueError(f"--test-size {test_size:g} leaves none of {len(target)} rows to train on")
-    is_class = (arguments.task or find_task(target)) == "classification"
-    classes = as_texts(target).rank("dense").to_numpy().astype(np.int64) if is_class else None
+    classes = as_texts(target).rank("dense").to_numpy().astype(np.int64) if task == "classification" else None
     return split_off(len(target), n_test, classes, arguments.seed)
 
 
 def output_path(arguments: argparse.Namespace) -> Path:
-    """Return where the model is saved: as asked, or by the table's name in the current folder."""
-    return arguments.output or Path(Path(arguments.name).stem + ".safetensors")
+    """Return where the model is saved: as asked, or by the names of table and target in the current folder."""
+    if arguments.output is not None:
+        return arguments.output
+    name = Path(arguments.name).name
+    stem = name[: -len(table_suffix(name) or "")]
+    target = re.sub(r"[^\w.-]+", "_", arguments.target)
+    return Path(f"{stem}-{target}.safetensors")
 
 
-def check_output(path: Path) -> None:
-    """Raise before any work starts if the model could not be saved after it."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ValueError(f"--output must be a file in a folder that exists, got {str(path)!r}")
+def check_output(path: Path, option: str = "--output") -> None:
+    """Raise before any work starts if a file could not be written after it."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir():
+        raise ValueError(f"{option} must be a file in a folder that exists, got {str(path)!r}")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{option} must be a file, got {str(path)!r}, which is a device or a pipe")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise ValueError(f"{option} must be a file that may be written, got {str(path)!r}")
 
 
 def describe(table: TableData) -> str:
@@ -124,7 +172,13 @@ def describe(table: TableData) -> str:
     kinds: dict[str, list[str]] = {}
     for column in table.preprocessing.columns:
         kinds.setdefault(column.kind, []).append(column.name)
-    names = {"number": "numbers", "one-hot": "categories", "rank": "categories by rank", "date": "dates"}
+    names = {
+        "number": "numbers",
+        "quantile": "numbers",
+        "one-hot": "categories",
+        "rank": "categories by rank",
+        "date": "dates",
+    }
     lines = [f"{names[kind]}: {', '.join(columns)}" for kind, columns in kinds.items()]
     lines += [f"left out: {name} ({reason})" for name, reason in table.preprocessing.left_out.items()]
     if table.n_without_target:

@@ -14,10 +14,13 @@ import numpy as np
 from fastnn import datasets, optimizers
 from fastnn.cli import splitting, table
 from fastnn.cli.info import cached_kernels
+from fastnn.cli.output import say
 from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
 from fastnn.model.network import Network
 from fastnn.tabular import TableModel
+from fastnn.tabular.model import sketch_rows
+from fastnn.tabular.scoring import r2
 from fastnn.training.trainer import Trainer
 
 SCALES = ("minmax", "standard", "none")
@@ -166,6 +169,7 @@ def check_plot(path: Path | None) -> None:
         raise ValueError(f"--plot must end in one of {', '.join(picture_formats())}, got {str(path)!r}")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"--plot must lie in a folder that exists, got {str(path)!r}")
+    table.check_output(path, "--plot")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -187,14 +191,16 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             rows, test_rows = loaded.train_rows, loaded.test_rows
             split = Split(data.X[rows], data.y[rows], data.X[test_rows], data.y[test_rows])
-            print(table.describe(loaded))
-        print(_describe(data, split, trainer, arguments), flush=True)
+            say(table.describe(loaded))
+        say(_describe(data, split, trainer, arguments))
         if "float32" not in cached_kernels()["run"]:
-            print("compiling the kernels: some seconds, once on this machine", flush=True)
+            say("compiling the kernels: some seconds, once on this machine")
         seconds = prepare_kernels(trainer, split, options)
     except (ValueError, TypeError, ImportError) as error:
         arguments.parser.error(str(error))
-    print(f"kernels ready after {seconds:.2f} s", flush=True)
+    except (MemoryError, OverflowError):
+        arguments.parser.error(f"--hidden asks for more memory than there is: {' '.join(map(str, arguments.hidden))}")
+    say(f"kernels ready after {seconds:.2f} s")
 
     started = time.perf_counter()
     with warnings.catch_warnings():
@@ -203,12 +209,15 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = time.perf_counter() - started
     was_interrupted = history.stop_reason == "interrupted"
     if was_interrupted:
-        print("fastnn train: interrupted; what follows is of the last step", file=sys.stderr, flush=True)
+        say("fastnn train: interrupted; what follows is of the last step", to=sys.stderr)
+    if loaded is not None:  # before the report, which a picture or a closed pipe may end
+        path = table.output_path(arguments)
+        trained = loaded.table[loaded.train_rows]
+        model = TableModel(trainer.network, loaded.preprocessing, sketch_rows(loaded.preprocessing, trained))
+        model.save(path)
     report(trainer, split, seconds, arguments)
     if loaded is not None:
-        path = table.output_path(arguments)
-        TableModel(trainer.network, loaded.preprocessing).save(path)
-        print(f"model: {path}")
+        say(f"model: {path}")
     return INTERRUPTED if was_interrupted else 0
 
 
@@ -216,17 +225,22 @@ def report(trainer: Trainer, split: Split, seconds: float, arguments: argparse.N
     """Print what the network can do and how long it took; save the curves if that was asked for."""
     results = trainer.evaluate(split.X_test, split.y_test)
     if "accuracy" in results:
-        print(f"test accuracy: {100 * results['accuracy']:.2f} %")
+        classes, counts = np.unique(split.y, return_counts=True)
+        trivial = float(np.mean(split.y_test == classes[counts.argmax()]))
+        say(f"test accuracy: {100 * results['accuracy']:.2f} %")
+        say(f"the most frequent class alone: {100 * trivial:.2f} %")
     else:
-        print(f"test R2: {results['r2']:.4f}")
+        trivial = r2(split.y_test, split.y_test - split.y.mean())
+        say(f"test R2: {results['r2']:.4f}")
+        say(f"the mean alone: {trivial:.4f}")
     epochs = len(trainer.history.epoch)
     if epochs:
         n_validation = int(np.ceil(arguments.validation_size * len(split.X)))
         rate = epochs * (len(split.X) - n_validation) / seconds
-        print(
+        say(
             f"time: {seconds:.3f} s for {epochs:,} epochs, {1e3 * seconds / epochs:.3f} ms an epoch, "
             f"{rate:,.0f} samples a second"
         )
     if arguments.plot is not None:
         save_plot(trainer, f"{arguments.name}, {epochs} epochs", arguments.plot)
-        print(f"learning curves: {arguments.plot}")
+        say(f"learning curves: {arguments.plot}")

@@ -1,15 +1,19 @@
 """A network and the preprocessing of its tables: what `fastnn train FILE` saves and `fastnn predict` loads."""
 
 import os
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fastnn.files import container
 from fastnn.files.container import printable
 from fastnn.files.persistence import member, network_part, read_network
 from fastnn.model.network import Network
 from fastnn.tabular.preprocessing import Preprocessing
-from fastnn.tabular.scoring import scores
+from fastnn.tabular.scoring import rows_with_target, scores
+from fastnn.tabular.seen import hash_rows, share_seen, sketch
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -24,10 +28,13 @@ class TableModel:
     network : Network
         With softmax outputs, one a class, or one linear output.
     preprocessing : Preprocessing
+    trained_rows : ndarray of int64
+        A sketch of the rows that it was trained on: see `trained_on`. Empty where that is not known.
     """
 
     network: Network
     preprocessing: Preprocessing
+    trained_rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
 
     def predict(self, table: "DataFrame") -> dict[str, Any]:
         """Return predictions for the rows of a table, as named columns.
@@ -69,9 +76,30 @@ class TableModel:
         """
         return scores(self.preprocessing, table, self.predict(table))
 
+    def share_trained_on(self, table: "DataFrame") -> float:
+        """Return the share of a table's rows with a target that the model was trained on: their score flatters it.
+
+        It is estimated from a sketch of the training rows; 0.0 where the model has none.
+        """
+        rows = table.filter(table[self.preprocessing.target].is_not_null()) if self._has_targets(table) else None
+        if rows is None or not self.trained_rows.size:
+            return 0.0
+        try:
+            with warnings.catch_warnings():  # which predict gives
+                warnings.simplefilter("ignore", UserWarning)
+                hashes = _hashes(self.preprocessing, rows)
+        except ValueError:  # targets that the model does not know
+            return 0.0
+        return share_seen(hashes, self.trained_rows)
+
+    def _has_targets(self, table: "DataFrame") -> bool:
+        return rows_with_target(self.preprocessing, table) > 0
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to one file, whole or not at all; `Network.load` reads its network alone."""
         part, arrays = network_part(self.network)
+        if self.trained_rows.size:
+            arrays["table.trained_rows"] = self.trained_rows
         container.write(path, {"kind": "table", "network": part, "table": self.preprocessing.config}, arrays)
 
     @classmethod
@@ -100,4 +128,18 @@ class TableModel:
                     f"its network has {network.n_inputs} inputs and {network.n_outputs} outputs, and its table "
                     f"{preprocessing.n_features} features and {preprocessing.n_outputs} outputs"
                 )
-            return cls(network, preprocessing)
+            rows = np.empty(0, np.int64)
+            if "table.trained_rows" in file.tensors:
+                rows = file.read("table.trained_rows")
+                if rows.dtype != np.int64 or rows.ndim != 1:
+                    raise file.error("the array 'table.trained_rows' must have dtype int64 and one axis")
+            return cls(network, preprocessing, rows)
+
+
+def sketch_rows(preprocessing: Preprocessing, table: "DataFrame") -> np.ndarray:
+    """Return a sketch of training rows, for `TableModel.trained_rows`."""
+    return sketch(_hashes(preprocessing, table))
+
+
+def _hashes(preprocessing: Preprocessing, table: "DataFrame") -> np.ndarray:
+    return hash_rows(preprocessing.features(table), preprocessing.targets(table))

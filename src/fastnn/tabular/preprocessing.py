@@ -1,13 +1,15 @@
 """From a table to features and targets, and from outputs to predictions: learnt once, applied alike ever after."""
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.common.validation import check_choice
 from fastnn.tabular.columns import (
+    NUMBER_STYLES,
     Column,
     as_numbers,
     as_texts,
@@ -17,7 +19,9 @@ from fastnn.tabular.columns import (
     holds_numbers,
     is_number,
     learn_column,
+    meaning,
     unknown_column,
+    warn_if_strange,
 )
 from fastnn.tabular.dates import holds_dates
 
@@ -46,6 +50,8 @@ class Preprocessing:
         The target's classes, in the order of the outputs; empty for regression.
     mean, deviation : float
         Of the target in a regression, which is trained scaled.
+    missing : tuple of str
+        Texts (and the numbers that they are) that stand for no value, beside a table's own.
 
     Examples
     --------
@@ -68,6 +74,7 @@ class Preprocessing:
     classes: tuple[str, ...] = ()
     mean: float = 0.0
     deviation: float = 1.0
+    missing: tuple[str, ...] = ()
 
     @classmethod
     def learn(
@@ -79,6 +86,10 @@ class Preprocessing:
         categorical: Sequence[str] = (),
         drop: Sequence[str] = (),
         rows: np.ndarray | None = None,
+        missing: Sequence[str] = (),
+        dayfirst: bool | None = None,
+        keep: Sequence[str] = (),
+        numbers: str = "standard",
     ) -> "Preprocessing":
         """Return the preprocessing for a table.
 
@@ -95,6 +106,15 @@ class Preprocessing:
             Columns to leave out.
         rows : ndarray of int or None, default None
             Row numbers to learn scales and categories from (None: all); the classes are those of all rows.
+        missing : sequence of str, default ()
+            Texts that stand for no value, and numbers that do; kept for later tables.
+        dayfirst : bool or None, default None
+            Which of day and month comes first in dates such as 1/2/2020; None: as a column's own values say.
+        keep : sequence of str, default ()
+            Columns to use although they look like identifiers.
+        numbers : "standard", "quantile" or "encoded", default "standard"
+            How numbers become features: mean 0 and deviation 1; or scaled by quantiles, without or with a
+            piecewise-linear encoding.
 
         Raises
         ------
@@ -102,7 +122,8 @@ class Preprocessing:
             If a column is missing or mixes numbers and text, the target is constant or does not suit the task, or no
             column is left to learn from.
         """
-        for name in (target, *categorical, *drop):
+        check_choice("numbers", numbers, NUMBER_STYLES)
+        for name in (target, *categorical, *drop, *keep):
             if name not in table.columns:
                 raise unknown_column(name, table.columns, "the table")
         if task is None and holds_dates(table[target]):
@@ -111,6 +132,7 @@ class Preprocessing:
                 "say that they are classes (task 'classification')"
             )
         task = find_task(table[target]) if task is None else check_choice("task", task, TASKS)
+        table = without_values(table, missing)
         values = table[target].drop_nulls()
         mean, deviation = 0.0, 1.0
         classes: tuple[str, ...] = ()
@@ -119,23 +141,12 @@ class Preprocessing:
                 check_not_mixed(table[target])
             classes = _classes(values)
         else:
-            numbers = as_numbers(table[target]) if rows is None else as_numbers(table[target])[rows]
-            numbers = numbers[~np.isnan(numbers)]
-            mean, deviation = float(numbers.mean()), float(numbers.std())
-            if not deviation > 0:
-                raise ValueError(f"the target {target!r} must vary, got {numbers[0]:g} in every row")
-        columns, left_out = [], {name: "as asked" for name in drop}
-        for name in table.columns:
-            if name != target and name not in left_out:
-                column = learn_column(table[name], name in categorical, rows)
-                if isinstance(column, str):
-                    left_out[name] = column
-                else:
-                    columns.append(column)
-        if not columns:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-            raise ValueError(f"there is no column to predict {target!r} from" + (f" ({reasons})" if reasons else ""))
-        return cls(target, task, tuple(columns), left_out, classes, mean, deviation)
+            known = as_numbers(table[target]) if rows is None else as_numbers(table[target])[rows]
+            mean, deviation = target_scale(target, known[~np.isnan(known)])
+        columns, left_out = learn_columns(
+            table, target, categorical=categorical, drop=drop, rows=rows, dayfirst=dayfirst, keep=keep, numbers=numbers
+        )
+        return cls(target, task, columns, left_out, classes, mean, deviation, tuple(missing))
 
     @property
     def n_features(self) -> int:
@@ -146,27 +157,31 @@ class Preprocessing:
         """One a class, or one."""
         return len(self.classes) or 1
 
+    @property
+    def texts(self) -> list[str]:
+        """Columns that are read as they are written: categories, and classes."""
+        names = [column.name for column in self.columns if column.kind in ("one-hot", "rank")]
+        return [*names, self.target] if self.classes else names
+
     def features(self, table: "DataFrame") -> np.ndarray:
         """Return the features of a table, float32 of shape (n, n_features).
 
         Raises
         ------
         ValueError
-            If a column is missing, is not one that training saw, or holds text in place of numbers.
+            If a column is missing, or holds text in place of numbers.
+
+        Warns
+        -----
+        UserWarning
+            If there are columns that training did not see, which are ignored, or a column of categories has none that
+            training saw.
         """
-        missing = [column.name for column in self.columns if column.name not in table.columns]
-        if missing:
-            raise unknown_column(missing[0], table.columns, "the table")
         known = {column.name for column in self.columns} | self.left_out.keys() | {self.target}
         unknown = [name for name in table.columns if name not in known]
         if unknown:
-            raise ValueError(f"the column {unknown[0]!r} is unknown: the model was trained without it; leave it out")
-        features = np.empty((table.height, self.n_features), np.float32)
-        first = 0
-        for column in self.columns:
-            column.encode(table[column.name], features[:, first : first + column.n_features])
-            first += column.n_features
-        return features
+            warnings.warn(f"columns that the model was trained without are ignored: {', '.join(unknown)}", stacklevel=2)
+        return encode(self.columns, without_values(table, self.missing))
 
     def targets(self, table: "DataFrame") -> np.ndarray:
         """Return a table's targets, none of which is missing: class numbers (int64), or scaled numbers (float64).
@@ -179,7 +194,7 @@ class Preprocessing:
         values = table[self.target]
         if self.task == "regression":
             return (as_numbers(values) - self.mean) / self.deviation
-        texts = as_texts(values)
+        texts = _spelled(as_texts(values), self.classes)
         unknown = (~texts.is_in(list(self.classes))).arg_true()
         if len(unknown):
             row = unknown[0]
@@ -202,21 +217,28 @@ class Preprocessing:
         return {
             "target": self.target, "task": self.task, "columns": [column_config(column) for column in self.columns],
             "left_out": self.left_out, "classes": list(self.classes), "mean": self.mean, "deviation": self.deviation,
+            "missing": list(self.missing),
         }  # fmt: skip
 
     @classmethod
     def from_config(cls, config: Any) -> "Preprocessing":
         """Return the preprocessing that `config` described, or raise ValueError."""
         members = {"target": str, "task": str, "columns": list, "left_out": dict, "classes": list}
-        if not isinstance(config, dict) or config.keys() != cls.__dataclass_fields__.keys():
+        # Members that came later than the first release have a default: older files lack them.
+        late = {"missing"}
+        known = {item.name for item in fields(cls)}
+        if not isinstance(config, dict) or not known - late <= config.keys() <= known:
             raise ValueError(f"a preprocessing must have the members {', '.join(cls.__dataclass_fields__)}")
         for name, kind in members.items():
             if type(config[name]) is not kind:
                 raise ValueError(f"{name!r} must be of type {kind.__name__}")
         check_choice("task", config["task"], TASKS)
-        texts = [*config["classes"], *config["left_out"], *config["left_out"].values()]
+        missing = config.get("missing", [])
+        if not isinstance(missing, list):
+            raise ValueError("'missing' must be a list")
+        texts = [*config["classes"], *config["left_out"], *config["left_out"].values(), *missing]
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("'classes' and 'left_out' must hold texts")
+            raise ValueError("'classes', 'left_out' and 'missing' must hold texts")
         n_classes = len(set(config["classes"]))
         if n_classes != len(config["classes"]) or (n_classes < 2 if config["task"] == TASKS[0] else n_classes):
             raise ValueError("'classes' must hold at least two different texts for a classification, else none")
@@ -230,7 +252,98 @@ class Preprocessing:
         names = [config["target"], *(column.name for column in columns)]
         if len(set(names)) != len(names):
             raise ValueError("'columns' must have different names, none of them the target's")
-        return cls(**{**config, "columns": columns, "classes": tuple(config["classes"])})
+        return cls(**{**config, "columns": columns, "classes": tuple(config["classes"]), "missing": tuple(missing)})
+
+
+def learn_columns(
+    table: "DataFrame",
+    target: str | None,
+    *,
+    categorical: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    rows: np.ndarray | None = None,
+    dayfirst: bool | None = None,
+    keep: Sequence[str] = (),
+    numbers: str = "standard",
+) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """Return the encoders of a table's columns, and of those that are left out the reason."""
+    columns, left_out = [], {name: "as asked" for name in drop}
+    for place, name in enumerate(table.columns):
+        if name != target and name not in left_out:
+            column = learn_column(
+                table[name], name in categorical, rows, numbers=numbers, dayfirst=dayfirst, is_first=place == 0,
+                is_kept=name in keep,
+            )  # fmt: skip
+            if isinstance(column, str):
+                left_out[name] = column
+            else:
+                columns.append(column)
+    if not columns:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        what = "the target" if target is None else repr(target)
+        raise ValueError(f"there is no column to predict {what} from" + (f" ({reasons})" if reasons else ""))
+    return tuple(columns), left_out
+
+
+def encode(columns: Sequence[Column], table: "DataFrame") -> np.ndarray:
+    """Return the features that columns make of a table, float32 of shape (n, n_features)."""
+    missing = [column.name for column in columns if column.name not in table.columns]
+    if missing:
+        raise unknown_column(missing[0], table.columns, "the table")
+    features = np.empty((table.height, sum(column.n_features for column in columns)), np.float32)
+    first = 0
+    for column in columns:
+        warn_if_strange(column, table[column.name])
+        column.encode(table[column.name], features[:, first : first + column.n_features])
+        first += column.n_features
+    return features
+
+
+def without_values(table: "DataFrame", missing: Sequence[str]) -> "DataFrame":
+    """Return a table in which texts, and the numbers that they are, stand for no value."""
+    import polars
+
+    if not missing:
+        return table
+    numbers = [float(text) for text in missing if _is_float(text)]
+    cleaned = []
+    for values in table:
+        if values.dtype.is_numeric() and numbers:
+            values = values.set(values.cast(polars.Float64).is_in(numbers).fill_null(False), None)
+        elif values.dtype == polars.String:
+            values = values.set(values.is_in(list(missing)).fill_null(False), None)
+        cleaned.append(values)
+    return polars.DataFrame(cleaned)
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def target_scale(name: str, numbers: np.ndarray) -> tuple[float, float]:
+    """Return mean and deviation of a regression's target, or raise ValueError where it cannot be scaled by them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(numbers.mean()), float(numbers.std())
+    if not np.isfinite(mean) or not np.isfinite(deviation) or deviation > 1e300 or abs(mean) > 1e300:
+        worst = numbers[np.abs(numbers).argmax()]
+        raise ValueError(f"the target {name!r} must have numbers whose squares float64 holds, got {worst:g}")
+    if not deviation > 0:
+        raise ValueError(f"the target {name!r} must vary, got {numbers[0]:g} in every row")
+    return mean, deviation
+
+
+def _spelled(texts: "Series", classes: tuple[str, ...]) -> "Series":
+    """Return texts in the spelling of the classes that they mean: 1.0 is the class 1, or 01."""
+    strange = texts.filter(~texts.is_in(list(classes))).unique().drop_nulls().to_list()
+    if not strange:
+        return texts
+    by_meaning = {meaning(name): name for name in classes}
+    known = {text: by_meaning[meaning(text)] for text in strange if meaning(text) in by_meaning}
+    return texts.replace(known) if known else texts
 
 
 def find_task(values: "Series") -> str:
@@ -250,8 +363,10 @@ def _classes(values: "Series") -> tuple[str, ...]:
     """Return the classes as texts, in the order of their numbers if they are numbers, else of the alphabet."""
     if len(values) == 0:
         raise ValueError(f"the target {values.name!r} must have values, got none")
-    in_order = values.unique().sort() if holds_numbers(values) else as_texts(values).unique().sort()
-    classes = tuple(as_texts(in_order).to_list())
+    texts = as_texts(values).unique().sort().to_list()
+    # Numbers in their order, also where the file's spelling was kept: 2, 9, 10.
+    are_numbers = all(isinstance(meaning(text), float) for text in texts)
+    classes = tuple(sorted(texts, key=meaning)) if are_numbers else tuple(texts)
     if len(classes) == 1:
         raise ValueError(f"the target {values.name!r} must have at least two classes, got {classes[0]!r} in every row")
     if len(classes) > max(2, len(values) // 2):
