@@ -4,23 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fastnn.common.validation import check_choice, check_real
-from fastnn.kernels import tables
+from fastnn.kernels.ops.activation import ACTIVATIONS
+from fastnn.kernels.units import OpKind
 
-NAMES = (
-    "linear",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "softplus",
-    "gelu",
-    "silu",
-    "mish",
-    "softmax",
-    "exponential",
-)
+NAMES = ("linear", *ACTIVATIONS)
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,14 +40,14 @@ class ActivationFunction:
         return repr(self.name)  # as it is written down: Dense(3, activation="relu")
 
     @property
-    def code(self) -> tables.Activation:
-        """The number that kernels know the function by."""
-        return tables.Activation[self.name.upper()]
+    def kind(self) -> OpKind | None:
+        """The op that computes it; None for linear, which takes none."""
+        return ACTIVATIONS.get(self.name)
 
     @property
     def value(self) -> float:
-        """The function's parameter, with which kernels compute (0 where there is none)."""
-        return {tables.Activation.LEAKY_RELU: 0.01, tables.Activation.ELU: 1.0}.get(self.code, 0.0)
+        """The number that its kernel reads."""
+        return {"leaky_relu": 0.01, "elu": 1.0}.get(self.name, 0.0)
 
     @property
     def config(self) -> str | dict:

@@ -8,15 +8,25 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.common.validation import check_bool, check_choice, check_real
-from fastnn.kernels import tables
+from fastnn.kernels import losses as kernels
+from fastnn.kernels.units import Unit
 
 _ALIASES = {"binary_crossentropy": "log_loss"}
-NAMES = ("mse", "mae", "huber", "log_loss", "categorical_crossentropy", "poisson")
+_UNITS = {
+    "mse": kernels.mse,
+    "mae": kernels.mae,
+    "huber": kernels.huber,
+    "log_loss": kernels.log_loss,
+    "categorical_crossentropy": kernels.categorical_crossentropy,
+    "poisson": kernels.poisson,
+}
+NAMES = tuple(_UNITS)
 
+# An output activation and its loss in one formula, from logits: no overflow, no log(0).
 _FROM_LOGITS = {
-    ("categorical_crossentropy", tables.Activation.SOFTMAX): tables.Loss.SOFTMAX_CROSSENTROPY,
-    ("log_loss", tables.Activation.SIGMOID): tables.Loss.SIGMOID_LOG_LOSS,
-    ("poisson", tables.Activation.EXPONENTIAL): tables.Loss.EXPONENTIAL_POISSON,
+    ("categorical_crossentropy", "softmax"): kernels.softmax_crossentropy,
+    ("log_loss", "sigmoid"): kernels.sigmoid_log_loss,
+    ("poisson", "exponential"): kernels.exponential_poisson,
 }
 
 
@@ -68,17 +78,22 @@ class LossFunction:
         """Whether penalties on parameters are divided by the weight of the batch."""
         return False
 
-    def job_fields(self, output_activation: tables.Activation) -> dict[str, Any]:
-        """Everything that kernels have to know about the loss, as fields of a JOB record."""
-        return {
-            "loss": self.code_with(output_activation), "loss_value": self.value, "loss_scale": self.scale,
-            "label_smoothing": self.label_smoothing, "penalty_per_sample": self.penalty_per_sample,
-        }  # fmt: skip
-
-    def code_with(self, output_activation: tables.Activation) -> tables.Loss:
-        """The number kernels know it by; sigmoid and softmax outputs have losses from logits."""
+    def job_fields(self, output_activation: str) -> dict[str, Any]:
+        """Everything that kernels have to know about the loss, as fields of a job's record."""
         fused = _FROM_LOGITS.get((self.name, output_activation))
-        return tables.Loss[self.name.upper()] if fused is None else fused
+        fields: dict[str, Any] = {
+            "loss": fused or self.unit, "takes_logits": fused is not None, "loss_value": self.value,
+            "loss_scale": self.scale, "penalty_per_sample": self.penalty_per_sample,
+            "y.smoothing": self.label_smoothing,
+        }  # fmt: skip
+        if self.name == "log_loss":  # each output is a question of its own, with two answers
+            fields["y.smoothed_to"] = 0.5
+        return fields
+
+    @property
+    def unit(self) -> Unit:
+        """The compiled loop that computes it from outputs."""
+        return _UNITS[self.name]
 
     @property
     def config(self) -> str | dict[str, Any]:
@@ -355,8 +370,9 @@ class PythonLoss(LossFunction):
     def penalty_per_sample(self) -> bool:
         return self.divides_penalty
 
-    def code_with(self, output_activation: tables.Activation) -> tables.Loss:
-        return tables.Loss.GIVEN_DELTA
+    @property
+    def unit(self) -> Unit:
+        return kernels.given_delta
 
     @property
     def config(self) -> str | dict[str, Any]:

@@ -4,7 +4,7 @@ They are evaluated before each update inside the training kernel, and called wit
 its rate. A step is one update, so an epoch has ceil(n / batch_size) of them. Names and arguments are Keras's where it
 has them.
 
-To add one: a class here, a number in `tables.Schedule`, its formula and one line of dispatch in kernels/schedules.py.
+To add one: its unit in kernels/schedules.py, and here its class and its line in `get`.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,12 @@ import numpy as np
 
 from fastnn.common.records import Record
 from fastnn.common.validation import check_bool, check_choice, check_integer, check_real
+from fastnn.kernels import schedules as kernels
 from fastnn.kernels import tables
-from fastnn.kernels.schedules import evaluate
+from fastnn.kernels.units import Unit
 
 _INFINITY = float("inf")
+_FLOAT32 = np.dtype(np.float32)  # of the network whose job it is; rates are float64 in any case
 _POSITIVE = (0.0, _INFINITY, "neither")
 _NOT_NEGATIVE = (0.0, _INFINITY, "left")
 
@@ -27,11 +29,11 @@ _NOT_NEGATIVE = (0.0, _INFINITY, "left")
 class Schedule(Record):
     """Base of all schedules: a frozen record whose first argument is the rate and whose others go to the kernel.
 
-    A subclass declares `code`, the number kernels know it by, `ranges` of its numbers, and the least value of each
+    A subclass declares `unit`, its compiled formula, `ranges` of its numbers, and the least value of each
     whole number in `counts`; what is left is True or False.
     """
 
-    code: ClassVar[tables.Schedule]
+    unit: ClassVar[Unit]
     ranges: ClassVar[dict[str, tuple[float, float, str]]] = {}
     counts: ClassVar[dict[str, int]] = {}
 
@@ -48,18 +50,18 @@ class Schedule(Record):
 
     @cached_property
     def _job(self) -> np.ndarray:
-        job = np.zeros(1, tables.JOB)
+        job = np.zeros(1, tables.JOBS[_FLOAT32])
         for name, value in self.job_fields.items():
-            job[name] = value
+            job[name] = value.address(_FLOAT32) if isinstance(value, Unit) else value
         return job
 
     @property
     def job_fields(self) -> dict[str, Any]:
-        """Everything that kernels have to know, as fields of a JOB record."""
+        """Everything that kernels have to know, as fields of a job's record."""
         rate, *rest = self.arguments.values()
         values = np.zeros(tables.N_HYPERPARAMETERS)
         values[: len(rest)] = rest
-        return {"schedule": self.code, "schedule_values": values, "learning_rate": rate}
+        return {"schedule": self.unit, "schedule_values": values, "learning_rate": rate}
 
     @property
     def config(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Schedule(Record):
 
     def rate_at(self, step: int) -> float:
         """Return the same for a number that needs no check."""
-        return float(evaluate(self._job, step))
+        return float(kernels.evaluate(self._job, step))
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,13 +95,12 @@ class Constant(Schedule):
 
     learning_rate: float
 
-    code: ClassVar = tables.Schedule.CONSTANT
     ranges: ClassVar = {"learning_rate": _NOT_NEGATIVE}
 
     @property
     def job_fields(self) -> dict[str, Any]:
         """As for any schedule, but without values: this is set anew wherever a callback sets a rate."""
-        return {"schedule": self.code, "learning_rate": self.learning_rate}
+        return {"schedule": 0, "learning_rate": self.learning_rate}
 
     def rate_at(self, step: int) -> float:
         """Return the rate, whatever the step."""
@@ -131,7 +132,7 @@ class StepDecay(Schedule):
     drop: float = 0.5
     every: int = 1000
 
-    code: ClassVar = tables.Schedule.STEP
+    unit: ClassVar = kernels.step_decay
     ranges: ClassVar = {"drop": _POSITIVE}
     counts: ClassVar = {"every": 1}
 
@@ -169,7 +170,7 @@ class ExponentialDecay(Schedule):
     decay_rate: float
     staircase: bool = False
 
-    code: ClassVar = tables.Schedule.EXPONENTIAL
+    unit: ClassVar = kernels.exponential_decay
     ranges: ClassVar = {"decay_rate": _POSITIVE}
     counts: ClassVar = {"decay_steps": 1}
 
@@ -201,7 +202,7 @@ class InverseTimeDecay(Schedule):
     decay_rate: float
     staircase: bool = False
 
-    code: ClassVar = tables.Schedule.INVERSE_TIME
+    unit: ClassVar = kernels.inverse_time_decay
     ranges: ClassVar = {"decay_rate": _NOT_NEGATIVE}
     counts: ClassVar = {"decay_steps": 1}
 
@@ -234,7 +235,7 @@ class PolynomialDecay(Schedule):
     end_learning_rate: float = 0.0001
     power: float = 1.0
 
-    code: ClassVar = tables.Schedule.POLYNOMIAL
+    unit: ClassVar = kernels.polynomial_decay
     ranges: ClassVar = {"end_learning_rate": _NOT_NEGATIVE, "power": _POSITIVE}
     counts: ClassVar = {"decay_steps": 1}
 
@@ -268,7 +269,7 @@ class CosineDecay(Schedule):
     decay_steps: int
     alpha: float = 0.0
 
-    code: ClassVar = tables.Schedule.COSINE
+    unit: ClassVar = kernels.cosine_decay
     ranges: ClassVar = {"alpha": _NOT_NEGATIVE}
     counts: ClassVar = {"decay_steps": 1}
 
@@ -310,7 +311,7 @@ class WarmupCosineDecay(Schedule):
     alpha: float = 0.0
     initial_learning_rate: float = 0.0
 
-    code: ClassVar = tables.Schedule.WARMUP_COSINE
+    unit: ClassVar = kernels.warmup_cosine
     ranges: ClassVar = {"alpha": _NOT_NEGATIVE, "initial_learning_rate": _NOT_NEGATIVE}
     counts: ClassVar = {"warmup_steps": 0, "decay_steps": 1}
 
@@ -352,7 +353,7 @@ class OneCycle(Schedule):
     div_factor: float = 25.0
     final_div_factor: float = 1e4
 
-    code: ClassVar = tables.Schedule.ONE_CYCLE
+    unit: ClassVar = kernels.one_cycle
     ranges: ClassVar = {"pct_start": (0.0, 1.0, "left"), "div_factor": _POSITIVE, "final_div_factor": _POSITIVE}
     counts: ClassVar = {"total_steps": 2}
 

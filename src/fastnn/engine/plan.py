@@ -7,23 +7,31 @@ Buffer regions are counted in units; a kernel multiplies by the samples its work
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fastnn.kernels import tables
+from fastnn.kernels.ops.activation import ACTIVATIONS
+from fastnn.kernels.units import OpKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastnn.constraints import MaxNorm
-    from fastnn.layers import Layer
     from fastnn.regularizers import L1L2
 
 # The parameter buffer is cut at whole cache lines of either dtype: parameters, then what else a network keeps.
 _LINE = 16
 
 _STRIP = 32  # a strip of transposed deltas is at most this many units wide, in either dtype
+
+
+class Buildable(Protocol):
+    """What a plan is made of: a layer."""
+
+    def build(self, plan: "PlanBuilder") -> None:
+        """Write ops and variables into the plan."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Variable:
     l1: float = 0.0
     l2: float = 0.0
     max_norm: float = 0.0
+    is_kernel: bool = False  # weights that an input is multiplied by: what optimizers decay
+    is_trained: bool = True
 
     @cached_property
     def size(self) -> int:
@@ -48,14 +58,17 @@ class Variable:
 class Plan:
     """The tables of a network, and the sizes of what goes with them."""
 
-    ops: np.ndarray
+    ops: np.ndarray  # without addresses, which `fastnn.engine.linking` fills into copies
+    kinds: tuple[OpKind, ...]  # of each op
+    details: tuple[np.ndarray | None, ...]  # each op's own record
     variables: tuple[Variable, ...]
     variable_table: np.ndarray
     n_inputs: int
     n_outputs: int
     n_parameters: int
     states: tuple[Variable, ...]  # what is kept but not trained; offsets in `Network.state`
-    units_after: tuple[int, ...]  # width after each layer
+    shapes: tuple[tuple[int, ...], ...]  # of one sample, after each layer
+    op_flops: tuple[int, ...]  # of the forward pass of one sample, by op
     regions: dict[str, int]  # buffer offsets, in units
     n_units: int  # of the whole buffer
 
@@ -65,6 +78,27 @@ class Plan:
         return -(-self.n_parameters // _LINE) * _LINE
 
     @cached_property
+    def units_after(self) -> tuple[int, ...]:
+        """How many numbers a sample is after each layer."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample of X."""
+        return self.shapes[0]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of one sample of the outputs."""
+        return self.shapes[-1]
+
+    @cached_property
+    def widest_row(self) -> int:
+        """The most numbers that a sample is before or after any op."""
+        sizes = [int(op["positions"]) * max(int(op["fan_in"]), int(op["units"])) for op in self.ops]
+        return max(self.n_inputs, *self.units_after, *sizes)
+
+    @cached_property
     def n_states(self) -> int:
         """Length of `Network.state`."""
         return sum(state.size for state in self.states)
@@ -72,7 +106,7 @@ class Plan:
     @cached_property
     def has_batch_statistics(self) -> bool:
         """Whether a layer normalises over the batch."""
-        return bool((self.ops["kind"] == tables.Layer.BATCH_NORMALIZATION).any())
+        return any(kind.sees_batch for kind in self.kinds)
 
     @cached_property
     def has_penalties(self) -> bool:
@@ -85,11 +119,19 @@ class Plan:
         return any(variable.max_norm for variable in self.variables)
 
     @cached_property
-    def output_activation(self) -> tables.Activation:
-        """The code of the last activation, LINEAR if the last op is none."""
-        if len(self.ops) and self.ops[-1]["kind"] == tables.Layer.ACTIVATION:
-            return tables.Activation(int(self.ops[-1]["code"]))
-        return tables.Activation.LINEAR
+    def has_frozen(self) -> bool:
+        """Whether any tensor is not trained."""
+        return not all(variable.is_trained for variable in self.variables)
+
+    @cached_property
+    def flops(self) -> int:
+        """Floating-point operations of the forward pass of one sample, as far as they are products."""
+        return sum(self.op_flops)
+
+    @cached_property
+    def output_activation(self) -> str:
+        """The name of the last op if it is an activation, else "linear"."""
+        return self.kinds[-1].name if self.kinds and self.kinds[-1].name in ACTIVATIONS else "linear"
 
 
 class PlanBuilder:
@@ -97,31 +139,49 @@ class PlanBuilder:
 
     Attributes
     ----------
-    units : int
-        The width at this point of the network.
+    shape : tuple of int
+        The shape of one sample at this point of the network; its last axis is what layers work on.
     layer : int
         The index of the layer being built.
+    is_trained : bool
+        Whether the parameters of the layer being built are trained.
     """
 
     def __init__(self, *, works_in_place: bool = True) -> None:
         self._works_in_place = works_in_place
-        self.units = 0
+        self.shape: tuple[int, ...] = ()
         self.layer = 0
+        self.is_trained = True
         self.n_inputs = 0
         self._ops: list[dict[str, Any]] = []
+        self._kinds: list[OpKind] = []
+        self._details: list[dict[str, float] | None] = []
+        self._flops: list[int] = []
         self._variables: list[Variable] = []
         self._states: list[Variable] = []
         self._n_parameters = 0
-        self._has_parameters = False
+        self._first_parameter = 0  # of those that no op owns yet
+        self._has_trained = False  # whether any op so far has trained parameters
         self._n_units = 0
         self._input_region = 0
         self._region = -1  # where the current activations lie
-        self._output_is_needed = False  # by the backward pass of the op that wrote them
+        self._output_is_needed = False  # by the backward pass of the op that wrote them, or by an op to come
 
-    def set_input(self, n_features: int) -> None:
+    @property
+    def units(self) -> int:
+        """The size of the last axis of a sample at this point."""
+        return self.shape[-1]
+
+    @property
+    def positions(self) -> int:
+        """How often a sample has that axis: the product of the others."""
+        return math.prod(self.shape[:-1])
+
+    def set_input(self, shape: tuple[int, ...]) -> None:
         """Open the network with its input region."""
-        self.units = self.n_inputs = n_features
-        self._region = self._input_region = self._add_region(n_features)
+        self.shape = shape
+        self.n_inputs = math.prod(shape)
+        self._region = self._input_region = self._add_region(self.n_inputs)
         self._output_is_needed = True  # features stay: the first layer's weight gradient reads them
 
     def add_variable(
@@ -130,13 +190,16 @@ class PlanBuilder:
         shape: tuple[int, ...],
         initializer: str,
         *,
+        is_kernel: bool = False,
         regularizer: "L1L2 | None" = None,
         constraint: "MaxNorm | None" = None,
     ) -> int:
-        """Reserve a tensor in the parameter vector and return its offset."""
-        l1, l2 = (regularizer.l1, regularizer.l2) if regularizer else (0.0, 0.0)
+        """Reserve a tensor in the parameter vector, for the op that is added next, and return its offset."""
+        l1, l2 = (regularizer.l1, regularizer.l2) if regularizer and self.is_trained else (0.0, 0.0)
         max_norm = constraint.max_value if constraint else 0.0
-        variable = Variable(self.layer, name, shape, self._n_parameters, initializer, l1, l2, max_norm)
+        variable = Variable(
+            self.layer, name, shape, self._n_parameters, initializer, l1, l2, max_norm, is_kernel, self.is_trained
+        )
         self._variables.append(variable)
         self._n_parameters += variable.size
         return variable.offset
@@ -149,122 +212,158 @@ class PlanBuilder:
 
     def add_op(
         self,
-        kind: tables.Layer,
-        units: int,
+        kind: OpKind,
+        shape: tuple[int, ...] | None = None,
         *,
         weights: int = -1,
         bias: int = -1,
-        code: int = 0,
         value: float = 0.0,
-        momentum: float = 0.0,
-        state: int = -1,
+        details: dict[str, float] | None = None,
         in_place: bool = False,
         needs_input: bool = False,
         needs_output: bool = False,
         extra_units: int = 0,
+        flops: int = 0,
     ) -> None:
-        """Append one op of the forward pass.
+        """Append one op of the forward pass. It owns the variables that were added since the op before.
 
         Parameters
         ----------
-        kind : tables.Layer
+        kind : OpKind
             What it does.
-        units : int
-            Its output's width.
+        shape : tuple of int or None, default None
+            The shape of a sample after it; None: as before.
         weights, bias : int, default -1
             Offsets of its parameters.
-        code, value : int, float
-            Which activation; the layer's parameter.
-        momentum, state : float, int
-            Of running statistics, and their offset.
+        value : float, default 0.0
+            The layer's number.
+        details : dict or None, default None
+            Fields of the kind's own record. A field named `state` is an offset from `add_state`.
         in_place : bool, default False
             Whether it can write over its input. It will unless the op before needs that for its backward pass.
         needs_input, needs_output : bool, default False
             Whether its backward pass reads its input, its output.
         extra_units : int, default 0
             Units of buffer it keeps from the forward for the backward pass.
+        flops : int, default 0
+            Floating-point operations of its forward pass for one sample, as far as they are products.
         """
+        shape = self.shape if shape is None else shape
         source = self._region
         stays = in_place and self._works_in_place and not self._output_is_needed
-        target = source if stays else self._add_region(units)
+        target = source if stays else self._add_region(math.prod(shape))
+        n_own = self._n_parameters - self._first_parameter if self.is_trained else 0
         self._ops.append(
             {
-                "kind": kind,
                 "fan_in": self.units,
-                "units": units,
+                "units": shape[-1],
+                "positions": self.positions,
                 "source": source,
                 "target": target,
                 "extra": self._add_region(extra_units) if extra_units else 0,
                 "weights": weights,
                 "bias": bias,
-                "code": code,
+                "first_parameter": self._first_parameter,
+                "n_parameters": n_own,
                 "layer": self.layer,
+                "has_gradient_below": self._has_trained,
+                "needs_backward": self._has_trained or n_own > 0,
+                "sees_batch": kind.sees_batch,
+                "updates_itself": kind.updates_itself and self.positions == 1,
                 "value": value,
-                "momentum": momentum,
-                "state": state,
-                "has_gradient_below": self._has_parameters,
             }
         )
-        self._has_parameters = self._has_parameters or weights >= 0 or bias >= 0
-        self.units = units
+        self._kinds.append(kind)
+        self._details.append(details)
+        self._flops.append(flops)
+        self._first_parameter = self._n_parameters
+        self._has_trained = self._has_trained or n_own > 0
+        self.shape = shape
         self._region = target
         self._output_is_needed = needs_output
+
+    def reshape(self, shape: tuple[int, ...]) -> None:
+        """Go on with the same numbers in another shape, which costs nothing."""
+        self.shape = shape
+
+    def hold(self) -> int:
+        """Keep the current activations as they are, for an op to come; return where they lie."""
+        self._output_is_needed = True
+        return self._region
 
     def _add_region(self, units: int) -> int:
         offset = self._n_units
         self._n_units += units
         return offset
 
-    def finish(self, units_after: "Sequence[int]") -> Plan:
+    def finish(self, shapes: "Sequence[tuple[int, ...]]") -> Plan:
         """Add the regions that every network needs and return the plan."""
-        widest = max(self.units, self.n_inputs, *(max(op["units"], op["fan_in"]) for op in self._ops))
-        widest_strip = max((-(-op["units"] // _STRIP) * _STRIP for op in self._ops), default=_STRIP)
+        n_outputs = math.prod(self.shape)
+        widths = [op["positions"] * max(op["units"], op["fan_in"]) for op in self._ops]
+        widest = max(n_outputs, self.n_inputs, *widths, *map(math.prod, shapes))
+        # Deltas are transposed in strips of units; a strip is as long as all positions of the samples.
+        widest_strip = max((op["positions"] * -(-op["units"] // _STRIP) * _STRIP for op in self._ops), default=_STRIP)
         regions = {
             "input": self._input_region,
             "output": self._region,
-            "targets": self._add_region(self.units),
+            "targets": self._add_region(n_outputs),
             "delta": self._add_region(widest),
             "other_delta": self._add_region(widest),
             "strips": self._add_region(widest_strip),
             "weights": self._add_region(1),
         }
         # 16 rows of features or targets, each padded to whole vectors, are half as many units of 32 samples.
-        regions["staging"] = self._add_region(-(-max(self.n_inputs, self.units) // 16) * 8)
+        regions["staging"] = self._add_region(-(-max(self.n_inputs, n_outputs) // 16) * 8)
         self._add_region(_STRIP)  # slack: whole blocks are read past the last unit
         n_padded = -(-self._n_parameters // _LINE) * _LINE
-        ops = _table(tables.OP, [{**op, "state": op["state"] + n_padded} for op in self._ops])
+        ops = _table(tables.OP, self._ops)
+        details = tuple(
+            None if kind.details is None else _table(kind.details, [_placed(own, n_padded)])
+            for kind, own in zip(self._kinds, self._details, strict=True)
+        )
         variable_table = _table(
             tables.VARIABLE,
             [
                 {
                     "offset": variable.offset, "size": variable.size, "units": variable.shape[-1],
-                    "is_kernel": variable.name == "kernel", "l1": variable.l1, "l2": variable.l2,
-                    "max_norm": variable.max_norm,
+                    "is_kernel": variable.is_kernel, "is_trained": variable.is_trained, "l1": variable.l1,
+                    "l2": variable.l2, "max_norm": variable.max_norm,
                 }
                 for variable in self._variables
             ],
         )  # fmt: skip
         return Plan(
-            ops, tuple(self._variables), variable_table, self.n_inputs, self.units, self._n_parameters,
-            tuple(self._states), tuple(units_after), regions, self._n_units,
+            ops, tuple(self._kinds), details, tuple(self._variables), variable_table, self.n_inputs, n_outputs,
+            self._n_parameters, tuple(self._states), tuple(shapes), tuple(self._flops), regions, self._n_units,
         )  # fmt: skip
 
 
+def _placed(details: dict[str, float] | None, n_padded: int) -> dict[str, float]:
+    """Return the fields of an op's own record, its state counted from the start of the parameter buffer."""
+    fields = dict(details or {})
+    if "state" in fields:
+        fields["state"] += n_padded
+    return fields
+
+
 def _table(dtype: np.dtype, rows: list[dict[str, Any]]) -> np.ndarray:
-    """Return rows as records; whole ones, since setting their fields one by one takes most of the time of a plan."""
+    """Return rows as records, with 0 for fields that are not given.
+
+    Whole records, since setting their fields one by one takes most of the time of a plan.
+    """
     assert dtype.names is not None
-    return np.array([tuple(row[name] for name in dtype.names) for row in rows], dtype)
+    return np.array([tuple(row.get(name, 0) for name in dtype.names) for row in rows], dtype)
 
 
-def make_plan(layers: "Sequence[Layer]", *, works_in_place: bool = True) -> Plan:
+def make_plan(layers: "Sequence[Buildable]", *, works_in_place: bool = True) -> Plan:
     """Build the plan of a list of layers, the first of which is an Input.
 
     With `works_in_place` False every op keeps its output, for `explain`.
     """
     builder = PlanBuilder(works_in_place=works_in_place)
-    units_after = []
+    shapes = []
     for index, layer in enumerate(layers):
         builder.layer = index
         layer.build(builder)
-        units_after.append(builder.units)
-    return builder.finish(units_after)
+        shapes.append(builder.shape)
+    return builder.finish(shapes)

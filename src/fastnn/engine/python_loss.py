@@ -8,7 +8,7 @@ from fastnn.common.validation import check_real
 from fastnn.engine.plan import Plan
 from fastnn.engine.workspace import Rows, Workspace, source_of
 from fastnn.kernels import tables
-from fastnn.kernels.train import predict
+from fastnn.kernels.sources import SCATTERS
 from fastnn.losses import LossFunction, PythonLoss, get
 from fastnn.metrics import count_sums
 
@@ -35,17 +35,10 @@ class PythonLossWorkspace(Workspace):
         super().__init__(plan, dtype, **options)
         self._loss = loss
         # Views of the fields that change with every step: setting them by name costs more than a small kernel call.
-        names = (
-            "mode",
-            "position",
-            "y_address",
-            "y_row_stride",
-            "y_column_stride",
-            "y_source",
-            "wants_metrics",
-            "failed",
-        )
+        names = ("mode", "position", "metrics", "failed")
         self._fields = {name: self.jobs[name] for name in names}
+        self._targets = {name: self.jobs["y"][name] for name in ("gather", "address", "row_stride", "column_stride")}
+        self._scatter = SCATTERS[source_of(dtype)].address(dtype)
         self._x: Rows | None = None
         self._y = np.empty(0)
         self._delta: Rows | None = None
@@ -76,6 +69,7 @@ class PythonLossWorkspace(Workspace):
     ) -> None:
         """Do up to `n_steps` batches."""
         assert self._delta is not None
+        self.prepare(parameters, moments, order, sample_weight)  # for the mode of the whole step
         job = self.jobs[0]
         mode, n_rows, batch_size = int(job["mode"]), int(job["n_rows"]), int(job["batch_size"])
         for _ in range(n_steps):
@@ -95,41 +89,34 @@ class PythonLossWorkspace(Workspace):
                 self._delta.array[rows] = gradient * (weights / weight)[:, np.newaxis]
             else:
                 self._delta.array[rows] = 0.0
-            wants_metrics = bool(job["wants_metrics"])
-            self._put(wants_metrics=0)  # of targets, which the kernel does not see
+            metrics = int(job["metrics"])
+            self._put(metrics=0)  # of targets, which the kernel does not see
             super().run(1, parameters, moments, order, sample_weight)
-            self._put(wants_metrics=wants_metrics)
+            self._put(metrics=metrics)
             self.sums[0, tables.Sum.LOSS] += loss
-            if wants_metrics:
+            if metrics:
                 count_sums(self._y[rows], outputs, weights, self.sums[0])
 
     def _outputs(
         self, mode: int, parameters: np.ndarray, moments: np.ndarray, order: np.ndarray, batch: slice
     ) -> np.ndarray:
         """Return the outputs of a batch: in training mode with dropout, else as `Network.predict` has them."""
-        x = self._x
-        assert x is not None and self._delta is not None
-        outputs = np.empty((batch.stop - batch.start, self.plan.n_outputs), self.dtype)
-        if mode != tables.Mode.TRAIN:
-            address = x.address if order.size else x.address + batch.start * x.row_stride
-            predict(
-                self.jobs, self.plan.ops, parameters, self.buffers, order[batch], address, x.row_stride,
-                x.column_stride, x.source, len(outputs), outputs.ctypes.data, outputs.strides[0], outputs.strides[1],
-                outputs.itemsize == 8,
-            )  # fmt: skip
-            return outputs
-        # The kernel writes to y_address + position of the row in the epoch.
-        self._put(
-            mode=tables.Mode.OUTPUTS, y_address=outputs.ctypes.data - batch.start * outputs.strides[0],
-            y_row_stride=outputs.strides[0], y_column_stride=outputs.strides[1], y_source=source_of(outputs.dtype),
-        )  # fmt: skip
-        super().run(1, parameters, moments, order)
         delta = self._delta
-        self._put(
-            mode=mode, position=batch.start, y_address=delta.address, y_row_stride=delta.row_stride,
-            y_column_stride=delta.column_stride, y_source=delta.source,
-        )  # fmt: skip
+        assert delta is not None
+        outputs = np.empty((batch.stop - batch.start, self.plan.n_outputs), self.dtype)
+        # The kernel writes to address + position of the row in the epoch.
+        self._put(mode=tables.Mode.OUTPUTS if mode == tables.Mode.TRAIN else tables.Mode.PREDICTIONS)
+        self._put_targets(outputs.ctypes.data - batch.start * outputs.strides[0], outputs, self._scatter)
+        super().run(1, parameters, moments, order)
+        self._put(mode=mode, position=batch.start)
+        self._put_targets(delta.address, delta.array, delta.gather_unit(self.dtype).address(self.dtype))
         return outputs
+
+    def _put_targets(self, address: int, array: np.ndarray, unit: int) -> None:
+        """Point the jobs to where outputs go, or to the gradient."""
+        values = (unit, address, *array.strides)
+        for field, value in zip(self._targets.values(), values, strict=True):
+            field.fill(value)
 
 
 def check_gradient(loss: Any, y: Any, predictions: Any, *, step: float = 1e-6, tolerance: float = 1e-5) -> float:

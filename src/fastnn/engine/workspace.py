@@ -13,38 +13,48 @@ from typing import Any
 import numpy as np
 
 from fastnn.common.cpus import FLOPS_A_CALL, FLOPS_A_STEP, available_cpus, threads_for
-from fastnn.engine.entries import finite_test, run_of
+from fastnn.engine.entries import finite_test, predict_of, run_of
+from fastnn.engine.linking import LinkedOps, can_update_by_layer, link
 from fastnn.engine.plan import Plan
 from fastnn.engine.team import Team
-from fastnn.kernels import tables
+from fastnn.kernels import sources, tables
+from fastnn.kernels.constraints import hold_norms
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.layerwise import area_size
-from fastnn.kernels.rows import KINDS
-from fastnn.kernels.team import SHARED_SIZE
-from fastnn.kernels.tile import PREFETCH_STEPS
-from fastnn.kernels.train import predict
+from fastnn.kernels.metrics import count_metrics
+from fastnn.kernels.mixup import mix_samples
+from fastnn.kernels.penalties import add_penalties
+from fastnn.kernels.tables import SHARED_SIZE
+from fastnn.kernels.tile import PREFETCH_STEPS, reading_tile, writing_tile
+from fastnn.kernels.units import Unit
 
 CACHE_LINE = 64  # bytes
+_SIZES = {
+    "parameters": "n_values", "moments": "n_moments", "order": "n_order", "sample_weight": "n_sample_weight",
+}  # fmt: skip
+_BACKWARD_MODES = (int(tables.Mode.TRAIN), int(tables.Mode.GRADIENT))
 PLAIN = 0x1 | 0x100 | 0x400  # the flags of a C-contiguous, aligned, writable array
 
 # A micro-batch of 128 samples is long enough for the weight gradient's products to run at full rate and short enough
 # for the activations of usual networks to stay in cache (measured: bench/NOTES.md).
 MICRO_BATCH_PANELS = 4
 
-_TRAINING_FLOPS, _INFERENCE_FLOPS = 6, 2  # a parameter and a row: Z = X W, dX = dZ W', dW = X' dZ; or the first alone
+_TRAINING_PRODUCTS = 3  # Z = X W, dX = dZ W', dW = X' dZ, each with as many operations as the first
 
 IN_PIECES = -1  # in place of a Source: the array is converted piece by piece
 _PIECE_BYTES = 2**21  # of converted rows at a time: they stay in cache until the kernel has read them
 
 _NO_ROWS = np.empty(0, np.int64)
 _NO_WEIGHTS = np.empty(0)
-_NO_RECORDS = np.empty((0, tables.N_SUMS))
-_NO_SNAPSHOTS = {np.dtype(name): np.empty((0, 0), name) for name in ("float32", "float64")}
 _SOURCES = {
     np.dtype(np.float32): tables.Source.FLOAT32,
     np.dtype(np.float64): tables.Source.FLOAT64,
     np.dtype(np.uint8): tables.Source.UINT8,
     np.dtype(np.int64): tables.Source.LABELS,
+}
+_CSR_SOURCES = {
+    np.dtype(np.float32): tables.Source.CSR_FLOAT32,
+    np.dtype(np.float64): tables.Source.CSR_FLOAT64,
 }
 
 
@@ -96,8 +106,8 @@ class Rows:
         record = np.zeros(1, tables.CSR)
         record["values"], record["indices"] = values.ctypes.data, indices.ctypes.data
         record["indptr"] = indptr.ctypes.data + first * indptr.itemsize
-        record["index_size"], record["source"] = indptr.itemsize, _SOURCES[values.dtype]
-        return cls(matrix, record.ctypes.data, 0, 0, int(tables.Source.CSR), record)
+        record["index_size"] = indptr.itemsize
+        return cls(matrix, record.ctypes.data, 0, 0, int(_CSR_SOURCES[values.dtype]), record)
 
     @classmethod
     def in_pieces(cls, array: np.ndarray) -> "Rows":
@@ -115,7 +125,7 @@ class Rows:
 
     def is_finite(self, dtype: np.dtype) -> bool:
         """Whether there is neither NaN nor infinity once every number is of the network's dtype."""
-        if self.source == tables.Source.CSR:
+        if self.source in _CSR_SOURCES.values():
             return Rows.of(self.array.data.reshape(1, -1)).is_finite(dtype)
         if self.source not in (tables.Source.FLOAT32, tables.Source.FLOAT64):
             return True
@@ -127,10 +137,13 @@ class Rows:
         It does not hold the array: its caller does.
         """
         n, width = self.array.shape
-        is_double = dtype.itemsize == 8
-        return partial(
-            finite_test(), self.address, self.row_stride, self.column_stride, self.source, n, width, is_double
-        )
+        test = finite_test(tables.Source(self.source), dtype.itemsize == 8)
+        return partial(test, self.address, self.row_stride, self.column_stride, n, width)
+
+    def gather_unit(self, dtype: np.dtype) -> Unit:
+        """Return the unit that brings such rows into panels of a dtype."""
+        is_own = self.source == _SOURCES.get(dtype) and self.column_stride == dtype.itemsize
+        return sources.gather_in_place if is_own else sources.GATHERS[tables.Source(self.source)]
 
 
 class Workspace:
@@ -150,10 +163,12 @@ class Workspace:
         Whether gradient vectors are wanted.
     holds_batch : bool, default False
         Whether a whole batch is held at once, for statistics over it, rather than micro-batches.
+    through_inputs : bool, default False
+        Whether the backward pass goes down to the gradient of the inputs.
 
     Attributes
     ----------
-    jobs : ndarray of tables.JOB
+    jobs : ndarray of `tables.job_record`
         A record a thread.
     sums : ndarray of shape (n_threads, N_SUMS)
         Their running sums.
@@ -163,14 +178,15 @@ class Workspace:
 
     def __init__(
         self, plan: Plan, dtype: np.dtype, *, n_rows: int, team: Team | None = None, with_gradient: bool = True,
-        holds_batch: bool = False,
+        holds_batch: bool = False, through_inputs: bool = False,
     ):  # fmt: skip
         n_threads = 1 if team is None else team.n_threads
         n_panels = math.ceil(n_rows / PANEL)
         self.plan = plan
         self.dtype = dtype
-        self._run: Callable[..., None] | None = None  # not compiled for who only predicts
         self._team = team if n_threads > 1 else None
+        self._goes_back, self._through_inputs = with_gradient, through_inputs
+        self._ops: LinkedOps | None = None  # linked when the first call comes: then it is known what is needed
         share = math.ceil(n_panels / n_threads)
         self.capacity = max(1, share if holds_batch else min(MICRO_BATCH_PANELS, share))
         self.stride = plan.parameter_stride
@@ -183,35 +199,93 @@ class Workspace:
         self._own_sums = self.sums[0] if n_threads == 1 else None
         self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
         self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
-        self._snapshots, self.records = _NO_SNAPSHOTS[dtype], _NO_RECORDS
-        self.jobs = np.zeros(n_threads, tables.JOB)
+        self._units: tuple[Unit, Unit] | None = None  # of the last prediction: to gather and to scatter
+        self._held: dict[str, Any] = {}  # the arrays whose addresses the jobs hold
+        self.records = np.empty((0, tables.N_SUMS))
+        self.jobs = np.zeros(n_threads, tables.JOBS[dtype])
         self.jobs["thread"] = np.arange(n_threads)
         self.position, self.step, self.failed, self.epochs_left, self.epochs_turned = (
             self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_turned")
         )
+        regions = dict(plan.regions)
         self.set(
-            n_threads=n_threads, n_inputs=plan.n_inputs, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
-            parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, has_penalties=plan.has_penalties,
-            has_constraints=plan.has_constraints, has_batch_statistics=plan.has_batch_statistics,
-            **plan.regions,
+            n_threads=n_threads, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
+            parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, sees_batch=plan.has_batch_statistics,
+            penalty=add_penalties if plan.has_penalties else 0, constrain=hold_norms if plan.has_constraints else 0,
+            jobs=self.jobs.ctypes.data, variables=plan.variable_table.ctypes.data,
+            n_variables=len(plan.variable_table), gradients=self.gradients.ctypes.data,
+            gradient=self.gradients.ctypes.data + np.arange(n_threads) * self.stride * dtype.itemsize, area_size=area,
+            workspaces=self.buffers.ctypes.data, buffer_size=size,
+            buffer=self.buffers.ctypes.data + np.arange(n_threads) * size * dtype.itemsize,
+            sums=self.sums.ctypes.data, shared=self._shared.ctypes.data,
+            **{
+                "x.target": regions.pop("input"), "x.width": plan.n_inputs,
+                "y.target": regions.pop("targets"), "y.width": plan.n_outputs,
+                "y.smoothed_to": 0.5 if plan.n_outputs == 1 else 1.0 / plan.n_outputs,
+            },
+            **regions,
         )  # fmt: skip
 
-    def set(self, **fields: object) -> None:
-        """Set fields of every thread's job."""
+    def set(self, **fields: Any) -> None:
+        """Set fields of every thread's job; "x.width" is a field of a record within it, a unit becomes its address.
+
+        `wants_metrics` says whether sums for metrics are counted, and `mixup` is the alpha of its distribution; 0: none.
+        """
         for name, value in fields.items():
-            self.jobs[name] = value
+            if name == "wants_metrics":
+                name, value = "metrics", count_metrics if value else 0
+            elif name == "mixup":
+                self.jobs["mixup_alpha"] = value
+                value = mix_samples if value else 0
+            if isinstance(value, Unit):
+                value = value.address(self.dtype)
+            if "." in name:
+                record, name = name.split(".")
+                self.jobs[record][name] = value
+            else:
+                self.jobs[name] = value
+
+    def _hold(self, **arrays: np.ndarray) -> None:
+        """Point the jobs to arrays, if they are others than before, and keep those alive."""
+        for name, array in arrays.items():
+            if self._held.get(name) is not array:
+                self._held[name] = array
+                self.jobs[name] = array.ctypes.data if array.size else 0
+                size = _SIZES.get(name)
+                if size is not None:
+                    self.jobs[size] = array.size
 
     def set_data(self, x: Rows, y: Rows) -> None:
         """Point the jobs to features and targets."""
         is_in_pieces = IN_PIECES in (x.source, y.source)
         self._pieces = (x, y, np.empty(x.n_rows, np.int64)) if is_in_pieces else None
         self.set(n_rows=x.n_rows)
-        self._point_to(x, y)
+        if not is_in_pieces:
+            self._point_to(x, y)
 
     def _point_to(self, x: Rows, y: Rows) -> None:
+        self._held["data"] = x, y
+        for name, rows in (("x", x), ("y", y)):
+            data = self.jobs[name]
+            data["gather"] = rows.gather_unit(self.dtype).address(self.dtype)
+            data["address"] = rows.address
+            data["row_stride"], data["column_stride"] = rows.row_stride, rows.column_stride
+
+    def _link(self) -> None:
+        """Have the units that these jobs need, and no others."""
+        goes_back = self._goes_back and int(self.jobs["mode"][0]) in _BACKWARD_MODES
+        by_layer = bool(
+            goes_back and self.jobs["mode"][0] == tables.Mode.TRAIN and not self.jobs["clip"][0]
+            and can_update_by_layer(self.plan, len(self.jobs))
+        )  # fmt: skip
+        self._ops = link(
+            self.plan, self.dtype, goes_back=goes_back, by_layer=by_layer, through_inputs=self._through_inputs,
+            takes_logits=bool(self.jobs["takes_logits"][0]),
+        )  # fmt: skip
         self.set(
-            x_address=x.address, x_row_stride=x.row_stride, x_column_stride=x.column_stride, x_source=x.source,
-            y_address=y.address, y_row_stride=y.row_stride, y_column_stride=y.column_stride, y_source=y.source,
+            ops=self._ops.table.ctypes.data, n_ops=len(self._ops.table), by_layer=by_layer,
+            reading_tile=reading_tile if self.plan.flops else 0,
+            writing_tile=writing_tile if goes_back and (by_layer or len(self.jobs) > 1) else 0,
         )  # fmt: skip
 
     def clear(self) -> None:
@@ -239,12 +313,13 @@ class Workspace:
 
         At 10 GFLOP/s, and 1 us for what is no product, they take 5 ms: a slow processor may take ten times as long.
         """
-        flops = _TRAINING_FLOPS * self.plan.n_parameters * batch_size + 1e4
+        flops = _TRAINING_PRODUCTS * self.plan.flops * batch_size + 1e4
         return max(1, int(5e7 / flops)) if self.can_turn_epochs else 1  # else Python has a part in each
 
     def set_records(self, n_epochs: int, snapshots: np.ndarray) -> None:
         """Have memory for what calls of several epochs keep: sums of so many, two times the parameters."""
-        self.records, self._snapshots = np.zeros((n_epochs, tables.N_SUMS)), snapshots
+        self.records = np.zeros((n_epochs, tables.N_SUMS))
+        self._hold(records=self.records, snapshots=snapshots)
 
     def turn_epochs(self, n_epochs: int, epoch: int, seed: int | None, snapshot: int) -> None:
         """Let the next calls go on with up to `n_epochs` epochs after this one.
@@ -265,6 +340,18 @@ class Workspace:
             snapshot=snapshot,
         )  # fmt: skip
 
+    def prepare(
+        self,
+        parameters: np.ndarray,
+        moments: np.ndarray = _NO_WEIGHTS,
+        order: np.ndarray = _NO_ROWS,
+        sample_weight: np.ndarray = _NO_WEIGHTS,
+    ) -> None:
+        """Point the jobs to what a call works on, and link the units that it needs."""
+        self._hold(parameters=parameters, moments=moments, order=order, sample_weight=sample_weight)
+        if self._ops is None:
+            self._link()
+
     def run(
         self,
         n_steps: int,
@@ -277,19 +364,12 @@ class Workspace:
         if self._pieces is not None:
             self._run_pieces(n_steps, parameters, moments, order, sample_weight)
             return
-        plan = self.plan
-        if self._run is None:
-            self._run = run_of(self.dtype)
+        self.prepare(parameters, moments, order, sample_weight)
+        run = run_of(self.dtype)
         if self._team is None:
-            self._run(
-                self.jobs, 0, n_steps, plan.ops, plan.variable_table, order, parameters, moments, self.gradients,
-                self.buffers, sample_weight, self.sums, self._shared, self._snapshots, self.records,
-            )  # fmt: skip
+            run(self.jobs, 0, n_steps)
         else:
-            self._team.run(
-                self._run, self.jobs, n_steps, plan.ops, plan.variable_table, order, parameters, moments,
-                self.gradients, self.buffers, sample_weight, self.sums, self._shared, self._snapshots, self.records,
-            )  # fmt: skip
+            self._team.run(run, self.jobs, n_steps)
 
     def _run_pieces(
         self, n_steps: int, parameters: np.ndarray, moments: np.ndarray, order: np.ndarray, weights: np.ndarray
@@ -321,20 +401,29 @@ class Workspace:
     def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
         """Write the outputs for the rows of x into `out`."""
         row_stride, column_stride = x.strides
-        self._predict(parameters, address_of(x), row_stride, column_stride, x_source, out)
+        is_own = x.dtype == self.dtype and column_stride == x.itemsize
+        gather = sources.gather_in_place if is_own else sources.GATHERS[tables.Source(x_source)]
+        self._predict(parameters, gather, address_of(x), row_stride, column_stride, out)
 
     def predict_csr(self, parameters: np.ndarray, matrix: Any, first: int, out: np.ndarray) -> None:
         """Write the outputs for as many rows of a CSR matrix as `out` has, from number `first` on, into `out`."""
         rows = Rows.of_csr(matrix, first)
-        self._predict(parameters, rows.address, rows.row_stride, rows.column_stride, rows.source, out)
+        self._predict(parameters, rows.gather_unit(self.dtype), rows.address, 0, 0, out)
 
     def _predict(
-        self, parameters: np.ndarray, address: int, row_stride: int, column_stride: int, source: int, out: np.ndarray
+        self, parameters: np.ndarray, gather: Unit, address: int, row_stride: int, column_stride: int, out: np.ndarray
     ) -> None:
+        self._hold(parameters=parameters)
+        if self._ops is None:
+            self._link()
+        scatter = sources.SCATTERS[_SOURCES[out.dtype]]
+        if self._units != (gather, scatter):
+            self._units = gather, scatter
+            self.set(**{"x.gather": gather, "y.gather": scatter})
         out_strides = out.strides
-        predict(
-            self.jobs, self.plan.ops, parameters, self.buffers, _NO_ROWS, address, row_stride, column_stride, source,
-            out.shape[0], address_of(out), out_strides[0], out_strides[1], out.itemsize == 8,
+        predict_of(self.dtype)(
+            self.jobs, address, row_stride, column_stride, out.shape[0], address_of(out), out_strides[0],
+            out_strides[1],
         )  # fmt: skip
 
     def totals(self) -> list[float]:
@@ -351,24 +440,30 @@ def threads_to_train(plan: Plan, dtype: np.dtype, batch_size: int, wanted: int |
     n_panels = math.ceil(batch_size / PANEL)
     if wanted is not None:
         return min(wanted, n_panels)
-    flops = _TRAINING_FLOPS * plan.n_parameters * batch_size * dtype.itemsize / 4
+    flops = _TRAINING_PRODUCTS * plan.flops * batch_size * dtype.itemsize / 4
     return threads_for(flops, n_parts=n_panels // 2, least=FLOPS_A_STEP)
 
 
 def threads_to_infer(plan: Plan, dtype: np.dtype, n_rows: int) -> int:
     """Return how many threads pay for predictions or an evaluation of `n_rows` rows."""
-    flops = _INFERENCE_FLOPS * plan.n_parameters * n_rows * dtype.itemsize / 4
+    flops = plan.flops * n_rows * dtype.itemsize / 4
     return threads_for(flops, n_parts=math.ceil(n_rows / PANEL), least=FLOPS_A_CALL)
 
 
-def row_buffer(plan: Plan, dtype: np.dtype) -> np.ndarray:
-    """Return what `kernels.rows` works in: two rows of the widest layer, each of whole vectors."""
-    return aligned_zeros(2 * whole_lines(max(plan.n_inputs, *plan.units_after), dtype), dtype)
+class RowWorkspace:
+    """What `kernels.rows` works in: a record, and two rows of the widest layer, each of whole vectors."""
+
+    def __init__(self, plan: Plan, dtype: np.dtype, parameters: np.ndarray):
+        self.buffer = aligned_zeros(row_buffer_size(plan, dtype), dtype)
+        self.parameters = parameters
+        self.rows = np.zeros(1, tables.ROWS[dtype])
+        self.rows["parameters"], self.rows["n_values"] = parameters.ctypes.data, parameters.size
+        self.rows["buffer"], self.rows["buffer_size"] = self.buffer.ctypes.data, self.buffer.size
 
 
-def suits_rows(plan: Plan) -> bool:
-    """Whether `kernels.rows` knows all of the plan's ops."""
-    return all(kind in KINDS for kind in plan.ops["kind"])
+def row_buffer_size(plan: Plan, dtype: np.dtype) -> int:
+    """Return how many elements two rows of the widest layer take, each of whole vectors."""
+    return 2 * whole_lines(plan.widest_row, dtype)
 
 
 def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -389,6 +484,6 @@ def source_of(dtype: np.dtype) -> int:
 
 
 __all__: Sequence[str] = (
-    "MICRO_BATCH_PANELS", "PLAIN", "Rows", "Workspace", "aligned_zeros", "available_cpus", "parameter_buffer",
-    "row_buffer", "source_of", "suits_rows", "threads_to_infer", "threads_to_train", "whole_lines",
+    "MICRO_BATCH_PANELS", "PLAIN", "RowWorkspace", "Rows", "Workspace", "aligned_zeros", "available_cpus", "parameter_buffer",
+    "row_buffer_size", "source_of", "threads_to_infer", "threads_to_train", "whole_lines",
 )  # fmt: skip

@@ -4,7 +4,7 @@ A thread works on its range of the flat vectors; where a limit looks at more tha
 
 Jobs
 ----
-- `clip_gradient`: by value, by the norm of each tensor, or by the norm of all
+- `clip_by_value`, `clip_by_norm`, `clip_by_global_norm`: the gradient of all threads, which is in the first one's vector
 - `hold_norms`: every column of a kernel back to a largest norm
 
 References
@@ -15,6 +15,7 @@ References
 """
 
 from fastnn.kernels.jit import inner
+from fastnn.kernels.layerwise import own_range
 from fastnn.kernels.simd import (
     filled,
     fma,
@@ -29,8 +30,10 @@ from fastnn.kernels.simd import (
     store_first,
     total,
 )
-from fastnn.kernels.tables import Sum
+from fastnn.kernels.tables import N_SUMS, Sum
 from fastnn.kernels.team import wait_for_all
+from fastnn.kernels.units import step_unit
+from fastnn.kernels.views import gradients_of, parameters_of, shared_of, sums_of, variables_of
 
 SQUARED_NORM = int(Sum.SQUARED_NORM)
 
@@ -52,46 +55,46 @@ def _multiply(vector, begin, end, factor):
         store_first(vector, i, load_first(vector, i, count) * factor_v, count)
 
 
-@inner
-def _clip_by_value(gradient, first, last, limit):
-    limit_v = filled(gradient, limit)
+@step_unit
+def clip_by_value(job):
+    """Every element of the gradient to [-limit, limit]."""
+    gradient = gradients_of(job)
+    first, last = own_range(job)
+    limit = filled(gradient, job.clip_limit)
     for i in range(first, last, lanes(gradient)):
-        store(gradient, i, maximum(minimum(load(gradient, i), limit_v), -limit_v))
+        store(gradient, i, maximum(minimum(load(gradient, i), limit), -limit))
+    return True
 
 
-@inner
-def _clip_by_global_norm(gradient, sums, shared, thread, n_threads, first, last, limit):
-    sums[thread, SQUARED_NORM] = _squared_norm(gradient, first, last)
-    wait_for_all(shared, n_threads)
-    squared_norm = 0.0
-    for t in range(n_threads):
-        squared_norm += sums[t, SQUARED_NORM]
-    if squared_norm > limit * limit:
-        _multiply(gradient, first, last, limit / squared_norm**0.5)
-
-
-@inner
-def _clip_by_norm(variables, gradient, shared, thread, n_threads, limit):
-    """Clip whole tensors, each by one thread."""
-    wait_for_all(shared, n_threads)
-    for v in range(thread, variables.size, n_threads):
+@step_unit
+def clip_by_norm(job):
+    """The gradient of each tensor to a norm of at most the limit [1]_; whole tensors, each by one thread."""
+    gradient, variables, shared, limit = gradients_of(job), variables_of(job), shared_of(job), job.clip_limit
+    if not wait_for_all(shared, job.n_threads):
+        return False
+    for v in range(job.thread, variables.size, job.n_threads):
         begin = variables[v].offset
         end = begin + variables[v].size
         squared_norm = _squared_norm(gradient, begin, end)
         if squared_norm > limit * limit:
             _multiply(gradient, begin, end, limit / squared_norm**0.5)
-    wait_for_all(shared, n_threads)
+    return wait_for_all(shared, job.n_threads)
 
 
-@inner
-def clip_gradient(job, variables, gradient, sums, shared, thread, first, last):
-    """Shorten the gradient as the job asks [1]_; the elements [first, last) are this thread's and are final."""
-    if job.clip_value > 0.0:
-        _clip_by_value(gradient, first, last, job.clip_value)
-    elif job.clip_norm > 0.0:
-        _clip_by_norm(variables, gradient, shared, thread, job.n_threads, job.clip_norm)
-    elif job.global_clip_norm > 0.0:
-        _clip_by_global_norm(gradient, sums, shared, thread, job.n_threads, first, last, job.global_clip_norm)
+@step_unit
+def clip_by_global_norm(job):
+    """The whole gradient to a norm of at most the limit [1]_."""
+    gradient, sums, limit = gradients_of(job), sums_of(job), job.clip_limit
+    first, last = own_range(job)
+    sums[job.thread * N_SUMS + SQUARED_NORM] = _squared_norm(gradient, first, last)
+    if not wait_for_all(shared_of(job), job.n_threads):
+        return False
+    squared_norm = 0.0
+    for thread in range(job.n_threads):
+        squared_norm += sums[thread * N_SUMS + SQUARED_NORM]
+    if squared_norm > limit * limit:
+        _multiply(gradient, first, last, limit / squared_norm**0.5)
+    return True
 
 
 @inner
@@ -110,18 +113,18 @@ def _hold_columns(parameters, begin, fan_in, units, column, count, limit):
         store_first(parameters, at + row * units, w * factor, count)
 
 
-@inner
-def hold_norms(job, variables, parameters, shared, thread):
+@step_unit
+def hold_norms(job):
     """Bring the incoming weights of every unit back to the largest norm of their kernel [2]_."""
-    if not job.has_constraints:
-        return
-    wait_for_all(shared, job.n_threads)
+    parameters, variables, shared = parameters_of(job), variables_of(job), shared_of(job)
+    if not wait_for_all(shared, job.n_threads):
+        return False
     width = lanes(parameters)
     for v in range(variables.size):
         variable = variables[v]
-        if variable.max_norm > 0.0:
+        if variable.max_norm > 0.0 and variable.is_trained:
             fan_in = variable.size // variable.units
-            for column in range(thread * width, variable.units, job.n_threads * width):
+            for column in range(job.thread * width, variable.units, job.n_threads * width):
                 count = min(width, variable.units - column)
                 _hold_columns(parameters, variable.offset, fan_in, variable.units, column, count, variable.max_norm)
-    wait_for_all(shared, job.n_threads)
+    return wait_for_all(shared, job.n_threads)

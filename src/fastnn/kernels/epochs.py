@@ -12,8 +12,9 @@ Jobs
 from fastnn.kernels.jit import inner
 from fastnn.kernels.random import permute
 from fastnn.kernels.simd import filled, lanes, load, total
-from fastnn.kernels.tables import Failure
+from fastnn.kernels.tables import N_SUMS, Failure
 from fastnn.kernels.team import wait_for_all
+from fastnn.kernels.views import array_at, jobs_of, order_of, parameters_of, shared_of, sums_of
 
 PARAMETERS = int(Failure.PARAMETERS)
 
@@ -29,30 +30,33 @@ def _are_finite(parameters):
 
 
 @inner
-def turn_epoch(jobs, thread, order, parameters, snapshots, records, sums, shared):
+def turn_epoch(job):
     """Record the epoch's sums, keep the parameters that it ended with, shuffle, and go to the first row again.
 
     All threads of the team come here together. False if the team was dismissed, or if a parameter is not finite:
     the job has failed then, and is still at the epoch's end.
     """
-    job = jobs[thread]
+    shared = shared_of(job)
     if not wait_for_all(shared, job.n_threads):
         return False
-    if thread == 0:
+    if job.thread == 0:
+        parameters = parameters_of(job)
         if _are_finite(parameters):
-            record = records[job.epochs_turned]
-            for column in range(record.size):
+            sums = sums_of(job)
+            record = array_at(job.records + job.epochs_turned * N_SUMS * 8, N_SUMS, job.rate)
+            for column in range(N_SUMS):
                 record[column] = 0.0
                 for other in range(job.n_threads):
-                    record[column] += sums[other, column]
-                    sums[other, column] = 0.0
+                    record[column] += sums[other * N_SUMS + column]
+                    sums[other * N_SUMS + column] = 0.0
             job.snapshot = 1 - job.snapshot
-            snapshot = snapshots[job.snapshot]
+            snapshots = array_at(job.snapshots, 2 * parameters.size, job.element)
             for i in range(parameters.size):
-                snapshot[i] = parameters[i]
+                snapshots[job.snapshot * parameters.size + i] = parameters[i]
             if job.shuffles:
-                permute(order, job.order_seed, job.epoch + 1)
+                permute(order_of(job), job.order_seed, job.epoch + 1)
         else:
+            jobs = jobs_of(job)
             for other in range(job.n_threads):
                 jobs[other].failed = PARAMETERS
     if not wait_for_all(shared, job.n_threads) or job.failed:

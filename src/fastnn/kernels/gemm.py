@@ -36,45 +36,36 @@ from fastnn.kernels.simd import (
     store_first,
     transpose_block,
 )
-from fastnn.kernels.tile import ADD, BIAS, TILE_ROWS, TILE_VECTORS, ZERO, make_tile
+from fastnn.kernels.tables import TILE
+from fastnn.kernels.tile import ADD, BIAS, TILE_ROWS, TILE_VECTORS, ZERO
+from fastnn.kernels.units import call_tile
+from fastnn.kernels.views import array_at, buffer_of, on_stack, parameters_of
 
 PANEL = 32  # samples in a panel: two vectors of float32, four of float64
 DEPTH = 256  # most rows of a kernel that the forward product uses for all panels before it goes on to the next
 PACKED_TILES = 4  # at most so many tiles' columns are copied at a time
 _L1 = 32768  # bytes of the least first-level cache of today's processors
 
-_tile = make_tile(writes_ahead=True)
-_reading_tile = make_tile(writes_ahead=False)
+_new_tile = on_stack(TILE)
 
 
 @inner
-def _rows_of_tiles(n_rows, a, a_at, a_row, a_step, a_jump, b, b_at, b_row, c, c_at, c_row, n_outer, n_inner, start,
-                   bias, bias_at, n_vectors, last, ahead, ahead_at, ahead_last):  # fmt: skip
-    """Cover `n_rows` rows of C with tiles of nearly equal height.
+def _rows_of_tiles(job, unit, tile, n_rows, item_size, ahead_last):
+    """Cover `n_rows` rows of C with tiles of nearly equal height; `tile` holds the operands of the first row.
 
-    Meanwhile as many elements of `ahead`, an array or None, are fetched from `ahead_at` on as C has in these rows, up
-    to one tile's from `ahead_last`.
+    Meanwhile as much memory is fetched from `tile.ahead` on as C has in these rows, up to one tile's from `ahead_last`;
+    with a step of 0 the same line again and again.
     """
     n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
     lower = n_rows // n_tiles
     n_higher = n_rows - lower * n_tiles
-    row = 0
     for t in range(n_tiles):
         height = lower + (t < n_higher)
-        _tile(height, n_vectors, a, a_at + row * a_row, a_row, a_step, a_jump, b, b_at, b_row, c, c_at + row * c_row,
-              c_row, n_outer, n_inner, start, bias, bias_at + row, last, ahead,
-              min(ahead_at + row * n_vectors * lanes(b), ahead_last))  # fmt: skip
-        row += height
-
-
-@inner
-def _forward_tile(height, a, a_at, a_step, parameters, buffer, x, z, used, depth, start, bias, ahead, ahead_at):
-    """A few units of a panel from `depth` rows of the kernel, which are those of `a` from `a_at` on, `a_step` apart."""
-    width = lanes(buffer)
-    for column in range(0, used, TILE_VECTORS * width):
-        n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
-        _reading_tile(height, n_vectors, a, a_at, 1, a_step, 0, buffer, x + column, PANEL, buffer, z + column, PANEL, 1,
-                      depth, start, parameters, bias, width, ahead, ahead_at)  # fmt: skip
+        tile.n_rows = height
+        call_tile(unit, job, tile)
+        tile.a += height * tile.a_row * item_size
+        tile.c += height * tile.c_row * item_size
+        tile.ahead = min(tile.ahead + height * tile.n_vectors * VECTOR_BYTES, ahead_last)
 
 
 @inner
@@ -88,22 +79,28 @@ def _pack(parameters, at, units, depth, n_tiles, lower, n_higher, buffer, area):
 
 
 @inner
-def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, target, n_samples, area, fetches):
-    """Z = W^T X + b on the panels that hold `n_samples` samples; bias < 0 means none.
+def multiply_forward(job, op, n_samples):
+    """Z = W^T X + b on the panels that hold `n_samples` samples; a bias < 0 means none.
 
     A tile reads a narrow column of W, one cache line a row. All panels use DEPTH rows of it before the next are
     fetched: the lines of a taller column, a power of two apart, would evict each other. Where those of DEPTH rows do
-    so too, they are copied to `area` first, which has room for the layer's outputs, and for what `_forward_few` needs.
-    With `fetches` the rows that come next, or the next layer's, are fetched meanwhile by lines.
+    so too, they are copied first, to an area that has room for the layer's outputs, and for what `_forward_few` needs.
+    With several threads the rows that come next, or the next layer's, are fetched meanwhile by lines.
     """
+    parameters, buffer, scale = parameters_of(job), buffer_of(job), job.capacity * PANEL
     width = lanes(buffer)
+    item_size = VECTOR_BYTES // width
+    fan_in, units = op.fan_in, op.units
+    source, target, area = op.source * scale, op.target * scale, job.strips * scale
+    tile = _new_tile()
     last = (n_samples - 1) // PANEL
+    n_whole = n_samples
     if _pays_exchanged(n_samples - last * PANEL, units, width):
-        _forward_few(parameters, weights, bias, fan_in, units, buffer, source + last * fan_in * PANEL,
-                     target + last * units * PANEL, n_samples - last * PANEL, area)  # fmt: skip
+        _forward_few(job, op, tile, source + last * fan_in * PANEL, target + last * units * PANEL,
+                     n_samples - last * PANEL, area)  # fmt: skip
         n_whole = last * PANEL
-    else:
-        n_whole = n_samples
+    tile.a_row, tile.a_jump, tile.b_row, tile.c_row = 1, 0, PANEL, PANEL
+    tile.n_outer, tile.last = 1, width
     n_tiles = (units + TILE_ROWS - 1) // TILE_ROWS
     lower = units // n_tiles
     n_higher = units - lower * n_tiles
@@ -111,7 +108,8 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
     for block in range(n_blocks):
         k = block * fan_in // n_blocks
         depth = (block + 1) * fan_in // n_blocks - k
-        start = ADD if k > 0 else BIAS if bias >= 0 else ZERO
+        tile.n_inner = depth
+        tile.start = ADD if k > 0 else BIAS if op.bias >= 0 else ZERO
         packed_tiles = 0
         if _pays_packed(depth, units, n_whole, width):
             packed_tiles = min(PACKED_TILES, units * n_whole // (8 * depth))
@@ -120,24 +118,30 @@ def multiply_forward(parameters, weights, bias, fan_in, units, buffer, source, t
         unit = 0
         for t in range(n_tiles):
             height = lower + (t < n_higher)
-            a, a_at, a_step = parameters, weights + k * units + unit, units
+            column_at = op.weights + k * units + unit
             if packed_tiles > 0:
                 if t % packed_tiles == 0:
-                    _pack(parameters, a_at, units, depth, min(packed_tiles, n_tiles - t), lower, n_higher - t, buffer,
-                          area)  # fmt: skip
-                a, a_at, a_step = buffer, area + t % packed_tiles * depth * 8, 8
+                    _pack(parameters, column_at, units, depth, min(packed_tiles, n_tiles - t), lower, n_higher - t,
+                          buffer, area)  # fmt: skip
+                tile.a, tile.a_step = job.buffer + (area + t % packed_tiles * depth * 8) * item_size, 8
+            else:
+                tile.a, tile.a_step = job.parameters + column_at * item_size, units
+            tile.n_rows = height
+            tile.bias = job.parameters + (max(op.bias, 0) + unit) * item_size
+            tile.ahead, tile.ahead_step = tile.a, 0
+            if job.n_threads > 1:
+                ahead = min(op.weights + (k + depth) * units + t * depth * width, last_ahead)
+                tile.ahead, tile.ahead_step = job.parameters + ahead * item_size, width
             for panel in range((n_whole + PANEL - 1) // PANEL):
                 used = min(PANEL, n_whole - panel * PANEL)
-                x = source + (panel * fan_in + k) * PANEL
-                z = target + (panel * units + unit) * PANEL
-                bias_at = max(bias, 0) + unit
-                if fetches and panel == 0:
-                    ahead = min(weights + (k + depth) * units + t * depth * width, last_ahead)
-                    _forward_tile(height, a, a_at, a_step, parameters, buffer, x, z, used, depth, start, bias_at,
-                                  parameters, ahead)  # fmt: skip
-                else:
-                    _forward_tile(height, a, a_at, a_step, parameters, buffer, x, z, used, depth, start, bias_at, None,
-                                  0)  # fmt: skip
+                tile.b = job.buffer + (source + (panel * fan_in + k) * PANEL) * item_size
+                tile.c = job.buffer + (target + (panel * units + unit) * PANEL) * item_size
+                for column in range(0, used, TILE_VECTORS * width):
+                    tile.n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
+                    call_tile(job.reading_tile, job, tile)
+                    tile.b += TILE_VECTORS * VECTOR_BYTES
+                    tile.c += TILE_VECTORS * VECTOR_BYTES
+                tile.ahead, tile.ahead_step = tile.a, 0
             unit += height
     _clear_unused(buffer, target, units, n_samples)
 
@@ -166,30 +170,38 @@ def _pays_exchanged(n_samples, units, width):
 
 
 @inner
-def _forward_few(parameters, weights, bias, fan_in, units, buffer, x, z, n_samples, area):
+def _forward_few(job, op, tile, x, z, n_samples, area):
     """The forward product of a panel with no more samples than lanes, A and B exchanged: the same sums, transposed.
 
     A tile one vector wide loads as much as it multiplies. With samples for rows and units for lanes a row of W is
     loaded by whole vectors, once for all samples.
     """
+    parameters, buffer = parameters_of(job), buffer_of(job)
     width = lanes(buffer)
+    item_size = VECTOR_BYTES // width
     strip = TILE_VECTORS * width
-    for unit in range(0, units, strip):
-        n_vectors = min(TILE_VECTORS, (units - unit + width - 1) // width)
+    tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = 1, PANEL, 0, op.units, strip
+    tile.n_outer, tile.start, tile.last = 1, ADD, width
+    tile.ahead, tile.ahead_step = job.buffer + area * item_size, 0
+    for unit in range(0, op.units, strip):
+        n_vectors = min(TILE_VECTORS, (op.units - unit + width - 1) // width)
         for column in range(0, n_vectors * width, width):
             first = filled(buffer, 0.0)
-            if bias >= 0:
-                first = load_first(parameters, bias + unit + column, units - unit - column)
+            if op.bias >= 0:
+                first = load_first(parameters, op.bias + unit + column, op.units - unit - column)
             for i in range(n_samples):
                 store(buffer, area + i * strip + column, first)
-        for k in range(0, fan_in, DEPTH):
-            _rows_of_tiles(n_samples, buffer, x + k * PANEL, 1, PANEL, 0, parameters, weights + k * units + unit, units,
-                           buffer, area, strip, 1, min(DEPTH, fan_in - k), ADD, parameters, 0, n_vectors,
-                           width, None, 0, 0)  # fmt: skip
+        tile.n_vectors = n_vectors
+        for k in range(0, op.fan_in, DEPTH):
+            tile.a = job.buffer + (x + k * PANEL) * item_size
+            tile.b = job.parameters + (op.weights + k * op.units + unit) * item_size
+            tile.c = job.buffer + area * item_size
+            tile.n_inner = min(DEPTH, op.fan_in - k)
+            _rows_of_tiles(job, job.reading_tile, tile, n_samples, item_size, tile.ahead)
         for column in range(0, n_vectors * width, width):
             for i in range(n_samples, width):  # padding repeats the last sample
                 store(buffer, area + i * strip + column, load(buffer, area + (n_samples - 1) * strip + column))
-            count = min(width, units - unit - column)
+            count = min(width, op.units - unit - column)
             block = z + (unit + column) * PANEL if count == width else area + width * strip
             stride = PANEL if count == width else width
             transpose_block(buffer, area + column, strip, buffer, block, stride)
@@ -216,18 +228,25 @@ def _clear_unused(buffer, panels, units, n_samples):
 
 
 @inner
-def multiply_input_gradient(parameters, weights, fan_in, units, buffer, delta, target, n_samples):
-    """dX = W dZ on the panels that hold `n_samples` samples."""
+def multiply_input_gradient(job, op, n_samples):
+    """dX = W dZ on the panels that hold `n_samples` samples, from the delta to the other delta."""
+    buffer, scale = buffer_of(job), job.capacity * PANEL
     width = lanes(buffer)
+    item_size = VECTOR_BYTES // width
+    delta, target = job.buffer + job.delta * scale * item_size, job.buffer + job.other_delta * scale * item_size
+    tile = _new_tile()
+    tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = op.units, 1, 0, PANEL, PANEL
+    tile.n_outer, tile.n_inner, tile.start, tile.last, tile.ahead_step = 1, op.units, ZERO, width, 0
     for panel in range((n_samples + PANEL - 1) // PANEL):
         used = min(PANEL, n_samples - panel * PANEL)
-        dz = delta + panel * units * PANEL
-        dx = target + panel * fan_in * PANEL
         for column in range(0, used, TILE_VECTORS * width):
-            n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
-            _rows_of_tiles(fan_in, parameters, weights, units, 1, 0, buffer, dz + column, PANEL, buffer, dx + column,
-                           PANEL, 1, units, ZERO, parameters, 0, n_vectors, width, None, 0, 0)  # fmt: skip
-    _clear_unused(buffer, target, fan_in, n_samples)
+            tile.n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
+            tile.a = job.parameters + op.weights * item_size
+            tile.b = delta + (panel * op.units * PANEL + column) * item_size
+            tile.c = target + (panel * op.fan_in * PANEL + column) * item_size
+            tile.ahead = tile.c
+            _rows_of_tiles(job, job.reading_tile, tile, op.fan_in, item_size, tile.c)
+    _clear_unused(buffer, job.other_delta * scale, op.fan_in, n_samples)
 
 
 @inner
@@ -263,42 +282,62 @@ def _column_sum(buffer, at, stride, n):
 
 
 @inner
-def multiply_weight_gradient(gradient, weights, bias, first, n_rows, fan_in, units, buffer, source, strips, n_samples,
-                             start, ahead, ahead_at, ahead_end):  # fmt: skip
+def multiply_weight_gradient(job, op, weights, bias, first, n_rows, workspace, n_samples, start, ahead, ahead_end):
     """dW (+)= X dZ^T for `n_rows` rows of the kernel from number `first` on; db (+)= sum of dZ over the samples.
 
-    `weights` is where row `first` goes; bias < 0 leaves db out. The deltas are those of `transpose_deltas`. Unless
-    `ahead` is None, about as many of its elements, from `ahead_at` to `ahead_end`, are fetched to be written.
+    Parameters
+    ----------
+    job, op : the job, and the op whose kernel it is
+    weights : address, where the gradient of row `first` goes
+    bias : address, where that of the bias goes; 0 leaves it out
+    first, n_rows : rows of the kernel
+    workspace : address of the buffer whose samples are summed up: it holds the input, and the strips of
+        `transpose_deltas`
+    n_samples : how many there are
+    start : tile.ZERO, or tile.ADD to what is there
+    ahead, ahead_end : addresses; if the second is behind the first, about as much memory from there on is fetched as is
+        written, to be written next
     """
+    buffer, scale = array_at(workspace, job.buffer_size, job.element), job.capacity * PANEL
     width = lanes(buffer)
+    item_size = VECTOR_BYTES // width
     strip = TILE_VECTORS * width
+    strips, units, fan_in = job.strips * scale, op.units, op.fan_in
     n_full = n_samples // PANEL
     n_rest = n_samples - n_full * PANEL
     height = (n_full + (n_rest > 0)) * PANEL
-    x = source + first * PANEL
-    ahead_last = max(
-        ahead_at, ahead_end - PANEL * width
-    )  # a tile fetches no more than a line for each sample of a panel
+    tile = _new_tile()
+    tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = PANEL, 1, fan_in * PANEL, strip, units
+    ahead_last = ahead_end - PANEL * VECTOR_BYTES  # a tile fetches no more than a line for each sample of a panel
+    fetches = ahead_last > ahead
+    tile.ahead_step = width if fetches else 0
+    unit_of_tile = job.writing_tile if fetches else job.reading_tile
     for unit in range(0, units, strip):
         used = min(strip, units - unit)
-        n_vectors = (used + width - 1) // width
-        last = used - (n_vectors - 1) * width
+        tile.n_vectors = (used + width - 1) // width
+        tile.last = used - (tile.n_vectors - 1) * width
         b = strips + unit * height
-        begin = start
-        for part in range(2):  # the full panels, then what the last one holds: one call, so one set of tiles
-            n_outer, n_inner = (n_full, PANEL) if part == 0 else (1, n_rest)
-            if n_outer > 0 and n_inner > 0:
+        tile.start = start
+        for part in range(2):  # the full panels, then what the last one holds
+            tile.n_outer, tile.n_inner = (n_full, PANEL) if part == 0 else (1, n_rest)
+            if tile.n_outer > 0 and tile.n_inner > 0:
                 done = part * n_full * PANEL
-                _rows_of_tiles(n_rows, buffer, x + done * fan_in, PANEL, 1, fan_in * PANEL, buffer, b + done * strip,
-                               strip, gradient, weights + unit, units, n_outer, n_inner, begin, gradient, 0, n_vectors,
-                               last, ahead, ahead_at + unit * n_rows, ahead_last)  # fmt: skip
-                begin = ADD
-        if bias >= 0:
+                tile.a = workspace + (op.source * scale + first * PANEL + done * fan_in) * item_size
+                tile.b = workspace + (b + done * strip) * item_size
+                tile.c = weights + unit * item_size
+                end = tile.c
+                tile.ahead = tile.c
+                if fetches:
+                    tile.ahead, end = min(ahead + unit * n_rows * item_size, ahead_last), ahead_last
+                _rows_of_tiles(job, unit_of_tile, tile, n_rows, item_size, end)
+                tile.start = ADD
+        if bias != 0:
+            gradient = array_at(bias, units, job.element)
             for column in range(0, used, width):
                 count = min(width, used - column)
                 # Panel by panel, as products go: so it does not matter to the sum which thread has which.
-                sums = load_first(gradient, bias + unit + column, count) if start == ADD else filled(buffer, 0.0)
+                sums = load_first(gradient, unit + column, count) if start == ADD else filled(buffer, 0.0)
                 for sample in range(0, n_samples, PANEL):
                     in_panel = min(PANEL, n_samples - sample)
                     sums = sums + _column_sum(buffer, b + column + sample * strip, strip, in_panel)
-                store_first(gradient, bias + unit + column, sums, count)
+                store_first(gradient, unit + column, sums, count)

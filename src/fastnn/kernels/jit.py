@@ -3,7 +3,8 @@
 Jobs
 ----
 - `kernel`: an entry point that Python calls. Compiled once, kept on disk.
-- `inner`: a function that only kernels call. It is compiled into its callers.
+- `unit`, `address_of`: a function that is compiled for itself and called by its address, see `kernels.units`.
+- `inner`, `inlined`: a function that only kernels and units call. It is compiled into its callers.
 - The disk cache: numba knows only the file of the entry point itself, so an edited callee could be loaded stale.
   Here the cache is stamped with the content of every file in this folder.
 """
@@ -14,9 +15,10 @@ import pathlib
 import warnings
 
 import numba
-from numba.core import caching
+from numba.core import caching, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_machinery import PassManager
 
 # "nnan" and "ninf" stay out: a NaN or an infinity has to be seen by the checks that stop a diverged training.
 FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
@@ -104,12 +106,88 @@ class _StampedCache(caching.FunctionCache):
     _impl_class = _StampedCacheImpl
 
 
+class _UnitLibrary(JITCodeLibrary):
+    """The code of a unit or kernel: optimised once, without Numba's second run and without LLVM's vectorisers.
+
+    Numba optimises twice so that reference counts meet in one function; here there are none. Kernels name their vectors
+    themselves.
+    """
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=LEVEL)
+        passes.run(self._final_module, builder)
+
+
+LEVEL = 3
+
+
+def _short_pipeline(state):
+    """Numba's passes without those that this code has no use for: closures, `with`, raising, inlining, annotations."""
+    passes = PassManager("fastnn")
+    passes.add_pass(untyped_passes.TranslateByteCode, "analyze bytecode")
+    passes.add_pass(untyped_passes.FixupArgs, "fix up arguments")
+    passes.add_pass(untyped_passes.IRProcessing, "process IR")
+    passes.add_pass(untyped_passes.GenericRewrites, "rewrite static indices")
+    passes.add_pass(untyped_passes.ReconstructSSA, "single static assignment")
+    passes.add_pass(untyped_passes.DeadBranchPrune, "prune branches")
+    passes.add_pass(typed_passes.NopythonTypeInference, "infer types")
+    passes.add_pass(typed_passes.PreLowerStripPhis, "remove phi nodes")
+    passes.add_pass(typed_passes.IRLegalization, "legalize")
+    passes.add_pass(typed_passes.NativeLowering, "lower")
+    passes.add_pass(typed_passes.NoPythonBackend, "assemble")
+    passes.finalize()
+    state.type_annotation = None
+    return [passes]
+
+
+class _UnitCompiler(Compiler):
+    def define_pipelines(self):
+        return _short_pipeline(self.state)
+
+    def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
+        super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+        if library is None:
+            self.state.library = _UnitLibrary(self.state.targetctx.codegen(), "unit")
+            self.state.library.enable_object_caching()
+
+
+_UNIT_FLAGS = {**_KERNEL_FLAGS, "pipeline_class": _UnitCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
 def kernel(function):
     """Compile an entry point, with its machine code kept on disk."""
-    dispatcher = numba.njit(**_KERNEL_FLAGS)(function)
+    dispatcher = numba.njit(**_KERNEL_FLAGS, pipeline_class=_UnitCompiler)(function)
     if CACHE_FOLDER is not None:
         dispatcher._cache = _StampedCache(function)
     return dispatcher
+
+
+def named(name):
+    """Give a function that was built by another one a name of its own, under which the cache keeps it."""
+
+    def rename(function):
+        function.__name__ = function.__qualname__ = name
+        return function
+
+    return rename
+
+
+def unit(function, stamp=None):
+    """Compile a function that is called by its address, with its machine code kept on disk."""
+    dispatcher = numba.njit(**_UNIT_FLAGS)(function)
+    if CACHE_FOLDER is not None:
+        dispatcher._cache = _StampedCache(function)
+    return dispatcher
+
+
+def address_of(dispatcher, sig) -> int:
+    """Return where the code for a signature lies: compiled, or from the disk cache, if it is not loaded yet."""
+    dispatcher.compile(sig)
+    compiled = dispatcher.overloads[sig.args]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
 class _NoEnvironments:
@@ -144,6 +222,9 @@ class _PartOfAKernel(JITCodeLibrary):
 
 
 class _InnerCompiler(Compiler):
+    def define_pipelines(self):
+        return _short_pipeline(self.state)
+
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
         super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
         if library is None:

@@ -13,23 +13,19 @@ complete it. The line that two threads' rows share is the first one's, which mak
 
 Jobs
 ----
-- `suits`: whether a network is large and simple enough
+- `own_range`: the parameters that a thread updates where the gradients of all threads are summed up
+- `update_range`: penalties, decay and the optimizer's update of a range
 - `area_size`: how much room an area takes; one a thread lies behind the gradient vectors
 - `update_dense`: gradient and update of a dense layer
 - `update_vectors`: update of a layer whose gradients lie in the gradient vector
 """
 
-import numpy as np
-
 from fastnn.kernels.gemm import PANEL, multiply_weight_gradient
-from fastnn.kernels.jit import inner
-from fastnn.kernels.penalties import update_penalized
-from fastnn.kernels.simd import lanes, load, store
-from fastnn.kernels.tables import Layer
+from fastnn.kernels.jit import inlined, inner
+from fastnn.kernels.simd import VECTOR_BYTES, lanes, load, store
 from fastnn.kernels.tile import ADD, TILE_ROWS, ZERO
-
-LAYER_NORMALIZATION = int(Layer.LAYER_NORMALIZATION)
-BATCH_NORMALIZATION = int(Layer.BATCH_NORMALIZATION)
+from fastnn.kernels.units import call_update
+from fastnn.kernels.views import gradients_of, parameters_of
 
 LEAST_PARAMETERS = 100_000  # parameters, gradient and two moments of fewer stay in a core's own cache (1.6 MB)
 BLOCK = 8192  # elements of a block, or one row of tiles if that has more
@@ -40,16 +36,25 @@ def area_size(widest: int) -> int:
     return (max(BLOCK, TILE_ROWS * widest) + widest + 47) // 16 * 16
 
 
+@inlined
+def own_range(job):
+    """The whole cache lines of parameters that this thread updates where the gradients of all threads are summed up."""
+    width = lanes(parameters_of(job))
+    n_lines = job.parameter_stride // width
+    return job.thread * n_lines // job.n_threads * width, (job.thread + 1) * n_lines // job.n_threads * width
+
+
 @inner
-def suits(job, ops):
-    """Whether the parameters are many, and with several threads all in dense layers."""
-    if job.n_parameters < LEAST_PARAMETERS:
-        return False
-    if job.n_threads > 1:
-        for o in range(ops.size):
-            if ops[o].kind == LAYER_NORMALIZATION or ops[o].kind == BATCH_NORMALIZATION:
-                return False
-    return True
+def update_range(job, gradient, first, last):
+    """Update the parameters of the whole lines [first, last), whose gradient nothing else looks at.
+
+    The gradient of element i is element i from the address `gradient` on.
+    """
+    if job.penalty != 0:
+        call_update(job.penalty, job, gradient, first, last)
+    if job.decay != 0:
+        call_update(job.decay, job, gradient, first, last)
+    call_update(job.update, job, gradient, first, last)
 
 
 @inner
@@ -59,26 +64,27 @@ def _to_whole_lines(i, array):
 
 
 @inner
-def _block_gradient(job, op, parameters, gradients, at, bias, first, n_rows, workspaces, source, strips):
+def _block_gradient(job, op, weights, bias, first, n_rows):
     """The gradient of some rows of a kernel over the samples of all threads, each of which has its own buffer."""
-    size = workspaces.size // job.n_threads
+    item_size = VECTOR_BYTES // lanes(parameters_of(job))
     n_panels = (job.batch_rows + PANEL - 1) // PANEL
-    rows = op.weights + first * op.units  # what is updated with it
+    rows = job.parameters + (op.weights + first * op.units) * item_size  # what is updated with it
     for thread in range(job.n_threads):
         panel, last_panel = thread * n_panels // job.n_threads, (thread + 1) * n_panels // job.n_threads
         n_samples = min(last_panel * PANEL, job.batch_rows) - panel * PANEL
-        multiply_weight_gradient(gradients, at, bias, first, n_rows, op.fan_in, op.units,
-                                 workspaces[thread * size : (thread + 1) * size], source, strips, n_samples,
-                                 ZERO if thread == 0 else ADD, parameters, rows, rows + n_rows * op.units)  # fmt: skip
+        multiply_weight_gradient(job, op, weights, bias, first, n_rows,
+                                 job.workspaces + thread * job.buffer_size * item_size, n_samples,
+                                 ZERO if thread == 0 else ADD, rows, rows + n_rows * op.units * item_size)  # fmt: skip
 
 
 @inner
-def update_dense(job, variables, op, parameters, gradients, moments, workspaces, source, strips, limit):
-    """Update this thread's part of a dense layer; return where the updated parameters now begin.
+def update_dense(job, op):
+    """Update this thread's part of a dense layer, and what lies between it and the parameters updated before.
 
-    They begin at `limit` so far. The strips of all threads' deltas are ready, and none needs the kernel any more.
+    The strips of all threads' deltas are ready, and none needs the kernel any more.
     """
-    n_threads, units = job.n_threads, op.units
+    parameters, gradients, limit = parameters_of(job), gradients_of(job), job.updated_from
+    n_threads, units, item_size = job.n_threads, op.units, VECTOR_BYTES // lanes(parameters)
     begin = op.weights
     end = op.bias + units if op.bias >= 0 else begin + op.fan_in * units
     first_line = _to_whole_lines(begin, parameters)
@@ -86,7 +92,8 @@ def update_dense(job, variables, op, parameters, gradients, moments, workspaces,
     n_parts = max(1, min(n_threads, op.fan_in, op.fan_in * units // BLOCK))
     part = job.thread - (n_threads - n_parts)
     if part < 0:
-        return min(limit, first_line)
+        job.updated_from = min(limit, first_line)
+        return
     row, last_row = part * op.fan_in // n_parts, (part + 1) * op.fan_in // n_parts
     done = _to_whole_lines(begin + row * units, parameters)
     has_end = part == n_parts - 1
@@ -96,8 +103,7 @@ def update_dense(job, variables, op, parameters, gradients, moments, workspaces,
         goal = _to_whole_lines(begin + last_row * units, parameters)
         last_row += (goal - begin - last_row * units + units - 1) // units
 
-    area_length = (gradients.size - n_threads * job.parameter_stride) // n_threads
-    area = n_threads * job.parameter_stride + job.thread * area_length
+    area = n_threads * job.parameter_stride + job.thread * job.area_size
     origin = (begin + row * units) // lanes(parameters) * lanes(parameters)  # the element whose gradient leads the area
     most = max(TILE_ROWS, BLOCK // units // TILE_ROWS * TILE_ROWS)
     n_blocks = (last_row - row + most - 1) // most
@@ -107,8 +113,9 @@ def update_dense(job, variables, op, parameters, gradients, moments, workspaces,
         n_rows = lower + (block < n_higher)
         at = begin + row * units
         has_bias = has_end and block == n_blocks - 1 and op.bias >= 0
-        _block_gradient(job, op, parameters, gradients, area + at - origin, area + op.bias - origin if has_bias else -1,
-                        row, n_rows, workspaces, source, strips)  # fmt: skip
+        leading = job.gradients + (area - origin) * item_size  # where the gradient of parameter 0 would lie
+        _block_gradient(job, op, leading + at * item_size, leading + op.bias * item_size if has_bias else 0, row,
+                        n_rows)  # fmt: skip
         if row == 0:
             for i in range(begin, min(first_line, end)):
                 gradients[i] = gradients[area + i - origin]
@@ -120,16 +127,16 @@ def update_dense(job, variables, op, parameters, gradients, moments, workspaces,
         else:
             stop = (at + n_rows * units) // lanes(parameters) * lanes(parameters)
         if stop > done:
-            update_penalized(job, variables, parameters, gradients, moments, done, stop, origin - area)
+            update_range(job, leading, done, stop)
             store(gradients, area, load(gradients, area + stop - origin))
             origin = done = stop
         row += n_rows
-    return min(limit, first_line)
+    job.updated_from = min(limit, first_line)
 
 
 @inner
-def update_vectors(job, variables, begin, parameters, gradient, moments, limit):
-    """Update the whole lines from `begin` to `limit`; return where they begin."""
-    first_line = min(limit, _to_whole_lines(begin, parameters))
-    update_penalized(job, variables, parameters, gradient, moments, first_line, limit, np.int64(0))
-    return first_line
+def update_vectors(job, op):
+    """Update what an op owns, and what lies behind it, from this thread's gradient vector."""
+    first_line = min(job.updated_from, _to_whole_lines(op.first_parameter, parameters_of(job)))
+    update_range(job, job.gradient, first_line, job.updated_from)
+    job.updated_from = first_line

@@ -1,11 +1,10 @@
-"""Losses of one panel: the value, the gradient with respect to the network's output, and the running metrics.
+"""Losses over the panels of a micro-batch: the value, and the gradient with respect to the network's outputs.
 
-Each loss is one function (output a, target y, parameter) -> (value, slope), elementwise on vectors; the loops average
-it over the outputs and weight it by sample. The losses that belong to an output activation work from logits and
-put the activation in place of the logits, so that metrics see outputs in every case.
+Most losses are one function (output a, target y, parameter) -> (value, slope), elementwise on vectors; the loop averages it
+over the outputs and weights it by sample. The losses that belong to an output activation work from logits and put the
+activation in place of the logits, so that metrics see outputs in every case.
 
-To add a loss: write its function here, give it a number in `tables.Loss`, call its loop in `panel_loss`, and declare
-it in `fastnn/losses.py`.
+To add one: its function and its unit here, and its line in `fastnn.losses`.
 
 References
 ----------
@@ -15,25 +14,10 @@ References
 
 from fastnn.kernels.elementary import exp, log, log1p
 from fastnn.kernels.gemm import PANEL
-from fastnn.kernels.jit import inlined, inner
+from fastnn.kernels.jit import inlined, inner, named
 from fastnn.kernels.simd import absolute, filled, fma, lanes, load, maximum, minimum, select, store, total
-from fastnn.kernels.tables import Loss, Sum
-
-GIVEN_DELTA = int(Loss.GIVEN_DELTA)
-MAE = int(Loss.MAE)
-HUBER = int(Loss.HUBER)
-LOG_LOSS = int(Loss.LOG_LOSS)
-CATEGORICAL_CROSSENTROPY = int(Loss.CATEGORICAL_CROSSENTROPY)
-POISSON = int(Loss.POISSON)
-SIGMOID_LOG_LOSS = int(Loss.SIGMOID_LOG_LOSS)
-SOFTMAX_CROSSENTROPY = int(Loss.SOFTMAX_CROSSENTROPY)
-EXPONENTIAL_POISSON = int(Loss.EXPONENTIAL_POISSON)
-
-WEIGHT = int(Sum.WEIGHT)
-LOSS = int(Sum.LOSS)
-CORRECT = int(Sum.CORRECT)
-SQUARED_ERROR = int(Sum.SQUARED_ERROR)
-ABSOLUTE_ERROR = int(Sum.ABSOLUTE_ERROR)
+from fastnn.kernels.units import loss_unit
+from fastnn.kernels.views import buffer_of
 
 CLIP = 1e-7  # probabilities are kept this far from 0 and 1 where a logarithm follows (Keras's epsilon)
 
@@ -82,8 +66,26 @@ def _poisson(a, y, value):
     return a - y * log(shifted), 1.0 - y / shifted
 
 
-def _make_loop(function, averages_outputs):
-    """Build the loop over one panel for an elementwise loss."""
+def _over_panels(loop, name):
+    """Build the unit of a loss from its loop over one panel."""
+
+    @loss_unit
+    @named(name)
+    def loss(job, factor):
+        buffer, scale = buffer_of(job), job.capacity * PANEL
+        n_outputs, value = job.n_outputs, 0.0
+        for panel in range((job.n_samples + PANEL - 1) // PANEL):
+            at = panel * n_outputs * PANEL
+            value += loop(buffer, job.output * scale + at, job.y.target * scale + at,
+                          job.weights * scale + panel * PANEL, job.delta * scale + at, n_outputs, job.loss_value,
+                          factor)  # fmt: skip
+        return value
+
+    return loss
+
+
+def elementwise(function, name, averages_outputs=True):
+    """Build the unit of a loss from its function of one output element."""
 
     @inner
     def loop(buffer, output, targets, weights, delta, n_outputs, value, scale):
@@ -102,19 +104,11 @@ def _make_loop(function, averages_outputs):
             loss += total(losses * weight) * share
         return loss
 
-    return loop
-
-
-_mse_loop = _make_loop(_mse, True)
-_mae_loop = _make_loop(_mae, True)
-_huber_loop = _make_loop(_huber, True)
-_log_loss_loop = _make_loop(_log_loss, True)
-_poisson_loop = _make_loop(_poisson, True)
-_crossentropy_loop = _make_loop(_categorical_crossentropy, False)
+    return _over_panels(loop, name)
 
 
 @inner
-def _sigmoid_log_loss_loop(buffer, output, targets, weights, delta, n_outputs, scale):
+def _sigmoid_log_loss_loop(buffer, output, targets, weights, delta, n_outputs, value, scale):
     """From logits z: ln(1 + e^z) - y z, slope sigmoid(z) - y."""
     share = 1.0 / n_outputs
     loss = 0.0
@@ -135,7 +129,7 @@ def _sigmoid_log_loss_loop(buffer, output, targets, weights, delta, n_outputs, s
 
 
 @inner
-def _exponential_poisson_loop(buffer, output, targets, weights, delta, n_outputs, scale):
+def _exponential_poisson_loop(buffer, output, targets, weights, delta, n_outputs, value, scale):
     """From logits z: e^z - y z, slope e^z - y."""
     share = 1.0 / n_outputs
     loss = 0.0
@@ -155,7 +149,7 @@ def _exponential_poisson_loop(buffer, output, targets, weights, delta, n_outputs
 
 
 @inner
-def _softmax_crossentropy_loop(buffer, output, targets, weights, delta, n_outputs, scale):
+def _softmax_crossentropy_loop(buffer, output, targets, weights, delta, n_outputs, value, scale):
     """From logits z: sum_c y_c (ln sum_k e^z_k - z_c), slope (sum_c y_c) softmax(z) - y."""
     loss = 0.0
     for column in range(0, PANEL, lanes(buffer)):
@@ -188,70 +182,23 @@ def _softmax_crossentropy_loop(buffer, output, targets, weights, delta, n_output
 
 
 @inner
-def _take_delta(buffer, targets, weights, delta, n_outputs):
+def _take_delta(buffer, output, targets, weights, delta, n_outputs, value, scale):
     """The targets are the gradient with respect to the outputs, weights and all; padding has none."""
     for column in range(0, PANEL, lanes(buffer)):
         is_sample = load(buffer, weights + column) > 0.0
         for j in range(n_outputs):
             i = j * PANEL + column
             store(buffer, delta + i, select(is_sample, load(buffer, targets + i), 0.0))
+    return 0.0
 
 
-@inner
-def _count_metrics(buffer, output, targets, weights, n_outputs, sums):
-    """Add the panel's correct answers, squared and absolute errors, weighted by sample."""
-    share = 1.0 / n_outputs
-    for column in range(0, PANEL, lanes(buffer)):
-        weight = load(buffer, weights + column)
-        best_a, best_y = load(buffer, output + column), load(buffer, targets + column)
-        index_a, index_y = filled(buffer, 0.0), filled(buffer, 0.0)
-        squares, sizes = filled(buffer, 0.0), filled(buffer, 0.0)
-        for j in range(n_outputs):
-            i = j * PANEL + column
-            a, y = load(buffer, output + i), load(buffer, targets + i)
-            error = a - y
-            squares = fma(error, error, squares)
-            sizes = sizes + absolute(error)
-            index_a = select(a > best_a, filled(buffer, j), index_a)
-            index_y = select(y > best_y, filled(buffer, j), index_y)
-            best_a, best_y = maximum(best_a, a), maximum(best_y, y)
-        if n_outputs == 1:
-            index_a, index_y = select(best_a > 0.5, 1.0, index_a), select(best_y > 0.5, 1.0, index_y)
-        sums[CORRECT] += total(select(index_a == index_y, weight, 0.0))
-        sums[SQUARED_ERROR] += total(squares * weight) * share
-        sums[ABSOLUTE_ERROR] += total(sizes * weight) * share
-
-
-@inner
-def panel_loss(job, buffer, output, targets, weights, delta, scale, sums):
-    """Loss of one panel, added to `sums`; `delta` becomes the gradient of `scale` times the weighted sum of losses.
-
-    `output` holds activations, or logits for the losses that take them, which become activations.
-    """
-    n_outputs = job.n_outputs
-    if job.loss == SOFTMAX_CROSSENTROPY:
-        loss = _softmax_crossentropy_loop(buffer, output, targets, weights, delta, n_outputs, scale)
-    elif job.loss == SIGMOID_LOG_LOSS:
-        loss = _sigmoid_log_loss_loop(buffer, output, targets, weights, delta, n_outputs, scale)
-    elif job.loss == GIVEN_DELTA:
-        _take_delta(buffer, targets, weights, delta, n_outputs)
-        loss = 0.0
-    elif job.loss == EXPONENTIAL_POISSON:
-        loss = _exponential_poisson_loop(buffer, output, targets, weights, delta, n_outputs, scale)
-    elif job.loss == MAE:
-        loss = _mae_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
-    elif job.loss == HUBER:
-        loss = _huber_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
-    elif job.loss == LOG_LOSS:
-        loss = _log_loss_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
-    elif job.loss == CATEGORICAL_CROSSENTROPY:
-        loss = _crossentropy_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
-    elif job.loss == POISSON:
-        loss = _poisson_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
-    else:
-        loss = _mse_loop(buffer, output, targets, weights, delta, n_outputs, job.loss_value, scale)
-    sums[LOSS] += loss * job.loss_scale
-    for column in range(0, PANEL, lanes(buffer)):
-        sums[WEIGHT] += total(load(buffer, weights + column))
-    if job.wants_metrics:
-        _count_metrics(buffer, output, targets, weights, n_outputs, sums)
+mse = elementwise(_mse, "mse")
+mae = elementwise(_mae, "mae")
+huber = elementwise(_huber, "huber")
+log_loss = elementwise(_log_loss, "log_loss")
+poisson = elementwise(_poisson, "poisson")
+categorical_crossentropy = elementwise(_categorical_crossentropy, "categorical_crossentropy", averages_outputs=False)
+sigmoid_log_loss = _over_panels(_sigmoid_log_loss_loop, "sigmoid_log_loss")
+softmax_crossentropy = _over_panels(_softmax_crossentropy_loop, "softmax_crossentropy")
+exponential_poisson = _over_panels(_exponential_poisson_loop, "exponential_poisson")
+given_delta = _over_panels(_take_delta, "given_delta")

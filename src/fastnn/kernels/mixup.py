@@ -6,8 +6,7 @@ place in the batch alone, not on how the batch is cut.
 
 Jobs
 ----
-- `mixup_weight`: the weight of the samples themselves in this step
-- `mix_panels`: features or targets, in place
+- `mix_samples`: features and targets of a micro-batch, in place
 
 References
 ----------
@@ -20,18 +19,20 @@ from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
 from fastnn.kernels.random import mix, symmetric_beta
 from fastnn.kernels.simd import filled, fma, lanes, load, store
+from fastnn.kernels.units import step_unit
+from fastnn.kernels.views import buffer_of
 
 _KEY = 0x6D69787570  # apart from the keys of layers
 
 
 @inner
-def mixup_weight(job):
+def _weight(job):
     """Draw lambda from Beta(alpha, alpha), one for the batch."""
-    return symmetric_beta(mix(mix(job.seed, job.step), _KEY), job.mixup)
+    return symmetric_beta(mix(mix(job.seed, job.step), _KEY), job.mixup_alpha)
 
 
 @inner
-def mix_panels(job, buffer, at, width, first_sample, n_samples, weight, scratch):
+def _mix_panels(job, buffer, at, width, first_sample, n_samples, weight, scratch):
     """x = weight * x + (1 - weight) * (the partner's x) for `width` rows of the panels of `n_samples` samples."""
     key = mix(mix(mix(job.seed, job.step), _KEY), 1)
     weight_v, rest = filled(buffer, weight), filled(buffer, 1.0 - weight)
@@ -51,3 +52,13 @@ def mix_panels(job, buffer, at, width, first_sample, n_samples, weight, scratch)
             for column in range(0, PANEL, lanes(buffer)):
                 partner = load(buffer, scratch + shift + column)
                 store(buffer, line + column, fma(load(buffer, line + column), weight_v, partner * rest))
+
+
+@step_unit
+def mix_samples(job):
+    """Blend features and targets of the micro-batch; one weight for the whole batch."""
+    buffer, scale, weight = buffer_of(job), job.capacity * PANEL, _weight(job)
+    scratch = job.staging * scale
+    _mix_panels(job, buffer, job.x.target * scale, job.x.width, job.first_sample, job.n_samples, weight, scratch)
+    _mix_panels(job, buffer, job.y.target * scale, job.y.width, job.first_sample, job.n_samples, weight, scratch)
+    return True

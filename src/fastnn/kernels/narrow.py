@@ -16,6 +16,7 @@ Jobs
 - `multiply_narrow`: kernel and bias of a layer's gradient from them
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import signature
@@ -24,6 +25,7 @@ from numba.extending import intrinsic
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
 from fastnn.kernels.simd import (
+    VECTOR_BYTES,
     data_pointer,
     filled,
     first_lanes,
@@ -50,6 +52,11 @@ def group_of(units, width):
     if 4 * units <= width and width >= 16:  # a transposed block moves quarters of vectors at most
         return 4
     return 2 if 2 * units <= width else 1
+
+
+def group_for(units, dtype):
+    """Return what `group_of` says of a layer in a network of a dtype."""
+    return group_of.py_func(units, VECTOR_BYTES // np.dtype(dtype).itemsize)
 
 
 def _fold(builder, value, group):
@@ -85,7 +92,7 @@ def _narrow_tile(typingctx, group, n_rows, a, a_at, a_row, a_jump, b, b_at, c, c
         vector_type = ir.VectorType(a_pointer.type.pointee, n_lanes)
         operands = Operands(
             a_pointer, a_row, group_v, a_jump, b_pointer, ir.Constant(_INT64, n_lanes), c_pointer, c_row, n_outer,
-            n_inner, start, None, units, None, True, vector_type, a.dtype.bitwidth // 8,
+            n_inner, start, None, units, None, None, True, vector_type, a.dtype.bitwidth // 8,
         )  # fmt: skip
         done = builder.append_basic_block("done")
         unreachable = builder.append_basic_block("no_such_tile")

@@ -1,10 +1,17 @@
 """Optimizer updates: one pass over the flat vectors of parameters, gradient and moments.
 
-Every vector is as long as whole cache lines, so that no tail is needed; a thread updates the range [first, last).
-`moments` holds the optimizer's slots one after the other, each of `stride` elements; all start at 0.
+Every vector is as long as whole cache lines, so that no tail is needed; a call updates the range [first, last). Moments
+hold the optimizer's slots one after the other, each of `parameter_stride` elements; all start at 0. The gradient of
+element i is element i of an array that begins at the address `gradient`, which need not be memory of its own before
+`first`: blocks are updated from a small area.
 
-To add an optimizer: write its pass here, give it a number in `tables.Optimizer`, call it in `update`, and declare it
-in the package `fastnn/optimizers/`.
+To add an optimizer: its unit here, its class in the package `fastnn/optimizers/`, and its line in the registry there.
+
+Jobs
+----
+- one `update_unit` an optimizer: `sgd`, `adam`, ...
+- `decay_weights`: decoupled weight decay, before the optimizer
+- `average_parameters`: the moving average, after it
 
 References
 ----------
@@ -26,6 +33,7 @@ import numpy as np
 
 from fastnn.kernels.elementary import reciprocal, root
 from fastnn.kernels.jit import inlined, inner
+from fastnn.kernels.layerwise import own_range
 from fastnn.kernels.simd import (
     absolute,
     filled,
@@ -39,16 +47,8 @@ from fastnn.kernels.simd import (
     store,
     store_first,
 )
-from fastnn.kernels.tables import Optimizer
-
-ADAM = int(Optimizer.ADAM)
-AMSGRAD = int(Optimizer.AMSGRAD)
-NADAM = int(Optimizer.NADAM)
-ADAMAX = int(Optimizer.ADAMAX)
-RMSPROP = int(Optimizer.RMSPROP)
-ADAGRAD = int(Optimizer.ADAGRAD)
-ADADELTA = int(Optimizer.ADADELTA)
-LION = int(Optimizer.LION)
+from fastnn.kernels.units import step_unit, update_unit
+from fastnn.kernels.views import array_at, moments_of, parameters_of, variables_of
 
 LARGEST = 3e38  # `root` and `reciprocal` want finite numbers
 
@@ -60,11 +60,20 @@ def _mean_square(v, g, rest):
 
 
 @inner
-def _sgd(parameters, gradient, moments, first, last, origin, rate, momentum, nesterov):
+def _epsilon_of_adam(h, step):
+    """Epsilon as algorithm 1 of [2]_ adds it; epsilon hat, of the form before its section 2.1, is corrected like v."""
+    return h[2] / (1.0 - h[1] ** step) ** 0.5 if h[3] != 0.0 else h[2]
+
+
+@update_unit
+def sgd(job, gradient, first, last):
     """v = momentum v - rate g;  w += v, or with Nesterov w += momentum v - rate g [1]_."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    momentum, nesterov = h[0], h[1] != 0.0
     rate_v, momentum_v = filled(parameters, -rate), filled(parameters, momentum)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         if momentum == 0.0:
             change = rate_v * g
         else:
@@ -72,11 +81,16 @@ def _sgd(parameters, gradient, moments, first, last, origin, rate, momentum, nes
             store(moments, i, velocity)
             change = fma(momentum_v, velocity, rate_v * g) if nesterov else velocity
         store(parameters, i, load(parameters, i) + change)
+    return True
 
 
-@inner
-def _adam(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
+@update_unit
+def adam(job, gradient, first, last):
     """Algorithm 1 of [2]_: w -= rate m_hat / (sqrt(v_hat) + epsilon), both moments corrected for their start at 0."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    beta_1, beta_2, epsilon = h[0], h[1], _epsilon_of_adam(h, job.step + 1)
+    stride, step = job.parameter_stride, job.step + 1
     # m_hat and sqrt(v_hat) differ from m and sqrt(v) by factors that are constant over the vector.
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
     root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
@@ -84,25 +98,30 @@ def _adam(parameters, gradient, moments, stride, first, last, origin, step, rate
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, rest_2)
         store(moments, i, m)
         store(moments, stride + i, v)
         step_size = (rate_1 * m) * reciprocal(fma(root(v), root_2, epsilon_v))
         store(parameters, i, load(parameters, i) + step_size)
+    return True
 
 
-@inner
-def _amsgrad(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
+@update_unit
+def amsgrad(job, gradient, first, last):
     """Algorithm 2 of [3]_: Adam with the largest v so far; corrected for its start at 0 as PyTorch and Keras do."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    beta_1, beta_2, epsilon = h[0], h[1], _epsilon_of_adam(h, job.step + 1)
+    stride, step = job.parameter_stride, job.step + 1
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
     root_2 = filled(parameters, 1.0 / (1.0 - beta_2**step) ** 0.5)
     beta_1_v = filled(parameters, beta_1)
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, rest_2)
         largest = maximum(load(moments, 2 * stride + i), v)
@@ -111,15 +130,20 @@ def _amsgrad(parameters, gradient, moments, stride, first, last, origin, step, r
         store(moments, 2 * stride + i, largest)
         change = (rate_1 * m) * reciprocal(fma(root(largest), root_2, epsilon_v))
         store(parameters, i, load(parameters, i) + change)
+    return True
 
 
 # prod_{i <= t} (1 - 0.96^i / 2) of [5]_, whose factors are 1 in float64 from i = 900 on.
 _WARM_UP = np.cumprod(1.0 - 0.5 * 0.96 ** np.arange(1, 1001))
 
 
-@inner
-def _nadam(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
+@update_unit
+def nadam(job, gradient, first, last):
     """Algorithm 2 of [5]_, with the momentum mu_t = beta_1 (1 - 0.96^t / 2) of Keras."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    beta_1, beta_2, epsilon = h[0], h[1], h[2]
+    stride, step = job.parameter_stride, job.step + 1
     mu, mu_next = beta_1 * (1.0 - 0.5 * 0.96**step), beta_1 * (1.0 - 0.5 * 0.96 ** (step + 1))
     product = beta_1**step * _WARM_UP[min(step, _WARM_UP.size) - 1]  # mu_1 mu_2 ... mu_t
     rate_m = filled(parameters, -rate * mu_next / (1.0 - product * mu_next))
@@ -129,41 +153,51 @@ def _nadam(parameters, gradient, moments, stride, first, last, origin, step, rat
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         v = _mean_square(load(moments, stride + i), g, rest_2)
         store(moments, i, m)
         store(moments, stride + i, v)
         change = fma(rate_m, m, rate_g * g) * reciprocal(fma(root(v), root_2, epsilon_v))
         store(parameters, i, load(parameters, i) + change)
+    return True
 
 
-@inner
-def _adamax(parameters, gradient, moments, stride, first, last, origin, step, rate, beta_1, beta_2, epsilon):
+@update_unit
+def adamax(job, gradient, first, last):
     """Algorithm 2 of [2]_: the largest gradient, decayed, in place of the root."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    beta_1, beta_2, epsilon = h[0], h[1], h[2]
+    stride, step = job.parameter_stride, job.step + 1
     rate_1 = filled(parameters, -rate / (1.0 - beta_1**step))
     beta_1_v, rest_1 = filled(parameters, beta_1), filled(parameters, 1.0 - beta_1)
     beta_2_v, epsilon_v = filled(parameters, beta_2), filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         m = fma(beta_1_v, load(moments, i), rest_1 * g)
         u = minimum(maximum(beta_2_v * load(moments, stride + i), absolute(g)), LARGEST)
         store(moments, i, m)
         store(moments, stride + i, u)
         store(parameters, i, load(parameters, i) + (rate_1 * m) * reciprocal(u + epsilon_v))
+    return True
 
 
-@inner
-def _rmsprop(parameters, gradient, moments, stride, first, last, origin, rate, rho, momentum, epsilon, centered):
+@update_unit
+def rmsprop(job, gradient, first, last):
     """v = rho v + (1 - rho) g^2;  velocity = momentum velocity + rate g / (sqrt(v) + epsilon);  w -= velocity [6]_.
 
     Centered takes v - mean(g)^2 for v [7]_. Slots: v, then the mean, then the velocity, those that exist.
     """
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    rho, momentum, epsilon, centered = h[0], h[1], h[2], h[3] != 0.0
+    stride = job.parameter_stride
     rate_v, rho_v, rest = filled(parameters, rate), filled(parameters, rho), filled(parameters, 1.0 - rho)
     momentum_v, epsilon_v = filled(parameters, momentum), filled(parameters, epsilon)
     velocities = 2 * stride if centered else stride
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         v = _mean_square(load(moments, i), g, rest)
         store(moments, i, v)
         if centered:
@@ -175,109 +209,88 @@ def _rmsprop(parameters, gradient, moments, stride, first, last, origin, rate, r
             change = fma(momentum_v, load(moments, velocities + i), change)
             store(moments, velocities + i, change)
         store(parameters, i, load(parameters, i) - change)
+    return True
 
 
-@inner
-def _adagrad(parameters, gradient, moments, first, last, origin, rate, initial_accumulator, epsilon):
+@update_unit
+def adagrad(job, gradient, first, last):
     """w -= rate g / (sqrt(sum of g^2) + epsilon) [8]_; the slot is the sum, without what it starts from."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    initial_accumulator, epsilon = h[0], h[1]
     rate_v, epsilon_v = filled(parameters, -rate), filled(parameters, epsilon)
     initial = filled(parameters, initial_accumulator)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         squares = minimum(fma(g, g, load(moments, i)), LARGEST)
         store(moments, i, squares)
         change = (rate_v * g) * reciprocal(root(squares + initial) + epsilon_v)
         store(parameters, i, load(parameters, i) + change)
+    return True
 
 
-@inner
-def _adadelta(parameters, gradient, moments, stride, first, last, origin, rate, rho, epsilon):
+@update_unit
+def adadelta(job, gradient, first, last):
     """Algorithm 1 of [9]_: dx = -RMS(earlier dx) / RMS(g) g;  w += rate dx."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    rho, epsilon = h[0], h[1]
+    stride = job.parameter_stride
     rate_v, rho_v, rest = filled(parameters, rate), filled(parameters, rho), filled(parameters, 1.0 - rho)
     epsilon_v = filled(parameters, epsilon)
     for i in range(first, last, lanes(parameters)):
-        g = load(gradient, i - origin)
+        g = load(slopes, i)
         v = _mean_square(load(moments, i), g, rest)
         changes = load(moments, stride + i)
         change = root(changes + epsilon_v) * reciprocal(root(v + epsilon_v)) * g
         store(moments, i, v)
         store(moments, stride + i, fma(rho_v, changes, rest * (change * change)))
         store(parameters, i, load(parameters, i) - rate_v * change)
+    return True
 
 
-@inner
-def _lion(parameters, gradient, moments, first, last, origin, rate, beta_1, beta_2):
+@update_unit
+def lion(job, gradient, first, last):
     """Algorithm 2 of [10]_: w -= rate sign(beta_1 m + (1 - beta_1) g), and m keeps an average of its own rate."""
+    parameters, moments, slopes = parameters_of(job), moments_of(job), array_at(gradient, last, job.element)
+    h, rate = job.hyperparameters, job.rate
+    beta_1, beta_2 = h[0], h[1]
     rate_v, zero = filled(parameters, rate), filled(parameters, 0.0)
     beta_1_v, beta_2_v = filled(parameters, beta_1), filled(parameters, beta_2)
     rest_1, rest_2 = filled(parameters, 1.0 - beta_1), filled(parameters, 1.0 - beta_2)
     for i in range(first, last, lanes(parameters)):
-        g, m = load(gradient, i - origin), load(moments, i)
+        g, m = load(slopes, i), load(moments, i)
         direction = fma(beta_1_v, m, rest_1 * g)
         store(moments, i, fma(beta_2_v, m, rest_2 * g))
         change = select(direction > zero, rate_v, select(direction < zero, -rate_v, zero))
         store(parameters, i, load(parameters, i) - change)
+    return True
 
 
-@inner
-def _decay(job, variables, rate, parameters, first, last):
+@update_unit
+def decay_weights(job, gradient, first, last):
     """w -= rate * weight_decay * w, apart from the gradient [4]_; kernels only, unless the job wants all."""
-    factor = filled(parameters, 1.0 - rate * job.weight_decay)
+    parameters, variables = parameters_of(job), variables_of(job)
+    factor = filled(parameters, 1.0 - job.rate * job.weight_decay)
     for v in range(variables.size):
         variable = variables[v]
-        if variable.is_kernel or job.decays_all:
+        if variable.is_trained and (variable.is_kernel or job.decays_all):
             begin, end = max(variable.offset, first), min(variable.offset + variable.size, last)
             for i in range(begin, end, lanes(parameters)):
                 count = min(lanes(parameters), end - i)
                 store_first(parameters, i, load_first(parameters, i, count) * factor, count)
+    return True
 
 
-@inner
-def _epsilon_of_adam(h, step):
-    """Epsilon as algorithm 1 of [2]_ adds it; epsilon hat, of the form before its section 2.1, is corrected like v."""
-    return h[2] / (1.0 - h[1] ** step) ** 0.5 if h[3] != 0.0 else h[2]
-
-
-@inner
-def update(job, variables, parameters, gradient, moments, first, last, origin):
-    """Apply the job's optimizer to the elements [first, last), with `job.rate`, after `job.step` updates.
-
-    The gradient of element i is ``gradient[i - origin]``.
-    """
-    h, rate = job.hyperparameters, job.rate
-    stride, step = job.parameter_stride, job.step + 1
-    if job.weight_decay > 0.0:
-        _decay(job, variables, rate, parameters, first, last)
-    if job.optimizer == ADAM:
-        _adam(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1],
-              _epsilon_of_adam(h, step))  # fmt: skip
-    elif job.optimizer == AMSGRAD:
-        _amsgrad(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1],
-                 _epsilon_of_adam(h, step))  # fmt: skip
-    elif job.optimizer == NADAM:
-        _nadam(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1], h[2])
-    elif job.optimizer == ADAMAX:
-        _adamax(parameters, gradient, moments, stride, first, last, origin, step, rate, h[0], h[1], h[2])
-    elif job.optimizer == RMSPROP:
-        _rmsprop(parameters, gradient, moments, stride, first, last, origin, rate, h[0], h[1], h[2], h[3] != 0.0)
-    elif job.optimizer == ADAGRAD:
-        _adagrad(parameters, gradient, moments, first, last, origin, rate, h[0], h[1])
-    elif job.optimizer == ADADELTA:
-        _adadelta(parameters, gradient, moments, stride, first, last, origin, rate, h[0], h[1])
-    elif job.optimizer == LION:
-        _lion(parameters, gradient, moments, first, last, origin, rate, h[0], h[1])
-    else:
-        _sgd(parameters, gradient, moments, first, last, origin, rate, h[0], h[1] != 0.0)
-
-
-@inner
-def average(job, parameters, moments, first, last):
+@step_unit
+def average_parameters(job):
     """Keep an exponential moving average of the parameters in the last slot of the moments [11]_."""
-    if not job.averages:
-        return
+    parameters, moments = parameters_of(job), moments_of(job)
+    first, last = own_range(job)
     at = moments.size - job.parameter_stride
     # The average starts at the parameters after the first step.
     momentum = job.average_momentum if job.step > 0 else 0.0
     momentum_v, rest = filled(parameters, momentum), filled(parameters, 1.0 - momentum)
     for i in range(first, last, lanes(parameters)):
         store(moments, at + i, fma(momentum_v, load(moments, at + i), rest * load(parameters, i)))
+    return True

@@ -3,7 +3,6 @@
 Jobs
 ----
 - `add_penalties`: value and gradient on a range of the flat vectors
-- `update_penalized`: the same, then the optimizer's update of that range
 
 References
 ----------
@@ -12,15 +11,16 @@ References
 """
 
 from fastnn.kernels.jit import inner
-from fastnn.kernels.optimizers import update
 from fastnn.kernels.simd import absolute, filled, fma, lanes, load, load_first, select, store, store_first, total
 from fastnn.kernels.tables import Mode
+from fastnn.kernels.units import update_unit
+from fastnn.kernels.views import array_at, parameters_of, variables_of
 
 EVALUATE = int(Mode.EVALUATE)
 
 
 @inner
-def _penalty(parameters, gradient, begin, end, origin, l1, l2, scale, wants_gradient):
+def _penalty(parameters, gradient, begin, end, l1, l2, scale, wants_gradient):
     """Return the penalty of the elements [begin, end) and add `scale` times its slope to the gradient."""
     width = lanes(parameters)
     magnitudes, squares, sign = filled(parameters, 0.0), filled(parameters, 0.0), filled(parameters, 0.0)
@@ -35,33 +35,26 @@ def _penalty(parameters, gradient, begin, end, origin, l1, l2, scale, wants_grad
             # The subgradient of |w| at 0 is 0.
             sign = select(w > 0.0, slope_1, select(w < 0.0, -slope_1, 0.0))
         if wants_gradient:
-            at = i - origin
             if count == width:
-                store(gradient, at, fma(slope_2, w, load(gradient, at) + sign))
+                store(gradient, i, fma(slope_2, w, load(gradient, i) + sign))
             else:
-                store_first(gradient, at, fma(slope_2, w, load_first(gradient, at, count) + sign), count)
+                store_first(gradient, i, fma(slope_2, w, load_first(gradient, i, count) + sign), count)
     return l1 * total(magnitudes) + l2 * total(squares)
 
 
-@inner
-def add_penalties(job, variables, parameters, gradient, first, last, origin):
+@update_unit
+def add_penalties(job, gradient, first, last):
     """Add the penalties of the whole lines [first, last) to the job's, and their slopes to the gradient.
 
-    The gradient of element i is ``gradient[i - origin]``; an evaluation has none.
+    An evaluation has no gradient.
     """
-    if not job.has_penalties:
-        return
+    parameters, variables = parameters_of(job), variables_of(job)
+    slopes = array_at(gradient, last, job.element)
     scale = job.penalty_scale
     for v in range(variables.size):
         variable = variables[v]
         begin, end = max(variable.offset, first), min(variable.offset + variable.size, last)
         if begin < end and (variable.l1 != 0.0 or variable.l2 != 0.0):
-            job.penalty += scale * _penalty(parameters, gradient, begin, end, origin, variable.l1, variable.l2, scale,
-                                            job.mode != EVALUATE)  # fmt: skip
-
-
-@inner
-def update_penalized(job, variables, parameters, gradient, moments, first, last, origin):
-    """Add the penalties of the whole lines [first, last), whose gradient nothing else looks at, and update them."""
-    add_penalties(job, variables, parameters, gradient, first, last, origin)
-    update(job, variables, parameters, gradient, moments, first, last, origin)
+            job.penalty_sum += scale * _penalty(parameters, slopes, begin, end, variable.l1, variable.l2, scale,
+                                                job.mode != EVALUATE)  # fmt: skip
+    return True

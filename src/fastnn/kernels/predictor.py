@@ -11,27 +11,29 @@ Jobs
 
 import numba
 import numpy as np
-from numba import carray, types
+from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
 from fastnn.kernels.jit import FLAGS
 from fastnn.kernels.rows import predict_row
+from fastnn.kernels.tables import ROWS
+from fastnn.kernels.views import on_stack, ops_at
 
 
-def _pointer_to(array):
-    """Build an intrinsic that returns a pointer to the array's first element."""
+def _address_of(array):
+    """Build an intrinsic that returns where the array's first element lies."""
     address = array.ctypes.data
-    pointer = types.CPointer(numba.from_dtype(array.dtype))
 
     @intrinsic
-    def first_element(typingctx):
+    def where(typingctx):
         def codegen(context, builder, sig, args):
-            where = context.add_dynamic_addr(builder, address, info="parameters or ops of a fastnn network")
-            return builder.bitcast(where, context.get_value_type(pointer))
+            pointer = context.add_dynamic_addr(builder, address, info="parameters or ops of a fastnn network")
+            return builder.ptrtoint(pointer, ir.IntType(64))
 
-        return pointer(), codegen
+        return types.int64(), codegen
 
-    return first_element
+    return where
 
 
 def make_predictor(parameters, ops, buffer_size, n_inputs, n_outputs):
@@ -40,18 +42,23 @@ def make_predictor(parameters, ops, buffer_size, n_inputs, n_outputs):
     Parameters
     ----------
     parameters : (n,) float32 or float64, contiguous, with a whole vector of slack after it
-    ops : the network's table
+    ops : the network's ops, with the addresses of their units for single rows
     buffer_size : int, elements of the buffer of `rows.predict_row`
     n_inputs, n_outputs : int
     """
-    parameters_at, ops_at = _pointer_to(parameters), _pointer_to(ops)
-    n_parameters, n_ops, dtype = parameters.size, ops.size, parameters.dtype
+    parameters_at, ops_address = _address_of(parameters), _address_of(ops)
+    n_values, n_ops, dtype = parameters.size, ops.size, parameters.dtype
+    record_on_stack = on_stack(ROWS[dtype])
 
     @numba.njit(**FLAGS)
     def predict(x, out):
-        # The buffer is the call's own, so that threads may call at once.
-        predict_row(x, n_inputs, out, n_outputs, carray(ops_at(), n_ops), carray(parameters_at(), n_parameters),
-                    np.empty(buffer_size, dtype))  # fmt: skip
+        # Record and buffer are the call's own, so that threads may call at once.
+        buffer = np.empty(buffer_size, dtype)
+        row = record_on_stack()
+        row.parameters, row.n_values = parameters_at(), n_values
+        row.buffer, row.buffer_size = buffer.ctypes.data, buffer_size
+        predict_row(x, n_inputs, out, n_outputs, row, ops_at(ops_address(), n_ops))
+        buffer[0] = 0.0  # keeps the buffer alive until here
 
     return predict
 

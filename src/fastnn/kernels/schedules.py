@@ -3,13 +3,12 @@
 A job's `learning_rate` is the rate that a schedule starts from (or rises to), its `schedule_values` are the other
 arguments in the order of the declaration.
 
-To add a schedule: write its formula here, give it a number in `tables.Schedule`, call it in `rate_at`, and declare it
-in `fastnn/schedules.py`.
+To add a schedule: its unit here, and its class and its line in `fastnn/schedules.py`.
 
 Jobs
 ----
-- `rate_at`: the learning rate of one update
-- `evaluate`: the same for Python
+- one `schedule_unit` a schedule: the learning rate of update number `step`, from 0
+- `evaluate`: any of them, for Python
 
 References
 ----------
@@ -24,15 +23,7 @@ import math
 import numpy as np
 
 from fastnn.kernels.jit import inner, kernel
-from fastnn.kernels.tables import Schedule
-
-STEP = int(Schedule.STEP)
-EXPONENTIAL = int(Schedule.EXPONENTIAL)
-INVERSE_TIME = int(Schedule.INVERSE_TIME)
-POLYNOMIAL = int(Schedule.POLYNOMIAL)
-COSINE = int(Schedule.COSINE)
-WARMUP_COSINE = int(Schedule.WARMUP_COSINE)
-ONE_CYCLE = int(Schedule.ONE_CYCLE)
+from fastnn.kernels.units import call_schedule, schedule_unit
 
 
 @inner
@@ -72,28 +63,49 @@ def _one_cycle(step, rate, n_steps, share_up, division, final_division):
     return _half_wave(rate, start / final_division, (min(float(step), last) - peak) / (last - peak))
 
 
-@inner
-def rate_at(job, step):
-    """The learning rate of update number `step` (from 0)."""
-    rate, v = job.learning_rate, job.schedule_values
-    if job.schedule == STEP:
-        return rate * v[0] ** _periods(step, v[1], True)
-    if job.schedule == EXPONENTIAL:
-        return rate * v[1] ** _periods(step, v[0], v[2] != 0.0)
-    if job.schedule == INVERSE_TIME:
-        return rate / (1.0 + v[1] * _periods(step, v[0], v[2] != 0.0))
-    if job.schedule == POLYNOMIAL:
-        return v[1] + (rate - v[1]) * (1.0 - min(step / v[0], 1.0)) ** v[2]
-    if job.schedule == COSINE:
-        return _cosine(step, rate, v[0], v[1])
-    if job.schedule == WARMUP_COSINE:
-        return _warmup_cosine(step, rate, v[0], v[1], v[2], v[3])
-    if job.schedule == ONE_CYCLE:
-        return _one_cycle(step, rate, v[0], v[1], v[2], v[3])
-    return rate
+@schedule_unit
+def step_decay(job, step):
+    v = job.schedule_values
+    return job.learning_rate * v[0] ** _periods(step, v[1], True)
+
+
+@schedule_unit
+def exponential_decay(job, step):
+    v = job.schedule_values
+    return job.learning_rate * v[1] ** _periods(step, v[0], v[2] != 0.0)
+
+
+@schedule_unit
+def inverse_time_decay(job, step):
+    v = job.schedule_values
+    return job.learning_rate / (1.0 + v[1] * _periods(step, v[0], v[2] != 0.0))
+
+
+@schedule_unit
+def polynomial_decay(job, step):
+    v = job.schedule_values
+    return v[1] + (job.learning_rate - v[1]) * (1.0 - min(step / v[0], 1.0)) ** v[2]
+
+
+@schedule_unit
+def cosine_decay(job, step):
+    v = job.schedule_values
+    return _cosine(step, job.learning_rate, v[0], v[1])
+
+
+@schedule_unit
+def warmup_cosine(job, step):
+    v = job.schedule_values
+    return _warmup_cosine(step, job.learning_rate, v[0], v[1], v[2], v[3])
+
+
+@schedule_unit
+def one_cycle(job, step):
+    v = job.schedule_values
+    return _one_cycle(step, job.learning_rate, v[0], v[1], v[2], v[3])
 
 
 @kernel
 def evaluate(jobs, step):
     """The learning rate of update number `step`."""
-    return rate_at(jobs[0], step)
+    return call_schedule(jobs[0].schedule, jobs[0], step)

@@ -1,81 +1,19 @@
-"""What kernels read: the opcodes, and the layout of the tables that `fastnn.engine` fills in.
+"""What kernels read: the records that Python fills in before a call, and the numbers that both sides know by name.
 
-A network reaches the kernels as two arrays of records, so one compiled kernel serves every architecture:
-
-- `OP`: one record a step of the forward pass, in order; the backward pass walks it in reverse.
+- `OP`: one record a step of the forward pass, in order; the backward pass walks them in reverse. It holds the addresses
+  of the units that do the work, and the fields that every kind of op has. What one kind needs beside those is a record
+  of its own, to which `details` leads.
 - `VARIABLE`: one record a parameter tensor (a kernel, a bias, a gamma), for what treats tensors apart.
+- `job_record`: what one thread works on and with, for networks of float32 or float64. The two differ in the type of one
+  field, `element`, from which compiled code knows the type of the numbers behind all addresses.
+- `row_record`: the same for the prediction of single rows.
 
-What a call is to do is a third record, `JOB`, one a thread. Records keep names: a kernel says ``op.fan_in``, not
-``table[i, 3]``.
+Addresses belong to a process. `fastnn.engine` fills them in where it makes memory for a call; nothing saves them.
 """
 
 import enum
 
 import numpy as np
-
-
-class Layer(enum.IntEnum):
-    """What an op does."""
-
-    DENSE = 0
-    ACTIVATION = 1
-    DROPOUT = 2
-    GAUSSIAN_NOISE = 3
-    LAYER_NORMALIZATION = 4
-    BATCH_NORMALIZATION = 5
-
-
-class Activation(enum.IntEnum):
-    LINEAR = 0
-    SIGMOID = 1
-    TANH = 2
-    RELU = 3
-    LEAKY_RELU = 4
-    ELU = 5
-    SELU = 6
-    SOFTPLUS = 7
-    GELU = 8
-    SILU = 9
-    MISH = 10
-    SOFTMAX = 11
-    EXPONENTIAL = 12
-
-
-class Loss(enum.IntEnum):
-    GIVEN_DELTA = -1  # the loss is computed elsewhere: targets are its gradient with respect to the outputs
-    MSE = 0
-    MAE = 1
-    HUBER = 2
-    LOG_LOSS = 3
-    CATEGORICAL_CROSSENTROPY = 4
-    POISSON = 5
-    # An output activation and its loss in one formula, from logits: no overflow, no log(0).
-    SIGMOID_LOG_LOSS = 6
-    SOFTMAX_CROSSENTROPY = 7
-    EXPONENTIAL_POISSON = 8
-
-
-class Optimizer(enum.IntEnum):
-    SGD = 0
-    ADAM = 1
-    AMSGRAD = 2
-    NADAM = 3
-    ADAMAX = 4
-    RMSPROP = 5
-    ADAGRAD = 6
-    ADADELTA = 7
-    LION = 8
-
-
-class Schedule(enum.IntEnum):
-    CONSTANT = 0
-    STEP = 1
-    EXPONENTIAL = 2
-    INVERSE_TIME = 3
-    POLYNOMIAL = 4
-    COSINE = 5
-    WARMUP_COSINE = 6
-    ONE_CYCLE = 7
 
 
 class Mode(enum.IntEnum):
@@ -85,6 +23,7 @@ class Mode(enum.IntEnum):
     GRADIENT = 1  # loss and gradient in inference mode
     EVALUATE = 2  # loss and metrics in inference mode
     OUTPUTS = 3  # outputs in training mode, written to where targets are read from in the other modes
+    PREDICTIONS = 4  # the same in inference mode
 
 
 class Source(enum.IntEnum):
@@ -94,7 +33,8 @@ class Source(enum.IntEnum):
     FLOAT64 = 1
     UINT8 = 2
     LABELS = 3  # int64 class numbers, expanded to one-hot rows
-    CSR = 4  # compressed sparse rows: the address is that of a `CSR` record
+    CSR_FLOAT32 = 4  # compressed sparse rows: the address is that of a `CSR` record
+    CSR_FLOAT64 = 5
 
 
 class Sum(enum.IntEnum):
@@ -119,24 +59,37 @@ class Failure(enum.IntEnum):
 
 N_SUMS = 16  # columns for them: two cache lines a thread, so that threads do not share one
 N_HYPERPARAMETERS = 8
+SHARED_SIZE = 64  # int64 words of a team's barrier
 
 # Buffer offsets count units: a region of u units is u * PANEL * capacity elements (capacity: panels in the workspace).
 OP = np.dtype(
     [
-        ("kind", np.int64),  # Layer
+        # Addresses of units; 0 where the call needs none.
+        ("forward", np.int64),
+        ("backward", np.int64),
+        ("row", np.int64),
+        ("after_update", np.int64),
+        ("details", np.int64),  # address of the kind's own record
+        # Sizes. An op works on the last axis of a sample: `positions` times `fan_in` numbers become `positions` times
+        # `units`.
         ("fan_in", np.int64),
         ("units", np.int64),
+        ("positions", np.int64),
+        # Where its numbers lie.
         ("source", np.int64),  # buffer offset of the input
         ("target", np.int64),  # buffer offset of the output; equal to source where the op works in place
         ("extra", np.int64),  # buffer offset of what the backward pass needs beside input and output
-        ("weights", np.int64),  # offset in the parameter vector (kernel, gamma)
-        ("bias", np.int64),  # offset in the parameter vector (bias, beta), -1: none
-        ("code", np.int64),  # Activation
+        ("weights", np.int64),  # offset in the parameter vector of the first tensor (kernel, gamma), -1: none
+        ("bias", np.int64),  # offset in the parameter vector of the second (bias, beta), -1: none
+        ("first_parameter", np.int64),  # the range of the parameter vector that this op owns
+        ("n_parameters", np.int64),
+        # What the walk has to know.
         ("layer", np.int64),  # which layer this is, the key of its random numbers
-        ("has_gradient_below", np.int64),  # whether anything before this op has parameters
-        ("value", np.float64),  # the layer's parameter: slope, alpha, rate, standard deviation, epsilon
-        ("momentum", np.float64),  # of running statistics
-        ("state", np.int64),  # where those lie in the parameter buffer, behind the parameters: means, then variances
+        ("has_gradient_below", np.int64),  # whether anything before this op wants a gradient
+        ("needs_backward", np.int64),  # whether this op or anything before it wants one
+        ("sees_batch", np.int64),  # whether threads without samples take part, since it looks at the whole batch
+        ("updates_itself", np.int64),  # whether its backward pass can update its parameters block by block
+        ("value", np.float64),  # the layer's number: slope, alpha, rate, standard deviation, epsilon
     ],
     align=True,
 )
@@ -147,6 +100,7 @@ VARIABLE = np.dtype(
         ("size", np.int64),
         ("units", np.int64),  # columns of a kernel; size of a vector
         ("is_kernel", np.int64),
+        ("is_trained", np.int64),
         ("l1", np.float64),  # penalty: l1 * sum |w| + l2 * sum w^2
         ("l2", np.float64),
         ("max_norm", np.float64),  # limit of the norm of each column of a kernel; 0: none
@@ -161,81 +115,171 @@ CSR = np.dtype(
         ("indices", np.int64),
         ("indptr", np.int64),
         ("index_size", np.int64),  # bytes of an element of indices and indptr: 4 or 8
-        ("source", np.int64),  # Source of the values: FLOAT32 or FLOAT64
     ]
 )
 
-JOB = np.dtype(
+# Features or targets: the unit that brings rows of them into panels, where they lie, and where they go.
+DATA = np.dtype(
     [
-        ("mode", np.int64),
-        ("thread", np.int64),
-        ("n_threads", np.int64),
-        # The data.
-        ("x_address", np.int64),
-        ("x_row_stride", np.int64),  # bytes
-        ("x_column_stride", np.int64),  # bytes
-        ("x_source", np.int64),  # Source
-        ("y_address", np.int64),
-        ("y_row_stride", np.int64),
-        ("y_column_stride", np.int64),
-        ("y_source", np.int64),
-        ("n_rows", np.int64),
-        ("has_sample_weight", np.int64),
-        # The network.
-        ("n_inputs", np.int64),
-        ("n_outputs", np.int64),
-        ("n_parameters", np.int64),
-        ("parameter_stride", np.int64),  # n_parameters rounded up to whole cache lines
-        ("staging", np.int64),  # buffer offsets, in units as in OP
-        ("input", np.int64),
-        ("output", np.int64),
-        ("targets", np.int64),
-        ("delta", np.int64),
-        ("other_delta", np.int64),
-        ("strips", np.int64),
-        ("weights", np.int64),
-        ("capacity", np.int64),  # panels the workspace holds
-        # The loss.
-        ("loss", np.int64),  # Loss
-        ("loss_value", np.float64),  # delta of huber
-        ("loss_scale", np.float64),  # what the loss is multiplied by
-        ("label_smoothing", np.float64),
-        ("mixup", np.float64),  # alpha of the Beta distribution of its weights; 0: none
-        ("wants_metrics", np.int64),
-        ("has_penalties", np.int64),
-        ("penalty_per_sample", np.int64),  # whether penalties are divided by the weight of the batch
-        # The optimizer.
-        ("optimizer", np.int64),
-        ("hyperparameters", np.float64, (N_HYPERPARAMETERS,)),
-        ("schedule", np.int64),
-        ("schedule_values", np.float64, (N_HYPERPARAMETERS,)),
-        ("learning_rate", np.float64),
-        ("weight_decay", np.float64),  # decoupled from the gradient
-        ("decays_all", np.int64),  # whether biases and normalisation's parameters decay too
-        ("clip_value", np.float64),  # limits for the gradient; 0: none
-        ("clip_norm", np.float64),
-        ("global_clip_norm", np.float64),
-        ("has_constraints", np.int64),
-        ("has_batch_statistics", np.int64),  # whether an op normalises over the batch
-        ("averages", np.int64),  # whether the last slot of the moments is an average of the parameters
-        ("average_momentum", np.float64),
-        # Where training is; read and written by the kernel.
-        ("seed", np.uint64),
-        ("step", np.int64),  # updates done since the trainer was made
-        ("batch_size", np.int64),
-        ("batch_rows", np.int64),  # of the current batch, which may be smaller
-        ("rate", np.float64),  # the learning rate of the current step
-        ("penalty_scale", np.float64),  # what the current batch multiplies penalties by
-        ("penalty", np.float64),  # so far added to the current batch's loss by this thread
-        ("position", np.int64),  # rows of this epoch done
-        ("failed", np.int64),  # Failure
-        # What a call needs that goes on with the next epoch by itself.
-        ("epochs_left", np.int64),  # how many it may begin
-        ("epochs_turned", np.int64),  # how many it began
-        ("epoch", np.int64),  # the current one's number
-        ("shuffles", np.int64),
-        ("order_seed", np.uint64),
-        ("snapshot", np.int64),  # which of the two holds the parameters that the current epoch began with
+        ("gather", np.int64),  # address of a unit; in Mode.OUTPUTS that of the targets is `scatter`
+        ("address", np.int64),
+        ("row_stride", np.int64),  # bytes
+        ("column_stride", np.int64),  # bytes
+        ("width", np.int64),  # numbers a row
+        ("target", np.int64),  # buffer offset
+        ("smoothing", np.float64),  # of labels: y becomes y (1 - smoothing) + smoothing * smoothed_to
+        ("smoothed_to", np.float64),
     ],
     align=True,
 )
+
+
+# The operands of a tile, see `kernels.tile`. Addresses are bytes; rows, steps and jumps are elements.
+TILE = np.dtype(
+    [
+        ("a", np.int64),
+        ("a_row", np.int64),
+        ("a_step", np.int64),
+        ("a_jump", np.int64),
+        ("b", np.int64),
+        ("b_row", np.int64),
+        ("c", np.int64),
+        ("c_row", np.int64),
+        ("n_rows", np.int64),
+        ("n_vectors", np.int64),
+        ("n_outer", np.int64),
+        ("n_inner", np.int64),
+        ("start", np.int64),  # tile.ZERO, BIAS or ADD
+        ("bias", np.int64),
+        ("last", np.int64),  # lanes of the last vector of each row of C that are read and written
+        ("ahead", np.int64),  # memory that is fetched meanwhile, a line for each k
+        ("ahead_step", np.int64),  # 0: always the same line
+    ],
+    align=True,
+)
+
+
+def job_record(dtype: np.dtype | type) -> np.dtype:
+    """Return the layout of what one thread works on, for networks of float32 or float64."""
+    return np.dtype(
+        [
+            ("element", dtype),  # holds nothing: its type is that of the network's numbers
+            ("mode", np.int64),
+            ("thread", np.int64),
+            ("n_threads", np.int64),
+            # Memory: addresses and sizes in elements.
+            ("jobs", np.int64),  # the records of all threads
+            ("ops", np.int64),
+            ("n_ops", np.int64),
+            ("variables", np.int64),
+            ("n_variables", np.int64),
+            ("parameters", np.int64),  # parameters, padding, running statistics
+            ("n_values", np.int64),  # all of those
+            ("gradients", np.int64),  # one vector of parameter_stride a thread, then one area a thread
+            ("gradient", np.int64),  # this thread's vector
+            ("area_size", np.int64),
+            ("moments", np.int64),
+            ("n_moments", np.int64),
+            ("workspaces", np.int64),  # the buffers of all threads
+            ("buffer", np.int64),  # this thread's
+            ("buffer_size", np.int64),
+            ("sums", np.int64),  # N_SUMS float64 a thread
+            ("shared", np.int64),  # the team's barrier
+            ("order", np.int64),  # int64 row numbers
+            ("n_order", np.int64),  # 0: rows in order
+            ("sample_weight", np.int64),  # float64
+            ("n_sample_weight", np.int64),  # 0: every sample weighs 1
+            ("snapshots", np.int64),  # two times n_values: parameters that this epoch and the one before began with
+            ("records", np.int64),  # N_SUMS float64 for each epoch that the kernel ended
+            # The data.
+            ("x", DATA),
+            ("y", DATA),
+            ("n_rows", np.int64),
+            # The network.
+            ("reading_tile", np.int64),  # addresses of units
+            ("writing_tile", np.int64),
+            ("n_outputs", np.int64),
+            ("n_parameters", np.int64),
+            ("parameter_stride", np.int64),  # n_parameters rounded up to whole cache lines
+            ("staging", np.int64),  # buffer offsets, in units as in OP
+            ("output", np.int64),
+            ("delta", np.int64),
+            ("other_delta", np.int64),
+            ("strips", np.int64),
+            ("weights", np.int64),
+            ("capacity", np.int64),  # panels the workspace holds
+            ("sees_batch", np.int64),  # whether an op looks at the whole batch in training
+            # The loss.
+            ("loss", np.int64),  # address of a unit, as of all that follow
+            ("takes_logits", np.int64),  # whether it computes the last activation itself
+            ("loss_value", np.float64),  # delta of huber
+            ("loss_scale", np.float64),  # what the loss is multiplied by
+            ("metrics", np.int64),
+            ("mixup", np.int64),
+            ("mixup_alpha", np.float64),  # of the Beta distribution of its weights
+            ("penalty", np.int64),  # 0: no tensor has a penalty
+            ("penalty_per_sample", np.int64),  # whether penalties are divided by the weight of the batch
+            # The optimizer.
+            ("update", np.int64),
+            ("by_layer", np.int64),  # whether each layer is updated where its gradient is made
+            ("hyperparameters", np.float64, (N_HYPERPARAMETERS,)),
+            ("schedule", np.int64),  # 0: the rate stays `learning_rate`
+            ("schedule_values", np.float64, (N_HYPERPARAMETERS,)),
+            ("learning_rate", np.float64),
+            ("decay", np.int64),
+            ("weight_decay", np.float64),  # decoupled from the gradient
+            ("decays_all", np.int64),  # whether biases and normalisation's parameters decay too
+            ("clip", np.int64),
+            ("clip_limit", np.float64),
+            ("constrain", np.int64),
+            ("average", np.int64),
+            ("average_momentum", np.float64),
+            # Where training is; read and written by the kernel.
+            ("seed", np.uint64),
+            ("step", np.int64),  # updates done since the trainer was made
+            ("batch_size", np.int64),
+            ("batch_rows", np.int64),  # of the current batch, which may be smaller
+            ("rate", np.float64),  # the learning rate of the current step
+            ("penalty_scale", np.float64),  # what the current batch multiplies penalties by
+            ("penalty_sum", np.float64),  # so far added to the current batch's loss by this thread
+            ("position", np.int64),  # rows of this epoch done
+            ("failed", np.int64),  # Failure
+            # The current micro-batch of this thread.
+            ("first_sample", np.int64),  # its place in the batch
+            ("n_samples", np.int64),
+            ("is_training", np.int64),
+            ("goes_back", np.int64),  # whether a backward pass follows
+            ("start", np.int64),  # tile.ZERO or tile.ADD: whether gradients are added to what is there
+            ("updates", np.int64),  # whether layers are updated while the backward pass walks them
+            ("updated_from", np.int64),  # parameters from here on are updated
+            # What a call needs that goes on with the next epoch by itself.
+            ("epochs_left", np.int64),  # how many it may begin
+            ("epochs_turned", np.int64),  # how many it began
+            ("epoch", np.int64),  # the current one's number
+            ("shuffles", np.int64),
+            ("order_seed", np.uint64),
+            ("snapshot", np.int64),  # which of the two holds the parameters that the current epoch began with
+        ],
+        align=True,
+    )
+
+
+def row_record(dtype: np.dtype | type) -> np.dtype:
+    """Return the layout of what the prediction of one row works on, for networks of float32 or float64."""
+    return np.dtype(
+        [
+            ("element", dtype),  # as in `job_record`
+            ("parameters", np.int64),
+            ("n_values", np.int64),
+            ("buffer", np.int64),
+            ("buffer_size", np.int64),
+            ("source", np.int64),  # where in the buffer the input of the next op lies, in elements
+            ("target", np.int64),  # where its output may go
+        ],
+        align=True,
+    )
+
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+JOBS = {dtype: job_record(dtype) for dtype in _DTYPES}
+ROWS = {dtype: row_record(dtype) for dtype in _DTYPES}

@@ -37,10 +37,10 @@ from numba.extending import intrinsic
 
 from fastnn.kernels.jit import inner
 from fastnn.kernels.simd import data_pointer
+from fastnn.kernels.tables import SHARED_SIZE
 
 # A cache line apart: polling one does not slow writing another.
 ARRIVED, ROUND, DISMISSED, POLLS, OPEN, STEPS, GENERATION = range(0, 56, 8)
-SHARED_SIZE = 64
 
 YIELDS = 1000  # about a millisecond
 NAP = 100  # microseconds, at a barrier
@@ -182,3 +182,9 @@ def wait_for_call(shared, generation):
     if _read(shared, DISMISSED) != 0 or _read(shared, GENERATION) != generation:
         return -1
     return shared[STEPS]
+
+
+__all__ = [
+    "ARRIVED", "DISMISSED", "GENERATION", "OPEN", "POLLS", "ROUND", "SHARED_SIZE", "STEPS", "open_call", "wait_for_all",
+    "wait_for_call",
+]  # fmt: skip

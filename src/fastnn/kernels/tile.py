@@ -5,7 +5,7 @@ packing, which panels make unnecessary but for kernels whose rows evict each oth
 
 Jobs
 ----
-- `make_tile`: builds it
+- `reading_tile`, `writing_tile`: the units that products call by address, so that all of them share one
 - `Operands`, `emit_products`: its loops, for tiles with other ends
 """
 
@@ -13,10 +13,10 @@ from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
+from numba.np.arrayobj import record_getattr
 
 from fastnn.kernels.simd import (
     call_vector_intrinsic,
-    data_pointer,
     emit_prefetch,
     first_lanes,
     lanes_of,
@@ -25,6 +25,8 @@ from fastnn.kernels.simd import (
     splat,
     vector_registers,
 )
+from fastnn.kernels.units import tile_unit
+from fastnn.kernels.vector import llvm_scalar
 
 # Accumulators fill the registers but for the vectors of B and one broadcast of A.
 TILE_VECTORS = 2 if vector_registers() == 32 else 1
@@ -37,60 +39,67 @@ ZERO, BIAS, ADD = 0, 1, 2  # what a tile starts from: nothing, a bias a row, or 
 _INT64 = ir.IntType(64)
 
 
-def make_tile(writes_ahead):
-    """Build the micro-kernel; `writes_ahead` says for what it fetches the lines that it is told to."""
+def _make_products(writes_ahead):
+    """Build what a tile does; `writes_ahead` says for what it fetches the lines that it is told to."""
 
     @intrinsic
-    def tile(typingctx, n_rows, n_vectors, a, a_at, a_row, a_step, a_jump, b, b_at, b_row, c, c_at, c_row,
-              n_outer, n_inner, start, bias, bias_at, last, ahead, ahead_at):  # fmt: skip
-        """C[r, :] = start + sum over outer o, inner k of a[a_at + r*a_row + k*a_step + o*a_jump] * B[o*n_inner + k, :].
+    def products(typingctx, element, tile):
+        """C[r, :] = start + sum over outer o, inner k of a[r*a_row + k*a_step + o*a_jump] * B[o*n_inner + k, :].
 
         `n_rows` <= TILE_ROWS and `n_vectors` <= TILE_VECTORS select one of the generated bodies; `last` lanes of the
-        last vector of each row of C are read and written. Unless `ahead` is None, a tile of full width fetches one line
-        of it for each k, from `ahead_at` on.
+        last vector of each row of C are read and written. Meanwhile a tile of full width fetches lines of `ahead`,
+        `ahead_step` elements apart.
         """
-        array = a
-        sig = signature(
-            types.void, types.intp, types.intp, a, *[types.intp] * 4, b, *[types.intp] * 2, c, *[types.intp] * 5, bias,
-            *[types.intp] * 2, ahead, types.intp,
-        )  # fmt: skip
 
         def codegen(context, builder, sig, args):
-            (rows_v, vectors_v, a_v, a_at, a_row, a_step, a_jump, b_v, b_at, b_row, c_v, c_at, c_row,
-             n_outer, n_inner, start, bias_v, bias_at, last, ahead_v, ahead_at) = args  # fmt: skip
-            a_pointer = data_pointer(context, builder, sig.args[2], a_v, a_at)
-            b_pointer = data_pointer(context, builder, sig.args[7], b_v, b_at)
-            c_pointer = data_pointer(context, builder, sig.args[10], c_v, c_at)
-            bias_pointer = data_pointer(context, builder, sig.args[16], bias_v, bias_at)
-            ahead_pointer = None
-            if isinstance(ahead, types.Array):
-                ahead_pointer = data_pointer(context, builder, ahead, ahead_v, ahead_at)
-            n_lanes = lanes_of(array.dtype)
-            vector_type = ir.VectorType(a_pointer.type.pointee, n_lanes)
-            align = array.dtype.bitwidth // 8
+            def field(name):
+                return record_getattr(context, builder, tile, args[1], name)
+
+            def pointer(name):
+                return builder.inttoptr(field(name), llvm_scalar(element).as_pointer())
+
+            vector_type = ir.VectorType(llvm_scalar(element), lanes_of(element))
+            operands = Operands(
+                pointer("a"), field("a_row"), field("a_step"), field("a_jump"), pointer("b"), field("b_row"),
+                pointer("c"), field("c_row"), field("n_outer"), field("n_inner"), field("start"), pointer("bias"),
+                field("last"), pointer("ahead"), field("ahead_step"), writes_ahead, vector_type, element.bitwidth // 8,
+            )  # fmt: skip
             done = builder.append_basic_block("done")
-            code = builder.add(builder.mul(vectors_v, ir.Constant(_INT64, 64)), rows_v)
+            code = builder.add(builder.mul(field("n_vectors"), _number(64)), field("n_rows"))
             unreachable = builder.append_basic_block("no_such_tile")
             switch = builder.switch(code, unreachable)
             with builder.goto_block(unreachable):
                 builder.unreachable()
-            operands = Operands(
-                a_pointer, a_row, a_step, a_jump, b_pointer, b_row, c_pointer, c_row, n_outer, n_inner, start,
-                bias_pointer, last, ahead_pointer, writes_ahead, vector_type, align,
-            )  # fmt: skip
             for vectors in range(1, TILE_VECTORS + 1):
                 for rows in range(1, TILE_ROWS + 1):
                     block = builder.append_basic_block(f"tile_{rows}x{vectors}")
-                    switch.add_case(ir.Constant(_INT64, 64 * vectors + rows), block)
+                    switch.add_case(_number(64 * vectors + rows), block)
                     builder.position_at_end(block)
                     _emit_tile(builder, operands, rows, vectors)
                     builder.branch(done)
             builder.position_at_end(done)
             return context.get_dummy_value()
 
-        return sig, codegen
+        return signature(types.void, element, tile), codegen
 
-    return tile
+    return products
+
+
+_reading_products, _writing_products = _make_products(False), _make_products(True)
+
+
+@tile_unit
+def reading_tile(job, tile):
+    """A tile that fetches memory to be read."""
+    _reading_products(job.element, tile)
+    return True
+
+
+@tile_unit
+def writing_tile(job, tile):
+    """A tile that fetches memory to be written: lines that other threads hold are taken from them."""
+    _writing_products(job.element, tile)
+    return True
 
 
 def _number(value):
@@ -102,16 +111,16 @@ def _vector_pointer(builder, vector_type, base, offset):
 
 
 class Operands:
-    """The LLVM values a tile is built from; `start`, `bias` and `last` are for the ends of `make_tile`'s."""
+    """The LLVM values a tile is built from; `start`, `bias` and `last` are for the ends of this file's own."""
 
     def __init__(self, a, a_row, a_step, a_jump, b, b_row, c, c_row, n_outer, n_inner, start, bias, last, ahead,
-                 writes_ahead, vector_type, align):  # fmt: skip
+                 ahead_step, writes_ahead, vector_type, align):  # fmt: skip
         self.a, self.a_row, self.a_step, self.a_jump = a, a_row, a_step, a_jump
         self.b, self.b_row = b, b_row
         self.c, self.c_row = c, c_row
         self.n_outer, self.n_inner = n_outer, n_inner
         self.start, self.bias, self.last = start, bias, last
-        self.ahead, self.writes_ahead = ahead, writes_ahead
+        self.ahead, self.ahead_step, self.writes_ahead = ahead, ahead_step, writes_ahead
         self.vector_type, self.align = vector_type, align
 
 
@@ -214,10 +223,9 @@ def emit_products(builder, o, outer_block, rows, vectors, starts, group=1):
     # Of the two lines that a column of A may lie on, the tile before has fetched the first.
     a_later = builder.gep(a_k, [builder.add(builder.mul(o.a_step, _number(PREFETCH_STEPS)), a_offset[-1])])
     prefetch_pointer = builder.bitcast(a_later, ir.IntType(8).as_pointer())
-    if not o.writes_ahead:
-        emit_prefetch(builder, prefetch_pointer)
+    emit_prefetch(builder, prefetch_pointer)
     if o.ahead is not None and vectors == TILE_VECTORS:
-        line = builder.gep(o.ahead, [builder.mul(k, _number(n_lanes))])
+        line = builder.gep(o.ahead, [builder.mul(k, o.ahead_step)])
         emit_prefetch(builder, builder.bitcast(line, ir.IntType(8).as_pointer()), to_write=o.writes_ahead)
     b_vectors = [
         builder.load(_vector_pointer(builder, vector_type, b_k, _number(v * n_lanes)), align=align)

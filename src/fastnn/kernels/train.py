@@ -7,47 +7,51 @@ same range of the parameters is updated.
 
 Jobs
 ----
-- `run`: steps of training, or one pass for loss, gradient and metrics, as `job.mode` says
+- `run`: steps of training, or one pass for loss, gradient, metrics or outputs, as `job.mode` says
 - `predict`: outputs of consecutive rows
 """
 
 import numpy as np
 
-from fastnn.kernels.activations import copy
-from fastnn.kernels.constraints import clip_gradient, hold_norms
-from fastnn.kernels.data import gather, gather_weights, scatter
 from fastnn.kernels.epochs import turn_epoch
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner, kernel
-from fastnn.kernels.layers import backward, forward, own_range
-from fastnn.kernels.layerwise import suits
-from fastnn.kernels.losses import panel_loss
-from fastnn.kernels.mixup import mix_panels, mixup_weight
-from fastnn.kernels.normalization import keep_statistics
-from fastnn.kernels.optimizers import average, update
-from fastnn.kernels.penalties import add_penalties, update_penalized
-from fastnn.kernels.schedules import rate_at
-from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store
-from fastnn.kernels.tables import Failure, Loss, Mode, Source, Sum
+from fastnn.kernels.layerwise import own_range, update_range
+from fastnn.kernels.ops.common import copy
+from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store, total
+from fastnn.kernels.sources import gather_weights
+from fastnn.kernels.tables import N_SUMS, Failure, Mode, Sum
 from fastnn.kernels.team import GENERATION, open_call, wait_for_all, wait_for_call
 from fastnn.kernels.tile import ADD, ZERO
+from fastnn.kernels.units import call_data, call_loss, call_op, call_schedule, call_step, call_update
+from fastnn.kernels.views import (
+    buffer_of,
+    gradients_of,
+    ops_of,
+    order_of,
+    sample_weight_of,
+    shared_of,
+    sums_of,
+)
+from fastnn.kernels.walk import backward, forward
 
 TRAIN = int(Mode.TRAIN)
 GRADIENT = int(Mode.GRADIENT)
 EVALUATE = int(Mode.EVALUATE)
 OUTPUTS = int(Mode.OUTPUTS)
-FLOAT64 = int(Source.FLOAT64)
+PREDICTIONS = int(Mode.PREDICTIONS)
+WEIGHT = int(Sum.WEIGHT)
 LOSS = int(Sum.LOSS)
 BATCH_LOSS = int(Sum.BATCH_LOSS)
-FIRST_LOGIT_LOSS = int(Loss.SIGMOID_LOG_LOSS)
-LOG_LOSS = int(Loss.LOG_LOSS)
 NOT_FINITE = int(Failure.LOSS)
 
 PIECE = 8192  # elements of a gradient that are summed up and used at once: they stay in cache between the two
 
 
 @inner
-def _batch_weight(job, sample_weight, order, first, n):
+def _batch_weight(job, first, n):
+    """The sum of the weights of the rows of a batch."""
+    order, sample_weight = order_of(job), sample_weight_of(job)
     if sample_weight.size == 0:
         return float(n)
     weight = 0.0
@@ -57,85 +61,77 @@ def _batch_weight(job, sample_weight, order, first, n):
 
 
 @inner
-def _batch_loss(job, sums):
+def _batch_loss(job):
     """The sum over all threads, each in the same order, so that all come to the same verdict."""
-    loss = 0.0
+    sums, loss = sums_of(job), 0.0
     for thread in range(job.n_threads):
-        loss += sums[thread, BATCH_LOSS]
+        loss += sums[thread * N_SUMS + BATCH_LOSS]
     return loss
 
 
 @inner
-def _micro_batch(job, ops, variables, parameters, gradients, moments, buffer, workspaces, shared, sample_weight, order,
-                 first, sample, n, weight, start, updates, all_sums):  # fmt: skip
-    """Add the loss and, where wanted, the gradient of n samples from position `sample` of the batch.
+def _weigh(job):
+    """The sum of the weights of the micro-batch, as its panels hold them."""
+    buffer, at, weight = buffer_of(job), job.weights * job.capacity * PANEL, 0.0
+    n = (job.n_samples + PANEL - 1) // PANEL * PANEL
+    for i in range(0, n, lanes(buffer)):
+        weight += total(load(buffer, at + i))
+    return weight
 
-    With `updates` the layers are updated instead, unless the loss is not finite. False if the team was dismissed. With
-    batch normalisation a thread without samples calls this too, with n = 0.
+
+@inner
+def _micro_batch(job, weight):
+    """Add the loss and, where wanted, the gradient of this thread's samples; `weight` is that of the whole batch.
+
+    With `job.updates` the layers are updated instead, unless the loss is not finite. False if the team was dismissed.
+    Where an op looks at the whole batch a thread without samples calls this, too.
     """
-    scale = job.capacity * PANEL
-    sums = all_sums[job.thread]
-    loss_before = sums[LOSS]
-    is_training = job.mode == TRAIN or job.mode == OUTPUTS
-    smoothed_to = (
-        0.5 if job.n_outputs == 1 or job.loss == LOG_LOSS or job.loss == FIRST_LOGIT_LOSS else 1.0 / job.n_outputs
-    )
-    if n > 0:
-        gather(buffer, job.input * scale, job.staging * scale, job.x_address, job.x_row_stride, job.x_column_stride,
-               job.x_source, order, first + sample, n, job.n_inputs, 0.0, 0.0)  # fmt: skip
-    if job.mode == OUTPUTS:
-        if not forward(job, ops, ops.size, parameters, buffer, workspaces, shared, n, sample, is_training, False):
+    if job.n_samples > 0:
+        call_data(job.x.gather, job, job.x)
+    if job.mode == OUTPUTS or job.mode == PREDICTIONS:
+        if not forward(job):
             return False
-        scatter(buffer, job.output * scale, n, job.n_outputs, job.y_address + (first + sample) * job.y_row_stride,
-                job.y_row_stride, job.y_column_stride, job.y_source == FLOAT64)  # fmt: skip
+        call_data(job.y.gather, job, job.y)
         return True
-    if n > 0:
-        gather(buffer, job.targets * scale, job.staging * scale, job.y_address, job.y_row_stride, job.y_column_stride,
-               job.y_source, order, first + sample, n, job.n_outputs, job.label_smoothing, smoothed_to)  # fmt: skip
-        gather_weights(buffer, job.weights * scale, sample_weight, order, first + sample, n)
-    if job.mixup > 0.0 and is_training:
-        own = mixup_weight(job)
-        mix_panels(job, buffer, job.input * scale, job.n_inputs, sample, n, own, job.staging * scale)
-        mix_panels(job, buffer, job.targets * scale, job.n_outputs, sample, n, own, job.staging * scale)
-    # A loss that takes logits computes the last activation itself, from where its output would lie.
-    takes_logits = job.loss >= FIRST_LOGIT_LOSS
-    n_ops = ops.size - 1 if takes_logits else ops.size
-    if not forward(job, ops, n_ops, parameters, buffer, workspaces, shared, n, sample, is_training,
-                   job.mode != EVALUATE):  # fmt: skip
+    if job.n_samples > 0:
+        call_data(job.y.gather, job, job.y)
+        gather_weights(job)
+    if job.mixup != 0 and job.is_training:
+        call_step(job.mixup, job)
+    if not forward(job):
         return False
-    if takes_logits:
-        last = ops[n_ops]
-        copy(buffer, last.source * scale, last.target * scale, last.units * PANEL * ((n + PANEL - 1) // PANEL))
-    factor = job.loss_scale / weight if weight > 0.0 else 0.0
-    for panel in range((n + PANEL - 1) // PANEL):
-        at = panel * job.n_outputs * PANEL
-        panel_loss(job, buffer, job.output * scale + at, job.targets * scale + at,
-                   job.weights * scale + panel * PANEL, job.delta * scale + at, factor, sums)  # fmt: skip
-    if updates:
-        sums[BATCH_LOSS] = sums[LOSS] - loss_before
-        if not wait_for_all(shared, job.n_threads):
+    ops, scale = ops_of(job), job.capacity * PANEL
+    if job.takes_logits:
+        last = ops[ops.size - 1]
+        n_panels = (job.n_samples + PANEL - 1) // PANEL
+        copy(buffer_of(job), last.source * scale, last.target * scale, job.n_outputs * PANEL * n_panels)
+    sums, at = sums_of(job), job.thread * N_SUMS
+    if job.n_samples > 0:
+        loss = call_loss(job.loss, job, job.loss_scale / weight if weight > 0.0 else 0.0) * job.loss_scale
+        sums[at + LOSS] += loss
+        sums[at + WEIGHT] += _weigh(job)
+        if job.metrics != 0:
+            call_step(job.metrics, job)
+    if job.updates:
+        sums[at + BATCH_LOSS] = loss if job.n_samples > 0 else 0.0
+        if not wait_for_all(shared_of(job), job.n_threads):
             return False
-        updates = np.isfinite(_batch_loss(job, all_sums))
+        if not np.isfinite(_batch_loss(job)):
+            job.updates = 0
     if job.mode != EVALUATE:
-        return backward(job, ops, n_ops, variables, parameters, gradients, moments, buffer, workspaces, shared, n,
-                        sample, is_training, start, updates)  # fmt: skip
+        return backward(job)
     return True
 
 
 @inner
-def _add_gradients(gradients, target, stride, n_threads, first, last):
+def _add_gradients(job, target, n_threads, first, last):
     """gradients[target:] = gradients of thread 0 + of thread 1 + ... on the range [first, last), in this order."""
+    gradients, stride = gradients_of(job), job.parameter_stride
     for i in range(first, last, lanes(gradients)):
         total_gradient = load(gradients, i)
         for thread in range(1, n_threads):
             total_gradient = total_gradient + load(gradients, thread * stride + i)
         store(gradients, target + i, total_gradient)
-
-
-@inner
-def _clips(job):
-    """Whether something needs the sum of the whole gradient before the update."""
-    return job.clip_value > 0.0 or job.clip_norm > 0.0 or job.global_clip_norm > 0.0
 
 
 @inner
@@ -152,30 +148,61 @@ def _penalty_scale(job, weight):
     return 1.0 / weight if weight > 0.0 else 0.0
 
 
+@inner
+def _update(job, n_active):
+    """Update this thread's range of the parameters from the gradients of the threads; False if the team was dismissed.
+
+    The gradient of a range is summed up a piece just before its update, unless something looks at the whole of it.
+    """
+    first, last = own_range(job)
+    if job.clip != 0:
+        if not call_step(job.clip, job):
+            return False
+        if job.decay != 0:
+            call_update(job.decay, job, job.gradients, first, last)
+        call_update(job.update, job, job.gradients, first, last)
+    elif job.n_threads > 1:
+        # Each thread sums up its range in its own vector: lines that another thread wrote are read once, and nobody has
+        # to fetch them back.
+        for begin in range(first, last, PIECE):
+            end = min(begin + PIECE, last)
+            _add_gradients(job, job.thread * job.parameter_stride, n_active, begin, end)
+            update_range(job, job.gradient, begin, end)
+    else:
+        update_range(job, job.gradient, first, last)
+    return True
+
+
+@inner
+def _end_step(job):
+    """What follows an update: limits on norms, the average, running statistics; False if the team was dismissed."""
+    if job.constrain != 0 and not call_step(job.constrain, job):
+        return False
+    if job.average != 0:
+        call_step(job.average, job)
+    if job.sees_batch and job.thread == 0:
+        ops = ops_of(job)
+        for o in range(ops.size):
+            op = ops[o]
+            if op.after_update != 0:
+                call_op(op.after_update, job, op)
+    return True
+
+
 @kernel
-def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces, sample_weight, sums,
-        shared, snapshots, records):  # fmt: skip
+def run(jobs, thread, n_steps):
     """Do up to `n_steps` batches as thread number `thread` of the team: of this epoch and of `epochs_left` others.
 
-    Thread 0, the caller, returns when they are done. A helper does its part of this call and, with the same arguments
-    but for the number of steps, of all that follow, until it is sent back.
+    Thread 0, the caller, returns when they are done. A helper does its part of this call and, with the same jobs but for
+    the number of steps, of all that follow, until it is sent back.
 
     Parameters
     ----------
-    jobs : JOB records, one a thread
-    ops, variables : the network's tables
-    order : (n_rows,) int64, the permutation of this epoch; empty for rows in order
-    parameters, moments : flat vectors of the network (with its running statistics behind) and of the optimizer
-    gradients : one vector of parameter_stride a thread, then one area of `layerwise.area_size` a thread
-    workspaces : (n_threads * size,), one buffer a thread
-    sample_weight : (n_rows,) float64 or empty
-    sums : (n_threads, N_SUMS) float64, the running sums of each thread
-    shared : (team.SHARED_SIZE,) int64, the team's barrier
-    snapshots : (2, parameters.size), the parameters that this epoch and the one before began with; empty without
-        further epochs
-    records : (epochs, N_SUMS) float64, the sums of the epochs that calls ended; empty without further epochs
+    jobs : records of `tables.job_record`, one a thread
     """
     mode = flush_denormals()
+    job = jobs[thread]
+    shared = shared_of(job)
     if thread == 0:
         open_call(shared, n_steps)
     generation = shared[GENERATION]
@@ -184,113 +211,90 @@ def run(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradi
             n_steps = wait_for_call(shared, generation)
             if n_steps < 0:
                 break
-        _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces,
-                   sample_weight, sums, shared, snapshots, records)  # fmt: skip
+        _run_steps(job, n_steps)
         if thread == 0:
             break
     restore_denormals(mode)
 
 
 @inner
-def _run_steps(jobs, thread, n_steps, ops, variables, order, parameters, moments, gradients, workspaces,
-               sample_weight, sums, shared, snapshots, records):  # fmt: skip
-    job = jobs[thread]
-    n_threads = job.n_threads
-    stride = job.parameter_stride
-    size = workspaces.size // n_threads
-    buffer = workspaces[thread * size : (thread + 1) * size]
-    gradient = gradients[thread * stride : (thread + 1) * stride]
-    own_sums = sums[thread]
-    own = np.int64(0)  # where a thread's gradient vector begins; no literal, which `update` would be compiled for again
-    # Each thread reduces and updates one range of whole cache lines.
-    first_element, last_element = own_range(job, parameters)
-    in_pieces = job.mode == TRAIN and not _clips(job)
-    by_layer = in_pieces and suits(job, ops)
+def _run_steps(job, n_steps):
+    n_threads, sums, own = job.n_threads, sums_of(job), job.thread * N_SUMS
+    first, last = own_range(job)
+    job.is_training = job.mode == TRAIN or job.mode == OUTPUTS
+    job.goes_back = job.mode == TRAIN or job.mode == GRADIENT
     for _ in range(n_steps):
         if job.failed:
             break
-        if job.position >= job.n_rows and (
-            job.epochs_left == 0 or not turn_epoch(jobs, thread, order, parameters, snapshots, records, sums, shared)
-        ):
+        if job.position >= job.n_rows and (job.epochs_left == 0 or not turn_epoch(job)):
             break
         n = min(job.batch_size, job.n_rows - job.position)
-        weight = _batch_weight(job, sample_weight, order, job.position, n)
+        weight = _batch_weight(job, job.position, n)
         n_panels = (n + PANEL - 1) // PANEL
         # In a small last batch some threads have no share, so nothing to add up either.
         n_active = min(n_threads, n_panels)
-        panel = min(thread, n_active) * n_panels // n_active
-        last_panel = min(thread + 1, n_active) * n_panels // n_active
-        loss_before = own_sums[LOSS]
-        start = ZERO
-        # To statistics of the batch every thread has to come, with all of its share at once or with nothing.
-        meets = job.has_batch_statistics and (job.mode == TRAIN or job.mode == OUTPUTS)
+        panel = min(job.thread, n_active) * n_panels // n_active
+        last_panel = min(job.thread + 1, n_active) * n_panels // n_active
+        loss_before = sums[own + LOSS]
+        job.start = ZERO
+        # Where an op looks at the whole batch, every thread has to come: with all of its share at once, or with none.
+        meets = job.sees_batch and job.is_training
         job.batch_rows = n
-        job.rate = rate_at(job, job.step)
-        job.penalty_scale, job.penalty = _penalty_scale(job, weight), 0.0
-        updates = by_layer and n_active == n_threads and (n_panels + n_threads - 1) // n_threads <= job.capacity
-        while panel < last_panel or (meets and start == ZERO):
+        job.rate = job.learning_rate if job.schedule == 0 else call_schedule(job.schedule, job, job.step)
+        job.penalty_scale, job.penalty_sum = _penalty_scale(job, weight), 0.0
+        by_layer = job.by_layer and n_active == n_threads and (n_panels + n_threads - 1) // n_threads <= job.capacity
+        job.updates = by_layer
+        while panel < last_panel or (meets and job.start == ZERO):
             n_micro = min(job.capacity, last_panel - panel)
-            n_samples = max(0, min(n_micro * PANEL, n - panel * PANEL))
-            if not _micro_batch(job, ops, variables, parameters, gradients, moments, buffer, workspaces, shared,
-                                sample_weight, order, job.position, panel * PANEL, n_samples, weight, start, updates,
-                                sums):  # fmt: skip
+            job.first_sample = panel * PANEL
+            job.n_samples = max(0, min(n_micro * PANEL, n - panel * PANEL))
+            if not _micro_batch(job, weight):
                 return
-            start = ADD
+            job.start = ADD
             panel += n_micro
-        if job.mode == TRAIN or job.mode == GRADIENT:
-            own_sums[BATCH_LOSS] = own_sums[LOSS] - loss_before
-            if not wait_for_all(shared, n_threads):
+        if job.goes_back:
+            sums[own + BATCH_LOSS] = sums[own + LOSS] - loss_before
+            if not wait_for_all(shared_of(job), n_threads):
                 return
-            if not in_pieces:
+            if job.mode == GRADIENT or job.clip != 0:  # the whole gradient is wanted, in the first thread's vector
                 if n_threads > 1:
-                    _add_gradients(gradients, 0, stride, n_active, first_element, last_element)
-                add_penalties(job, variables, parameters, gradients, first_element, last_element, own)
+                    _add_gradients(job, 0, n_active, first, last)
+                if job.penalty != 0:
+                    call_update(job.penalty, job, job.gradients, first, last)
             if job.mode == TRAIN:
-                if not np.isfinite(_batch_loss(job, sums)):
+                if not np.isfinite(_batch_loss(job)):
                     job.failed = NOT_FINITE
                     break
-                if updates:  # done, layer by layer
-                    pass
-                elif n_threads > 1 and in_pieces:
-                    # Each thread sums up its range in its own vector, a piece just before its update: lines that
-                    # another thread wrote are read once, and nobody has to fetch them back.
-                    for begin in range(first_element, last_element, PIECE):
-                        end = min(begin + PIECE, last_element)
-                        _add_gradients(gradients, thread * stride, stride, n_active, begin, end)
-                        update_penalized(job, variables, parameters, gradient, moments, begin, end, own)
-                elif in_pieces:
-                    update_penalized(job, variables, parameters, gradient, moments, first_element, last_element, own)
-                else:
-                    clip_gradient(job, variables, gradients, sums, shared, thread, first_element, last_element)
-                    update(job, variables, parameters, gradients, moments, first_element, last_element, own)
-                hold_norms(job, variables, parameters, shared, thread)
-                average(job, parameters, moments, first_element, last_element)
-                if job.has_batch_statistics and thread == 0:
-                    keep_statistics(job, ops, parameters, buffer)
+                if not by_layer and not _update(job, n_active):
+                    return
+                if not _end_step(job):
+                    return
                 job.step += 1
-            if not wait_for_all(shared, n_threads):
+            if not wait_for_all(shared_of(job), n_threads):
                 return
-        elif job.mode == EVALUATE:
-            add_penalties(job, variables, parameters, gradients, first_element, last_element, own)
-        own_sums[LOSS] += weight * job.penalty
+        elif job.mode == EVALUATE and job.penalty != 0:
+            call_update(job.penalty, job, job.gradients, first, last)
+        sums[own + LOSS] += weight * job.penalty_sum
         job.position += n
     # Nobody is past this before all are done: then Python may read the sums, and change what the next call reads.
-    wait_for_all(shared, n_threads)
+    wait_for_all(shared_of(job), n_threads)
 
 
 @kernel
-def predict(job_array, ops, parameters, buffer, order, x_address, x_row_stride, x_column_stride, x_source, n,
-            out_address, out_row_stride, out_column_stride, is_double):  # fmt: skip
-    """Write the network's outputs for n consecutive rows; `order` is empty."""
+def predict(jobs, x_address, x_row_stride, x_column_stride, n, out_address, out_row_stride, out_column_stride):
+    """Write the network's outputs for n consecutive rows; the job has an empty order, and units to gather and scatter."""
     mode = flush_denormals()
-    job = job_array[0]
-    scale = job.capacity * PANEL
+    job = jobs[0]
+    job.x.address, job.x.row_stride, job.x.column_stride = x_address, x_row_stride, x_column_stride
+    job.y.address, job.y.row_stride, job.y.column_stride = out_address, out_row_stride, out_column_stride
+    job.first_sample = job.is_training = job.goes_back = 0
     step = job.capacity * PANEL
     for first in range(0, n, step):
-        count = min(step, n - first)
-        gather(buffer, job.input * scale, job.staging * scale, x_address, x_row_stride, x_column_stride, x_source,
-               order, first, count, job.n_inputs, 0.0, 0.0)  # fmt: skip
-        forward(job, ops, ops.size, parameters, buffer, buffer, order, count, 0, False, False)
-        scatter(buffer, job.output * scale, count, job.n_outputs, out_address + first * out_row_stride, out_row_stride,
-                out_column_stride, is_double)  # fmt: skip
+        job.position, job.n_samples = first, min(step, n - first)
+        call_data(job.x.gather, job, job.x)
+        forward(job)
+        call_data(job.y.gather, job, job.y)
     restore_denormals(mode)
+
+
+__all__ = ["predict", "run"]

@@ -6,19 +6,18 @@ from typing import Any
 from fastnn import activations
 from fastnn.activations import ActivationFunction
 from fastnn.engine.plan import PlanBuilder
-from fastnn.kernels import tables
 from fastnn.layers.base import Layer
 
 
 def build_activation(plan: PlanBuilder, function: ActivationFunction) -> None:
-    code = function.code
-    if code == tables.Activation.LINEAR:
+    """Write an activation into the plan, as an op after the layer's own."""
+    kind = function.kind
+    if kind is None:  # linear
         return
-    # gelu, silu and mish keep their derivative; the others find it from their output.
-    keeps_slope = code in (tables.Activation.GELU, tables.Activation.SILU, tables.Activation.MISH)
+    # Most slopes follow from the output; the others were kept.
     plan.add_op(
-        tables.Layer.ACTIVATION, plan.units, code=code, value=function.value, in_place=True,
-        needs_output=not keeps_slope, extra_units=plan.units if keeps_slope else 0,
+        kind, value=function.value, in_place=True, needs_output=not kind.keeps_slope,
+        extra_units=plan.positions * plan.units if kind.keeps_slope else 0,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class Input(Layer):
         object.__setattr__(self, "n_features", check_integer("n_features", self.n_features, 1))
 
     def build(self, plan: PlanBuilder) -> None:
-        plan.set_input(self.n_features)
+        plan.set_input((self.n_features,))
 
 
 __all__ = ["Input", "Layer"]

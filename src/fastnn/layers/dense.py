@@ -6,7 +6,7 @@ from typing import Any
 from fastnn import activations, constraints, initializers, regularizers
 from fastnn.common.validation import check_bool, check_choice, check_integer
 from fastnn.engine.plan import PlanBuilder
-from fastnn.kernels import tables
+from fastnn.kernels.ops.dense import DENSE
 from fastnn.layers.activation import build_activation
 from fastnn.layers.base import Layer
 
@@ -69,13 +69,16 @@ class Dense(Layer):
         if name == "auto":
             name = initializers.suited_to(self.activation.name)
         weights = plan.add_variable(
-            "kernel", (fan_in, self.units), name,
+            "kernel", (fan_in, self.units), name, is_kernel=True,
             regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
         )  # fmt: skip
         bias = -1
         if self.use_bias:
             bias = plan.add_variable("bias", (self.units,), "zeros", regularizer=self.bias_regularizer)
-        plan.add_op(tables.Layer.DENSE, self.units, weights=weights, bias=bias, needs_input=True)
+        plan.add_op(
+            DENSE, (*plan.shape[:-1], self.units), weights=weights, bias=bias, needs_input=True,
+            flops=2 * plan.positions * fan_in * self.units,
+        )  # fmt: skip
         build_activation(plan, self.activation)
 
 

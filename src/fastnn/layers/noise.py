@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastnn.common.validation import check_real
 from fastnn.engine.plan import PlanBuilder
-from fastnn.kernels import tables
+from fastnn.kernels.ops.noise import DROPOUT, GAUSSIAN_NOISE
 from fastnn.layers.base import Layer
 
 
@@ -42,7 +42,7 @@ class Dropout(Layer):
         object.__setattr__(self, "rate", check_real("rate", self.rate, 0.0, 1.0, closed="left"))
 
     def build(self, plan: PlanBuilder) -> None:
-        plan.add_op(tables.Layer.DROPOUT, plan.units, value=self.rate, in_place=True)
+        plan.add_op(DROPOUT, value=self.rate, in_place=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +79,7 @@ class GaussianNoise(Layer):
         object.__setattr__(self, "stddev", check_real("stddev", self.stddev, 0.0, closed="neither"))
 
     def build(self, plan: PlanBuilder) -> None:
-        plan.add_op(tables.Layer.GAUSSIAN_NOISE, plan.units, value=self.stddev, in_place=True)
+        plan.add_op(GAUSSIAN_NOISE, value=self.stddev, in_place=True)
 
 
 __all__ = ["Dropout", "GaussianNoise"]

@@ -5,9 +5,9 @@ from math import ceil
 
 from fastnn.common.validation import check_bool, check_real
 from fastnn.engine.plan import PlanBuilder
-from fastnn.kernels import tables
 from fastnn.kernels.gemm import PANEL
-from fastnn.kernels.normalization import N_STATISTICS
+from fastnn.kernels.ops.batch_normalization import BATCH_NORMALIZATION, N_STATISTICS
+from fastnn.kernels.ops.layer_normalization import LAYER_NORMALIZATION
 from fastnn.layers.base import Layer
 
 
@@ -61,8 +61,8 @@ class LayerNormalization(Layer):
     def build(self, plan: PlanBuilder) -> None:
         gamma, beta = _add_scale_and_shift(plan, self.scale, self.center)
         plan.add_op(
-            tables.Layer.LAYER_NORMALIZATION, plan.units, weights=gamma, bias=beta, value=self.epsilon, in_place=True,
-            extra_units=plan.units + 1,
+            LAYER_NORMALIZATION, weights=gamma, bias=beta, value=self.epsilon, in_place=True,
+            extra_units=plan.positions * (plan.units + 1),
         )  # fmt: skip
 
 
@@ -122,9 +122,9 @@ class BatchNormalization(Layer):
         mean = plan.add_state("moving_mean", (plan.units,), "zeros")
         plan.add_state("moving_variance", (plan.units,), "ones")
         plan.add_op(
-            tables.Layer.BATCH_NORMALIZATION, plan.units, weights=gamma, bias=beta, value=self.epsilon,
-            momentum=self.momentum, state=mean, in_place=True,
-            extra_units=plan.units + N_STATISTICS * ceil(plan.units / PANEL),
+            BATCH_NORMALIZATION, weights=gamma, bias=beta, value=self.epsilon,
+            details={"momentum": self.momentum, "state": mean}, in_place=True,
+            extra_units=plan.positions * plan.units + N_STATISTICS * ceil(plan.units / PANEL),
         )  # fmt: skip
 
 

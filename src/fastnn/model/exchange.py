@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from fastnn.engine.workspace import row_buffer
+from fastnn.engine.workspace import row_buffer_size
 from fastnn.files import persistence
 from fastnn.kernels.predictor import make_predictor
 
@@ -121,7 +121,7 @@ class Exchange:
         if self._predictor is None:
             network = cast("Network", self)
             self._predictor = make_predictor(
-                network.parameter_buffer, network.plan.ops, row_buffer(network.plan, network.dtype).size,
+                network.parameter_buffer, network.row_ops.table, row_buffer_size(network.plan, network.dtype),
                 network.n_inputs, network.n_outputs,
             )  # fmt: skip
             _COMPILED.append(network)

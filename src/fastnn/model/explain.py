@@ -12,6 +12,7 @@ from fastnn.engine.workspace import Workspace, parameter_buffer
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.kernels import tables
 from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.ops.dense import DENSE
 from fastnn.kernels.trace import trace
 
 if TYPE_CHECKING:
@@ -116,23 +117,20 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
     )
 
     plan = make_plan(network.layers, works_in_place=False)
-    workspace = Workspace(plan, dtype, n_rows=1)
+    workspace = Workspace(plan, dtype, n_rows=1, through_inputs=True)
     workspace.set_data(finite_rows("x", sample.astype(dtype), dtype), y_rows)
     workspace.set(
         mode=tables.Mode.GRADIENT,
         batch_size=1,
-        loss=tables.Loss[function.name.upper()],
+        loss=function.unit,
         loss_value=function.value,
         loss_scale=function.scale,
     )
     buffer, parameters, state = parameter_buffer(plan, dtype)
     parameters[:], state[:] = network.parameters, network.state
-    deltas = np.zeros((len(plan.ops), int(plan.ops["units"].max(initial=1))))
-    no_rows, no_weights = np.empty(0, np.int64), np.empty(0)
-    trace(
-        workspace.jobs, plan.ops, plan.variable_table, buffer, workspace.gradients, workspace.buffers, no_rows,
-        no_weights, workspace.sums[0], deltas,
-    )  # fmt: skip
+    deltas = np.zeros((len(plan.ops), plan.widest_row))
+    workspace.prepare(buffer)
+    trace(workspace.jobs, deltas)
 
     def column(region: int, units: int) -> np.ndarray:
         return workspace.buffers[region * PANEL : (region + units) * PANEL : PANEL].copy()
@@ -141,17 +139,16 @@ def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> E
         return vector[offset : offset + int(np.prod(shape))].reshape(shape).copy() if offset >= 0 else None
 
     steps = []
-    for op, delta in zip(plan.ops, deltas, strict=True):
-        kind, fan_in, units = tables.Layer(int(op["kind"])), int(op["fan_in"]), int(op["units"])
-        is_dense = kind == tables.Layer.DENSE
-        part = tables.Activation(int(op["code"])).name if kind == tables.Layer.ACTIVATION else kind.name
+    for op, kind, delta in zip(plan.ops, plan.kinds, deltas, strict=True):
+        fan_in, units, positions = int(op["fan_in"]), int(op["units"]), int(op["positions"])
+        is_dense = kind is DENSE
         weights, bias = (int(op["weights"]), int(op["bias"])) if is_dense else (-1, -1)
         steps.append(
             Step(
-                f"layer {op['layer']}: {part.lower()}",
-                column(int(op["source"]), fan_in),
-                column(int(op["target"]), units),
-                delta[:units].copy(),
+                f"layer {op['layer']}: {kind.name}",
+                column(int(op["source"]), positions * fan_in),
+                column(int(op["target"]), positions * units),
+                delta[: positions * units].copy(),
                 tensor(parameters, weights, (fan_in, units)),
                 tensor(parameters, bias, (units,)),
                 tensor(workspace.gradients, weights, (fan_in, units)),

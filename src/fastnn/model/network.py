@@ -16,15 +16,15 @@ from fastnn.common.validation import (
     check_real,
     is_sparse,
 )
+from fastnn.engine.linking import LinkedOps, link
 from fastnn.engine.plan import make_plan
 from fastnn.engine.team import share_out
 from fastnn.engine.workspace import (
     PLAIN,
+    RowWorkspace,
     Workspace,
     parameter_buffer,
-    row_buffer,
     source_of,
-    suits_rows,
     threads_to_infer,
 )
 from fastnn.kernels.rows import predict_rows
@@ -95,8 +95,8 @@ class Network(Exchange):
         self.plan = make_plan(self.layers)
         self.parameter_buffer, self.parameters, self.state = parameter_buffer(self.plan, self.dtype)
         self._idle_workspaces: list[Workspace] = []
-        self._idle_buffers: list[np.ndarray] = []
-        self._few_rows = _FEW_ROWS if suits_rows(self.plan) else 0
+        self._idle_rows: list[RowWorkspace] = []
+        self._row_ops: LinkedOps | None = None  # linked when a single row comes
         for vector, tensors in ((self.parameters, self.plan.variables), (self.state, self.plan.states)):
             for tensor in tensors:
                 if tensor.initializer == "ones":  # the memory is zero
@@ -105,7 +105,7 @@ class Network(Exchange):
     def _initialize(self) -> None:
         generator = np.random.default_rng(self.seed)
         for variable, view in zip(self.plan.variables, self.get_weights(), strict=True):
-            if len(variable.shape) == 2:
+            if variable.is_kernel:
                 view[...] = initializers.draw(variable.initializer, *variable.shape, generator)
 
     @classmethod
@@ -287,7 +287,7 @@ class Network(Exchange):
         # that leave no doubt.
         if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN:
             shape = X.shape
-            if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= self._few_rows:
+            if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= _FEW_ROWS:
                 if out is None:
                     out = np.empty((shape[0], plan.n_outputs), dtype)
                 if (
@@ -295,11 +295,11 @@ class Network(Exchange):
                     and out.shape == (shape[0], plan.n_outputs)
                 ):  # fmt: skip
                     try:
-                        buffer = self._idle_buffers.pop()
+                        work = self._idle_rows.pop()
                     except IndexError:
-                        buffer = row_buffer(plan, dtype)
-                    predict_rows(X, out, plan.ops, self.parameter_buffer, buffer)
-                    self._idle_buffers.append(buffer)
+                        work = RowWorkspace(plan, dtype, self.parameter_buffer)
+                    predict_rows(X, out, work.rows, self.row_ops.table)
+                    self._idle_rows.append(work)
                     return out
         if (
             type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs
@@ -339,6 +339,13 @@ class Network(Exchange):
             rows = as_gatherable(X[first : first + len(out)], self.dtype)
             workspace.predict(self.parameter_buffer, rows, source_of(rows.dtype), out)
         self._idle_workspaces.append(workspace)
+
+    @property
+    def row_ops(self) -> LinkedOps:
+        """The ops with the compiled units for single rows."""
+        if self._row_ops is None:
+            self._row_ops = link(self.plan, self.dtype, for_rows=True)
+        return self._row_ops
 
     def loss_and_gradient(
         self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None, penalties: bool = True

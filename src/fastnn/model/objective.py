@@ -70,7 +70,7 @@ class Objective:
             mode=tables.Mode.GRADIENT, batch_size=array.shape[0], **function.job_fields(network.plan.output_activation)
         )
         if not check_bool("penalties", penalties):
-            self._workspace.set(has_penalties=0)
+            self._workspace.set(penalty=0)
         self._no_moments = np.empty(0, network.dtype)
         self._own_parameters = aligned_zeros(network.parameter_buffer.size, network.dtype)
 

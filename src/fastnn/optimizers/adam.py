@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from fastnn.kernels import tables
+from fastnn.kernels import optimizers as kernels
+from fastnn.kernels.units import Unit
 from fastnn.optimizers.base import DECAY, NOT_NEGATIVE, POSITIVE, Optimizer
 
 _RANGES = {"beta_1": DECAY, "beta_2": DECAY, "epsilon": POSITIVE}
@@ -62,9 +63,9 @@ class Adam(Optimizer):
     kernel_arguments: ClassVar = ("beta_1", "beta_2", "epsilon", "epsilon_hat")
 
     @property
-    def code(self) -> tables.Optimizer:  # type: ignore[override]
-        """The number kernels know it by."""
-        return tables.Optimizer.AMSGRAD if self.amsgrad else tables.Optimizer.ADAM
+    def unit(self) -> Unit:  # type: ignore[override]
+        """Its compiled update."""
+        return kernels.amsgrad if self.amsgrad else kernels.adam
 
     @property
     def slots(self) -> int:
@@ -155,7 +156,7 @@ class Nadam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-7
 
-    code: ClassVar = tables.Optimizer.NADAM
+    unit: ClassVar = kernels.nadam
     n_slots: ClassVar[int] = 2
     ranges: ClassVar = _RANGES
     kernel_arguments: ClassVar = ("beta_1", "beta_2", "epsilon")
@@ -200,7 +201,7 @@ class Adamax(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-7
 
-    code: ClassVar = tables.Optimizer.ADAMAX
+    unit: ClassVar = kernels.adamax
     n_slots: ClassVar[int] = 2
     ranges: ClassVar = _RANGES
     kernel_arguments: ClassVar = ("beta_1", "beta_2", "epsilon")

@@ -8,7 +8,9 @@ import numpy as np
 from fastnn import schedules
 from fastnn.common.records import Record
 from fastnn.common.validation import check_bool, check_real
-from fastnn.kernels import tables
+from fastnn.kernels import constraints, tables
+from fastnn.kernels.optimizers import average_parameters, decay_weights
+from fastnn.kernels.units import Unit
 
 _INFINITY = float("inf")
 _CLIPS = ("clipvalue", "clipnorm", "global_clipnorm")
@@ -23,7 +25,7 @@ DECAY = (0.0, 1.0, "left")  # of a running mean
 class Optimizer(Record):
     """Base of all optimizers: a frozen record of hyperparameters; the arithmetic is in kernels/optimizers.py.
 
-    A subclass declares `code`, the number kernels know it by; `n_slots`, how many vectors of moments it keeps;
+    A subclass declares `unit`, its compiled update; `n_slots`, how many vectors of moments it keeps;
     `ranges`, the range of each number; and `kernel_arguments`, in the order in which its kernel reads them.
 
     Parameters
@@ -69,7 +71,7 @@ class Optimizer(Record):
     use_ema: bool = False
     ema_momentum: float = 0.99
 
-    code: ClassVar[tables.Optimizer]
+    unit: ClassVar[Unit]
     n_slots: ClassVar[int]
     ranges: ClassVar[dict[str, tuple[float, float, str]]] = {}
     flags: ClassVar[tuple[str, ...]] = ()
@@ -104,15 +106,19 @@ class Optimizer(Record):
 
     @property
     def job_fields(self) -> dict[str, Any]:
-        """Everything that kernels have to know but the learning rate, as fields of a JOB record."""
+        """Everything that kernels have to know but the learning rate, as fields of a job's record."""
         hyperparameters = np.zeros(tables.N_HYPERPARAMETERS)
         hyperparameters[: len(self.hyperparameters)] = self.hyperparameters
+        clips = {
+            constraints.clip_by_value: self.clipvalue, constraints.clip_by_norm: self.clipnorm,
+            constraints.clip_by_global_norm: self.global_clipnorm,
+        }  # fmt: skip
+        clip, limit = next(((unit, limit) for unit, limit in clips.items() if limit), (0, 0.0))
         return {
-            "optimizer": self.code, "hyperparameters": hyperparameters,
-            "clip_value": self.clipvalue or 0.0, "clip_norm": self.clipnorm or 0.0,
-            "global_clip_norm": self.global_clipnorm or 0.0,
-            "weight_decay": self.decay[0], "decays_all": self.decay[1],
-            "averages": self.use_ema, "average_momentum": self.ema_momentum,
+            "update": self.unit, "hyperparameters": hyperparameters, "clip": clip, "clip_limit": limit,
+            "decay": decay_weights if self.decay[0] else 0, "weight_decay": self.decay[0],
+            "decays_all": self.decay[1], "average": average_parameters if self.use_ema else 0,
+            "average_momentum": self.ema_momentum,
         }  # fmt: skip
 
     @property

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from fastnn.kernels import tables
+from fastnn.kernels import optimizers as kernels
 from fastnn.optimizers.base import DECAY, NOT_NEGATIVE, Optimizer
 
 
@@ -47,7 +47,7 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
 
-    code: ClassVar = tables.Optimizer.SGD
+    unit: ClassVar = kernels.sgd
     n_slots: ClassVar[int] = 1
     ranges: ClassVar = {"momentum": DECAY}
     flags: ClassVar = ("nesterov",)
@@ -100,7 +100,7 @@ class Lion(Optimizer):
     weight_decay: float = 0.0
     decay_all: bool = field(default=False, kw_only=True)
 
-    code: ClassVar = tables.Optimizer.LION
+    unit: ClassVar = kernels.lion
     n_slots: ClassVar[int] = 1
     ranges: ClassVar = {"beta_1": DECAY, "beta_2": DECAY, "weight_decay": NOT_NEGATIVE}
     flags: ClassVar = ("decay_all",)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastnn.kernels import tables
+from fastnn.kernels import optimizers as kernels
 from fastnn.optimizers.base import DECAY, NOT_NEGATIVE, POSITIVE, Optimizer
 
 
@@ -53,7 +53,7 @@ class RMSprop(Optimizer):
     epsilon: float = 1e-7
     centered: bool = False
 
-    code: ClassVar = tables.Optimizer.RMSPROP
+    unit: ClassVar = kernels.rmsprop
     n_slots: ClassVar[int] = 3
     ranges: ClassVar = {"rho": DECAY, "momentum": DECAY, "epsilon": POSITIVE}
     flags: ClassVar = ("centered",)
@@ -103,7 +103,7 @@ class Adagrad(Optimizer):
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
 
-    code: ClassVar = tables.Optimizer.ADAGRAD
+    unit: ClassVar = kernels.adagrad
     n_slots: ClassVar[int] = 1
     ranges: ClassVar = {"initial_accumulator_value": NOT_NEGATIVE, "epsilon": POSITIVE}
     kernel_arguments: ClassVar = ("initial_accumulator_value", "epsilon")
@@ -147,7 +147,7 @@ class Adadelta(Optimizer):
     rho: float = 0.95
     epsilon: float = 1e-7
 
-    code: ClassVar = tables.Optimizer.ADADELTA
+    unit: ClassVar = kernels.adadelta
     n_slots: ClassVar[int] = 2
     ranges: ClassVar = {"rho": DECAY, "epsilon": POSITIVE}
     kernel_arguments: ClassVar = ("rho", "epsilon")

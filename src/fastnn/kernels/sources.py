@@ -4,23 +4,24 @@ Rows are converted while they are gathered: the whole of X is never copied, what
 
 Jobs
 ----
-- `gather`: rows (shuffled or in order) of float32, float64 or uint8, class numbers, or compressed sparse rows, into
-  (units, samples) panels
+- `GATHERS`, `gather_in_place`: the units that bring rows (shuffled or in order) of float32, float64 or uint8, class
+  numbers, or compressed sparse rows, into (units, samples) panels
 - `gather_weights`: sample weights; samples that only fill up a panel weigh 0, so they touch neither loss nor gradient
-- `scatter`: panels of outputs to rows
-- `has_only_finite`: the check that fit and predict make before they start
+- `SCATTERS`: panels of outputs to rows of float32 or float64
+- `FINITE_TESTS`: the check that fit and predict make before they start
 """
 
 import numpy as np
 
 from fastnn.kernels.gemm import PANEL
-from fastnn.kernels.jit import inlined, inner, kernel
+from fastnn.kernels.jit import inlined, inner, kernel, named
 from fastnn.kernels.simd import (
     VECTOR_BYTES,
     element_at,
     filled,
     integers_at,
     lanes,
+    load,
     load_at,
     put_at,
     row_addresses,
@@ -30,17 +31,12 @@ from fastnn.kernels.simd import (
     transpose_block,
     transpose_rows,
 )
-from fastnn.kernels.tables import CSR as CSR_RECORD
-from fastnn.kernels.tables import Source
-
-FLOAT32 = int(Source.FLOAT32)
-FLOAT64 = int(Source.FLOAT64)
-UINT8 = int(Source.UINT8)
-LABELS = int(Source.LABELS)
-CSR = int(Source.CSR)
+from fastnn.kernels.tables import CSR, Source
+from fastnn.kernels.units import data_unit
+from fastnn.kernels.views import buffer_of, order_of, sample_weight_of
 
 # Where the fields of a CSR record lie, in bytes.
-_VALUES, _INDICES, _INDPTR, _INDEX_SIZE, _SOURCE = range(0, CSR_RECORD.itemsize, 8)
+_VALUES, _INDICES, _INDPTR, _INDEX_SIZE = range(0, CSR.itemsize, 8)
 
 _FLOAT32_EXAMPLE = np.zeros(1, np.float32)
 _FLOAT64_EXAMPLE = np.zeros(1)
@@ -142,63 +138,105 @@ def _gather_csr(source, item_size, buffer, target, address, order, first, n, wid
 
 
 @inner
-def gather(buffer, target, staging, address, row_stride, column_stride, source, order, first, n, width, smoothing,
-           smoothed_to):  # fmt: skip
-    """Bring n rows, from position `first` of `order` (or of the data, if `order` is empty), into panels.
+def _smooth(job, data):
+    """Move targets towards a constant: y becomes y (1 - smoothing) + smoothing * smoothed_to."""
+    if data.smoothing == 0.0:
+        return
+    buffer, scale = buffer_of(job), job.capacity * PANEL
+    kept = filled(buffer, 1.0 - data.smoothing)
+    added = filled(buffer, data.smoothing * data.smoothed_to)
+    n_panels = (job.n_samples + PANEL - 1) // PANEL
+    for i in range(data.target * scale, data.target * scale + n_panels * data.width * PANEL, lanes(buffer)):
+        store(buffer, i, load(buffer, i) * kept + added)
 
-    With smoothing s every value y becomes y (1 - s) + s * smoothed_to, as label smoothing has it.
-    """
-    if source == LABELS:
-        off = smoothing * smoothed_to
-        _gather_labels(buffer, target, address, row_stride, order, first, n, width, 1.0 - smoothing + off, off)
-        return
-    if source == CSR:
-        if element_at(address + _SOURCE, np.int64, _INT64_EXAMPLE) == FLOAT32:
-            _gather_csr(np.float32, 4, buffer, target, address, order, first, n, width)
-        else:
-            _gather_csr(np.float64, 8, buffer, target, address, order, first, n, width)
-        return
-    item_size = VECTOR_BYTES // lanes(buffer)
-    if column_stride == item_size and source == (FLOAT32 if item_size == 4 else FLOAT64):
-        _gather_rows(item_size, buffer, target, address, row_stride, order, first, n, width)
-    elif source == FLOAT32:
-        _gather_converted(np.float32, 4, buffer, target, staging, address, row_stride, column_stride, order, first, n,
-                          width)  # fmt: skip
-    elif source == FLOAT64:
-        _gather_converted(np.float64, 8, buffer, target, staging, address, row_stride, column_stride, order, first, n,
-                          width)  # fmt: skip
-    else:
-        _gather_converted(np.uint8, 1, buffer, target, staging, address, row_stride, column_stride, order, first, n,
-                          width)  # fmt: skip
-    if smoothing > 0.0:
-        for i in range(target, target + (n + PANEL - 1) // PANEL * width * PANEL):
-            buffer[i] = buffer[i] * (1.0 - smoothing) + smoothing * smoothed_to
+
+@data_unit
+def gather_in_place(job, data):
+    """Rows of the network's own dtype, each contiguous."""
+    buffer, scale = buffer_of(job), job.capacity * PANEL
+    _gather_rows(VECTOR_BYTES // lanes(buffer), buffer, data.target * scale, data.address, data.row_stride,
+                 order_of(job), job.position + job.first_sample, job.n_samples, data.width)  # fmt: skip
+    _smooth(job, data)
+    return True
+
+
+def _gathers_converted(source, item_size):
+    @data_unit
+    @named(f"gather_{source.__name__}")
+    def gather(job, data):
+        buffer, scale = buffer_of(job), job.capacity * PANEL
+        _gather_converted(source, item_size, buffer, data.target * scale, job.staging * scale, data.address,
+                          data.row_stride, data.column_stride, order_of(job), job.position + job.first_sample,
+                          job.n_samples, data.width)  # fmt: skip
+        _smooth(job, data)
+        return True
+
+    return gather
+
+
+@data_unit
+def gather_labels(job, data):
+    """Class numbers as one-hot rows, smoothed."""
+    off = data.smoothing * data.smoothed_to
+    _gather_labels(buffer_of(job), data.target * job.capacity * PANEL, data.address, data.row_stride, order_of(job),
+                   job.position + job.first_sample, job.n_samples, data.width, 1.0 - data.smoothing + off, off)  # fmt: skip
+    return True
+
+
+def _gathers_csr(source, item_size):
+    @data_unit
+    @named(f"gather_csr_{source.__name__}")
+    def gather(job, data):
+        _gather_csr(source, item_size, buffer_of(job), data.target * job.capacity * PANEL, data.address, order_of(job),
+                    job.position + job.first_sample, job.n_samples, data.width)  # fmt: skip
+        _smooth(job, data)
+        return True
+
+    return gather
+
+
+GATHERS = {
+    Source.FLOAT32: _gathers_converted(np.float32, 4),
+    Source.FLOAT64: _gathers_converted(np.float64, 8),
+    Source.UINT8: _gathers_converted(np.uint8, 1),
+    Source.LABELS: gather_labels,
+    Source.CSR_FLOAT32: _gathers_csr(np.float32, 4),
+    Source.CSR_FLOAT64: _gathers_csr(np.float64, 8),
+}
 
 
 @inner
-def gather_weights(buffer, target, sample_weight, order, first, n):
-    """Weights of n samples into one-unit panels; without sample weights every sample weighs 1, padding 0."""
+def gather_weights(job):
+    """Weights of the samples into one-unit panels; without sample weights every sample weighs 1, padding 0."""
+    buffer, order, sample_weight = buffer_of(job), order_of(job), sample_weight_of(job)
+    target, n = job.weights * job.capacity * PANEL, job.n_samples
     n_padded = (n + PANEL - 1) // PANEL * PANEL
     for i in range(0, n_padded, lanes(buffer)):
         store(buffer, target + i, filled(buffer, 1.0))
     if sample_weight.size > 0:
         for i in range(n):
-            buffer[target + i] = sample_weight[_row_of(order, first, i, n)]
+            buffer[target + i] = sample_weight[_row_of(order, job.position + job.first_sample, i, n)]
     for i in range(n, n_padded):
         buffer[target + i] = 0.0
 
 
-@inner
-def scatter(buffer, source, n, n_outputs, address, row_stride, column_stride, is_double):
-    """Write panels of outputs to n rows of float32 or float64 memory."""
-    for i in range(n):
-        at = source + (i // PANEL) * n_outputs * PANEL + i % PANEL
-        to = address + i * row_stride
-        for j in range(n_outputs):
-            if is_double:
-                put_at(to + j * column_stride, buffer[at + j * PANEL], np.float64)
-            else:
-                put_at(to + j * column_stride, buffer[at + j * PANEL], np.float32)
+def _scatters(target, item_size):
+    @data_unit
+    @named(f"scatter_{target.__name__}")
+    def scatter(job, data):
+        buffer, source = buffer_of(job), job.output * job.capacity * PANEL
+        first = data.address + (job.position + job.first_sample) * data.row_stride
+        for i in range(job.n_samples):
+            at = source + (i // PANEL) * job.n_outputs * PANEL + i % PANEL
+            to = first + i * data.row_stride
+            for j in range(job.n_outputs):
+                put_at(to + j * data.column_stride, buffer[at + j * PANEL], target)
+        return True
+
+    return scatter
+
+
+SCATTERS = {Source.FLOAT32: _scatters(np.float32, 4), Source.FLOAT64: _scatters(np.float64, 8)}
 
 
 @inner
@@ -221,11 +259,19 @@ def _finite_rows(source, item_size, example, address, row_stride, column_stride,
     return True
 
 
-@kernel
-def has_only_finite(address, row_stride, column_stride, source, n, width, is_double):
-    """Whether n rows of float32 or float64 memory are finite in the network's precision: float64 if `is_double`."""
-    if source == FLOAT32:
-        return _finite_rows(np.float32, 4, _FLOAT32_EXAMPLE, address, row_stride, column_stride, n, width)
-    if not is_double:
-        return _finite_rows(np.float64, 8, _FLOAT32_EXAMPLE, address, row_stride, column_stride, n, width)
-    return _finite_rows(np.float64, 8, _FLOAT64_EXAMPLE, address, row_stride, column_stride, n, width)
+def _finite_test(source, item_size, example, name):
+    @kernel
+    @named(name)
+    def has_only_finite(address, row_stride, column_stride, n, width):
+        return _finite_rows(source, item_size, example, address, row_stride, column_stride, n, width)
+
+    return has_only_finite
+
+
+# Whether rows of memory are finite in the network's precision, by their own and by whether that is float64.
+FINITE_TESTS = {
+    (Source.FLOAT32, False): _finite_test(np.float32, 4, _FLOAT32_EXAMPLE, "finite_float32"),
+    (Source.FLOAT64, False): _finite_test(np.float64, 8, _FLOAT32_EXAMPLE, "finite_float64_as_float32"),
+    (Source.FLOAT64, True): _finite_test(np.float64, 8, _FLOAT64_EXAMPLE, "finite_float64"),
+}
+FINITE_TESTS[Source.FLOAT32, True] = FINITE_TESTS[Source.FLOAT32, False]  # what is finite stays so in float64

@@ -1,0 +1,180 @@
+"""Units: functions that are compiled and kept on disk for themselves, and called by their addresses.
+
+What a network needs of compiled code depends on its layers, loss and optimizer. Each of those is a unit (or a few), which
+is compiled when a plan first needs it, for one dtype, and lies in a file of its own in the cache. Its address stands in
+the record that the walk reads. So nothing that walks a network names a kind of layer, and nobody compiles what another
+network needs.
+
+A call costs about 3 ns. It passes records by reference: one machine word each.
+
+Jobs
+----
+- `op_unit`, `loss_unit`, ...: decorators that make a function a `Unit` of one signature
+- `Unit.address`: where the compiled code for a dtype lies
+- `call_op`, `call_loss`, ...: calls by address, from compiled code
+- `OpKind`: the units that make up one kind of op
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+
+from fastnn.kernels import jit
+from fastnn.kernels.tables import DATA, JOBS, OP, ROWS, TILE
+
+JOB_TYPES = {dtype: numba.from_dtype(record) for dtype, record in JOBS.items()}
+ROW_TYPES = {dtype: numba.from_dtype(record) for dtype, record in ROWS.items()}
+OP_TYPE, DATA_TYPE, TILE_TYPE = (numba.from_dtype(record) for record in (OP, DATA, TILE))
+
+# What each kind of unit returns, and what it takes after its first argument, the job or the row's record.
+_REST: dict[str, tuple[types.Type, tuple[types.Type, ...]]] = {
+    "op": (types.boolean, (OP_TYPE,)),
+    "row": (types.boolean, (OP_TYPE,)),
+    "data": (types.boolean, (DATA_TYPE,)),
+    "tile": (types.boolean, (TILE_TYPE,)),
+    "step": (types.boolean, ()),
+    "loss": (types.float64, (types.float64,)),
+    "schedule": (types.float64, (types.int64,)),
+    "update": (types.boolean, (types.int64, types.int64, types.int64)),
+}
+
+
+class Unit:
+    """A function with one of the signatures of this module; compiled for a dtype when its address is first wanted.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        Which signature.
+    dispatcher : numba dispatcher
+    """
+
+    def __init__(self, function: Callable[..., Any], kind: str, stamp: str | None = None):
+        self.name = function.__name__
+        self.kind = kind
+        self.dispatcher = jit.unit(function, stamp)
+        self._addresses: dict[np.dtype, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<unit {self.name} ({self.kind})>"
+
+    def __deepcopy__(self, memo: dict) -> "Unit":
+        return self
+
+    def signature(self, dtype: np.dtype) -> Any:
+        """Return the Numba signature for networks of a dtype."""
+        first = ROW_TYPES[dtype] if self.kind == "row" else JOB_TYPES[dtype]
+        result, rest = _REST[self.kind]
+        return signature(result, first, *rest)
+
+    def address(self, dtype: np.dtype) -> int:
+        """Return where the compiled code lies; compile it, or take it from the disk cache, if need be."""
+        address = self._addresses.get(dtype)
+        if address is None:
+            address = self._addresses[dtype] = jit.address_of(self.dispatcher, self.signature(dtype))
+        return address
+
+
+def _decorator(kind: str) -> Callable[[Callable[..., Any]], Unit]:
+    def decorate(function: Callable[..., Any]) -> Unit:
+        return Unit(function, kind)
+
+    decorate.__doc__ = f"Make a function a unit of kind {kind!r}."
+    return decorate
+
+
+op_unit = _decorator("op")  # (job, op) -> bool: one op, forward or backward; False if the team was dismissed
+row_unit = _decorator("row")  # (row, op) -> bool: one op on a single row
+data_unit = _decorator("data")  # (job, data) -> bool: rows of the user's memory to panels, or back
+tile_unit = _decorator("tile")  # (job, tile) -> bool: a product of a few rows
+step_unit = _decorator("step")  # (job) -> bool: something once a batch or micro-batch
+loss_unit = _decorator("loss")  # (job, factor) -> the weighted sum of losses; writes factor times their slopes
+schedule_unit = _decorator("schedule")  # (job, step) -> the learning rate
+update_unit = _decorator("update")  # (job, gradient, first, last) -> bool: update a range of parameters
+
+
+def _make_call(kind: str, n_rest: int) -> Any:
+    result, rest = _REST[kind]
+
+    def emit(context, builder, sig, args):
+        argument_types = sig.args[1:]
+        function_type = context.call_conv.get_function_type(sig.return_type, argument_types)
+        function = builder.inttoptr(args[0], function_type.as_pointer())
+        return context.call_conv.call_function(builder, function, sig.return_type, argument_types, args[1:])[1]
+
+    if n_rest == 0:
+
+        @intrinsic
+        def call(typingctx, address, record):
+            return signature(result, types.int64, record), emit
+
+    elif n_rest == 1:
+
+        @intrinsic
+        def call(typingctx, address, record, a):
+            return signature(result, types.int64, record, *rest), emit
+
+    else:
+
+        @intrinsic
+        def call(typingctx, address, record, a, b, c):
+            return signature(result, types.int64, record, *rest), emit
+
+    return call
+
+
+call_op = call_row = _make_call("op", 1)
+call_data = _make_call("data", 1)
+call_tile = _make_call("tile", 1)
+call_step = _make_call("step", 0)
+call_loss = _make_call("loss", 1)
+call_schedule = _make_call("schedule", 1)
+call_update = _make_call("update", 3)
+
+
+@dataclass(frozen=True, eq=False)
+class OpKind:
+    """One kind of op: its units, and what the walk has to know of it.
+
+    Parameters
+    ----------
+    name : str
+        For people: in `explain`, errors and tests.
+    forward, backward : Unit
+        (job, op) -> bool.
+    row : Unit
+        The op on a single row at inference.
+    after_update : Unit or None, default None
+        Run by one thread after each update: running statistics.
+    sees_batch : bool, default False
+        Whether the op looks at the whole batch in training, so that threads without samples take part.
+    updates_itself : bool, default False
+        Whether its backward pass can update its parameters block by block, with several threads.
+    keeps_slope : bool, default False
+        Of an activation: whether the forward pass keeps the slope for the backward pass.
+    details : numpy.dtype or None, default None
+        The record of what this kind needs beside the common fields.
+    parts : callable of (op, dtype, *, by_layer, is_large) -> dict of str to Unit, or None, default None
+        Further units of the backward pass, for the fields of `details` that hold addresses.
+    """
+
+    name: str
+    forward: Unit
+    backward: Unit
+    row: Unit
+    after_update: Unit | None = None
+    sees_batch: bool = False
+    updates_itself: bool = False
+    keeps_slope: bool = False
+    details: np.dtype | None = None
+    parts: Callable[..., dict[str, Unit]] | None = None
+
+    def __deepcopy__(self, memo: dict) -> "OpKind":
+        return self
