@@ -8,7 +8,7 @@ import numpy as np
 
 import fastnn
 import reference as ref
-from fastnn.kernels import jit
+from fastnn.kernels import cache, jit
 
 
 def rng(seed=0):
@@ -73,30 +73,11 @@ def assert_close(actual, expected, units, what=""):
     assert error <= limit, f"{what}: off by {error:.3g}, allowed {limit:.3g} (largest magnitude {scale:.3g})"
 
 
-class _TestLocator(jit._StampedLocator):
-    """The kernels' disk cache for code in a test file: stamped with that file as well."""
-
-    def __init__(self, py_func, py_file):
-        super().__init__(py_func, py_file)
-        self._stamp = jit.STAMP + hashlib.sha256(pathlib.Path(py_file).read_bytes()).hexdigest()[:16]
-
-    def get_source_stamp(self):
-        return self._stamp
-
-
-class _TestCacheImpl(jit._StampedCacheImpl):
-    _locator_classes = (_TestLocator,)
-
-
-class _TestCache(jit._StampedCache):
-    _impl_class = _TestCacheImpl
-
-
 def test_kernel(function):
-    """Compile a kernel that only a test calls, with its machine code kept on disk beside the package's."""
+    """Compile a kernel that only a test calls; its machine code is stamped with the test file as well."""
     dispatcher = numba.njit(**jit.FLAGS)(function)
-    if jit.CACHE_FOLDER is not None:
-        dispatcher._cache = _TestCache(function)
+    own = hashlib.sha256(pathlib.Path(function.__code__.co_filename).read_bytes()).hexdigest()[:16]
+    cache.attach_cache(dispatcher, function, stamp=cache.STAMP + own)
     return dispatcher
 
 

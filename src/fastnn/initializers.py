@@ -1,5 +1,7 @@
 """Initial values of kernels, from a NumPy generator of our own: the global random state is never touched."""
 
+import math
+
 import numpy as np
 
 from fastnn.common.validation import check_choice
@@ -34,22 +36,25 @@ def suited_to(activation_name: str) -> str:
     return _BY_ACTIVATION.get(activation_name, "glorot_uniform")
 
 
-def draw(name: str, fan_in: int, units: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw a kernel of shape (fan_in, units).
+def draw(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Draw a kernel of any rank.
+
+    Its last axis are the outputs and the one before the inputs; those before are positions that share the weights, so
+    they count for both fans, as in Keras. An orthogonal kernel is so as a matrix of the last axis by all others.
 
     Parameters
     ----------
     name : str
-        One of `NAMES` but "auto". he: variance 2 / fan_in [1]_; glorot: 2 / (fan_in + units) [2]_; lecun:
+        One of `NAMES` but "auto". he: variance 2 / fan_in [1]_; glorot: 2 / (fan_in + fan_out) [2]_; lecun:
         1 / fan_in [3]_; orthogonal: a random matrix with orthonormal rows or columns [4]_.
-    fan_in, units : int
-        Shape of the kernel.
+    shape : tuple of int
+        Of the kernel.
     generator : numpy.random.Generator
         Source of randomness.
 
     Returns
     -------
-    ndarray of shape (fan_in, units), float64
+    ndarray of that shape, float64
 
     Raises
     ------
@@ -68,20 +73,21 @@ def draw(name: str, fan_in: int, units: int, generator: np.random.Generator) -> 
     Examples
     --------
     >>> import numpy as np
-    >>> draw("zeros", 2, 3, np.random.default_rng(0)).shape
-    (2, 3)
+    >>> draw("zeros", (3, 3, 1, 8), np.random.default_rng(0)).shape
+    (3, 3, 1, 8)
     """
     check_choice("kernel_initializer", name, NAMES)
     if name == "zeros":
-        return np.zeros((fan_in, units))
+        return np.zeros(shape)
+    units, fan_in = shape[-1], math.prod(shape[:-1])
     if name == "orthogonal":
         tall = generator.standard_normal((max(fan_in, units), min(fan_in, units)))
         q, r = np.linalg.qr(tall)
         q = q * np.sign(np.diag(r))  # unique, hence uniformly distributed
-        return q if fan_in >= units else q.T
+        return (q if fan_in >= units else q.T).reshape(shape)
     numerator, fans, is_normal = _SCALED[name]
-    variance = numerator / (fan_in if fans == "in" else fan_in + units)
+    variance = numerator / (fan_in if fans == "in" else fan_in + math.prod(shape[:-2]) * units)
     if is_normal:
-        return generator.normal(0.0, np.sqrt(variance), (fan_in, units))
+        return generator.normal(0.0, np.sqrt(variance), shape)
     limit = np.sqrt(3.0 * variance)
-    return generator.uniform(-limit, limit, (fan_in, units))
+    return generator.uniform(-limit, limit, shape)

@@ -16,10 +16,10 @@ PROGRAM = """
     warnings.simplefilter("always")
     import numpy as np
     import fastnn
-    from fastnn.kernels import jit
+    from fastnn.kernels import cache
 
     network = fastnn.Network.mlp(3, [4], 1, seed=0)
-    print("cache:", jit.CACHE_FOLDER)
+    print("cache:", cache.CACHE_FOLDER)
     print("installed:", fastnn.__file__)
     if {fits}:
         from fastnn.kernels.train import run

@@ -8,7 +8,7 @@ from numba.core.runtime import _nrt_python, rtsys
 
 import fastnn
 from fastnn.engine.workspace import Rows, Workspace
-from fastnn.kernels import tables
+from fastnn.kernels import losses, optimizers, tables
 from support import rng
 
 
@@ -20,7 +20,7 @@ def numba_statistics():
     _nrt_python.memsys_disable_stats()
 
 
-def make_step(dtype, optimizer=tables.Optimizer.ADAM, n=70, batch_size=33):
+def make_step(dtype, optimizer=optimizers.adam, n=70, batch_size=33):
     """A function that trains for some number of steps on rows in a given order, with nothing of `fit` around it."""
     layers = [
         fastnn.Input(5), fastnn.Dense(20, "gelu"), fastnn.Dropout(0.5), fastnn.Dense(9, "elu"),
@@ -31,8 +31,10 @@ def make_step(dtype, optimizer=tables.Optimizer.ADAM, n=70, batch_size=33):
     workspace = Workspace(network.plan, network.dtype, n_rows=batch_size)
     workspace.set_data(x, y)
     workspace.set(
-        mode=tables.Mode.TRAIN, n_rows=n, batch_size=batch_size, seed=1, loss=tables.Loss.SOFTMAX_CROSSENTROPY,
-        optimizer=optimizer, wants_metrics=True, learning_rate=1e-3, hyperparameters=[0.9, 0.999, 1e-7] + 5 * [0.0],
+        mode=tables.Mode.TRAIN, n_rows=n, batch_size=batch_size, seed=1, loss=losses.softmax_crossentropy,
+        takes_logits=1, update=optimizer, wants_metrics=True, learning_rate=1e-3,
+        hyperparameters=[0.9, 0.999, 1e-7] + 5
+        * [0.0],
     )  # fmt: skip
     moments = np.zeros(2 * network.parameter_buffer.size, dtype)
     order, weights = rng(3).permutation(n), rng(4).uniform(size=n)

@@ -1,5 +1,6 @@
-"""Compiled code: one kernel for every architecture, from disk in the next process, never stale."""
+"""Compiled code: units for what a network has, from disk in the next process, never stale."""
 
+import gc
 import os
 import pathlib
 import shutil
@@ -10,10 +11,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import data, jit, random, rows, trace, train
+from fastnn.kernels import cache, units
 from support import rng
-
-ENTRY_POINTS = (train.run, train.predict, rows.predict_rows, trace.trace, data.has_only_finite, random.shuffle)
 
 
 def use_everything(dtype, hidden, activation, output, loss, optimizer, X, y):
@@ -27,23 +26,22 @@ def use_everything(dtype, hidden, activation, output, loss, optimizer, X, y):
 
 
 def compiled():
-    return {entry.py_func.__name__: list(entry.signatures) for entry in ENTRY_POINTS}
+    """Which units were compiled or loaded for which dtypes."""
+    found = [value for value in gc.get_objects() if isinstance(value, units.Unit)]
+    return {(unit.name, str(dtype)) for unit in found for dtype in unit._addresses}
 
 
 def test_a_second_architecture_compiles_nothing(dtype):
-    """Nor do other losses, optimizers, dtypes, memory orders and kinds of target."""
+    """Another architecture of the same parts compiles nothing; another part is compiled for itself."""
     X = rng(1).uniform(0.1, 0.9, (50, 7))
-    labels, values = rng(2).integers(0, 3, 50), rng(2).uniform(0.1, 0.9, (50, 3))
+    labels = rng(2).integers(0, 3, 50)
     use_everything(dtype, [5], "relu", "softmax", "categorical_crossentropy", "adam", X, labels)
     before = compiled()
-    use_everything(dtype, [], "relu", "sigmoid", "log_loss", "sgd", X.astype("float32"), values)
-    use_everything(dtype, [3, 40, 2], "mish", "linear", "huber", fastnn.SGD(0.01, momentum=0.9), X[::-2], values[::-2])
-    use_everything(dtype, [64], "tanh", "softplus", "poisson", "adam", np.asfortranarray(X), values.astype("float32"))
-    use_everything(dtype, [2], "elu", "softmax", "mse", "adam", (255 * X).astype("uint8"), values)
-    network, weights = fastnn.Network.mlp(7, [2], 3, dtype=dtype), np.ones(50)
-    weights.flags.writeable = False
-    fastnn.Trainer(network, loss="mse").fit(X, values, sample_weight=weights)
+    use_everything(dtype, [40, 2, 70], "relu", "softmax", "categorical_crossentropy", "adam", 3 * X, labels)
     assert compiled() == before
+    use_everything(dtype, [5], "mish", "softmax", "categorical_crossentropy", "lion", X, labels)
+    new = {name for name, _ in compiled() - before}
+    assert new <= {"mish_forward", "mish_row", "kept_slope_backward", "lion"}
 
 
 def run_python(code, **environment):
@@ -57,32 +55,28 @@ def run_python(code, **environment):
 
 PROGRAM = """
 import numpy as np, fastnn
-from fastnn.kernels import data, jit, random, rows, trace, train
 network = fastnn.Network.mlp(2, [3], 1, dtype=DTYPE, seed=0)
 fastnn.Trainer(network, loss="mse").fit(np.eye(2), np.ones(2))
 network.predict(np.ones((300, 2)))
 network.predict(np.ones((1, 2), DTYPE))
 network.explain([1.0, 2.0], 1.0, loss="mse")
-for entry in (train.run, train.predict, rows.predict_rows, trace.trace, data.has_only_finite, random.shuffle):
-    print(sum(entry.stats.cache_hits.values()), sum(entry.stats.cache_misses.values()))
+print("done")
 """
 
 
-@pytest.mark.skipif(jit.CACHE_FOLDER is None, reason="no folder to keep compiled kernels in")
+@pytest.mark.skipif(cache.CACHE_FOLDER is None, reason="no folder to keep compiled kernels in")
 def test_kernels_come_from_disk_in_a_second_process(dtype, tmp_path):
+    """It writes no file, and takes less time than it would to compile one product."""
     program = PROGRAM.replace("DTYPE", repr(dtype))
     exec(program, {"print": lambda *args: None})  # in this process: whatever is not on disk yet, is now
     folder = tmp_path / "fastnn"  # a copy of the cache, in which nobody else puts anything
     folder.mkdir()
-    for path in jit.CACHE_FOLDER.glob(f"*{jit.STAMP}*.nb[ci]"):
+    for path in cache.CACHE_FOLDER.glob(f"*{cache.STAMP}*.nbc"):
         shutil.copy(path, folder)
-    files = set(folder.glob("*"))
+    files = {path.name: path.stat().st_mtime_ns for path in folder.glob("*")}
     source = pathlib.Path(fastnn.__file__).parents[1]
-    counts = run_python(program, PYTHONPATH=str(source), NUMBA_CACHE_DIR=str(tmp_path))
-    hits, misses = counts[::2], counts[1::2]
-    assert misses == ["0"] * len(ENTRY_POINTS)
-    assert hits == ["1"] * len(ENTRY_POINTS)
-    assert {path.name for path in set(folder.glob("*")) - files} == set()
+    assert run_python(program, PYTHONPATH=str(source), NUMBA_CACHE_DIR=str(tmp_path)) == ["done"]
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*")} == files
 
 
 # -- never stale -------------------------------------------------------------------------------------------------------
@@ -97,9 +91,10 @@ def copied_package(tmp_path):
 
 ASK = """
 import numpy as np
-from fastnn.kernels.data import has_only_finite
+from fastnn.kernels.sources import FINITE_TESTS, Source
+is_finite = FINITE_TESTS[Source.FLOAT64, True]
 x = np.ones((2, 3))
-print(has_only_finite(x.ctypes.data, 24, 8, 1, 2, 3, True), *has_only_finite.stats.cache_hits.values())
+print(is_finite(x.ctypes.data, 24, 8, 2, 3), *is_finite.stats.cache_hits.values())
 """
 
 # A sum that is always 1, where the check for NaN expects 0 of finite numbers.
@@ -130,31 +125,17 @@ def test_an_edited_callee_is_never_stale(copied_package, tmp_path):
     assert run_python(ASK, **environment) == ["False"]
 
 
-def test_the_stamp_changes_with_every_file(copied_package, monkeypatch):
+def test_the_stamp_changes_with_every_file(copied_package):
+    """Those in subfolders as well."""
     folder = copied_package / "kernels"
-    monkeypatch.setattr(jit, "_FOLDER", folder)
-    assert jit.content_stamp() == jit.STAMP
-    stamps = {jit.STAMP}
-    for path in sorted(folder.glob("*.py")):
+    assert cache.content_stamp(folder) == cache.STAMP
+    stamps, paths = {cache.STAMP}, sorted(folder.rglob("*.py"))
+    assert folder / "ops" / "dense.py" in paths
+    for path in paths:
         original = path.read_bytes()
         path.write_bytes(original + b"\n")
-        stamps.add(jit.content_stamp())
+        stamps.add(cache.content_stamp(folder))
         path.write_bytes(original)
-    assert len(stamps) == 1 + len(list(folder.glob("*.py")))
+    assert len(stamps) == 1 + len(paths)
     (folder / "gemm.py").rename(folder / "product.py")
-    assert jit.content_stamp() not in stamps
-
-
-def test_without_a_folder_to_write_to_there_is_a_warning(monkeypatch):
-    monkeypatch.setattr(jit, "_is_writable", lambda folder: False)
-    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR"):
-        assert jit._find_cache_folder() is None
-
-
-def test_where_kernels_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert jit._find_cache_folder() == tmp_path / "fastnn"
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(jit, "_is_writable", lambda folder: "__pycache__" not in folder.parts)
-    assert jit._find_cache_folder() == tmp_path / "xdg" / "fastnn"
+    assert cache.content_stamp(folder) not in stamps

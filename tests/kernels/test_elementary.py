@@ -7,9 +7,9 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special as sp
-from fastnn.kernels.activations import _mish
 
 from fastnn.kernels import elementary
+from fastnn.kernels.ops.activation import _mish
 from fastnn.kernels.simd import lanes, load, store
 from support import rng, test_kernel
 

@@ -9,7 +9,7 @@ from scipy import stats
 import fastnn
 import reference as ref
 from fastnn.engine.workspace import Rows, Workspace
-from fastnn.kernels import tables
+from fastnn.kernels import sources, tables
 from fastnn.kernels.random import mix, shuffle, uniform
 from fastnn.kernels.simd import lanes, store
 from support import flat, oracle_of, rng, test_kernel
@@ -107,7 +107,8 @@ def training_outputs(network, X, *, seed=1, step=0, panels=4):
     out = np.empty((len(X), network.n_outputs), network.dtype)
     workspace = Workspace(network.plan, network.dtype, n_rows=32 * panels, with_gradient=False)
     workspace.set_data(Rows.of(X), Rows.of(out))
-    workspace.set(mode=tables.Mode.OUTPUTS, batch_size=len(X), seed=seed, step=step, loss=tables.Loss.MSE)
+    scatter = sources.SCATTERS[tables.Source[network.dtype.name.upper()]]
+    workspace.set(mode=tables.Mode.OUTPUTS, batch_size=len(X), seed=seed, step=step, **{"y.gather": scatter})
     workspace.run(1, network.parameter_buffer, np.empty(0, network.dtype))
     return out
 

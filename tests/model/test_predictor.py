@@ -14,7 +14,7 @@ import pytest
 
 import fastnn
 from fastnn.activations import ELU, NAMES, LeakyReLU
-from fastnn.engine.workspace import suits_rows
+from fastnn.engine.linking import link
 
 RNG = np.random.default_rng(0)
 
@@ -75,7 +75,8 @@ def test_every_layer_has_its_inference_on_rows():
     for cls in fastnn.layers.LAYERS:
         if cls is not fastnn.Input:
             layers = [fastnn.Input(3), cls(*needed.get(cls, [])), fastnn.Dense(1)]
-            assert suits_rows(fastnn.Network(layers).plan), cls
+            ops = link(fastnn.Network(layers).plan, np.dtype("float32"), for_rows=True)
+            assert ops.table["row"].all(), cls
 
 
 def test_every_layout_and_dtype_of_a_few_rows_gives_the_same():

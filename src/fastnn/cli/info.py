@@ -61,20 +61,18 @@ def blas_libraries() -> dict[str, str]:
 
 
 def cached_kernels() -> dict[str, list[str]]:
-    """Return the dtypes for which each kernel lies compiled on disk and can be loaded here."""
-    import inspect
-
+    """Return the dtypes for which the walks over a network lie compiled on disk and can be loaded here."""
     from numba.core.registry import cpu_target
 
+    from fastnn.kernels.cache import KernelCache
     from fastnn.kernels.train import predict, run
 
     here = cpu_target.target_context.codegen().magic_tuple()
     dtypes = {}
     for dispatcher in (run, predict):
-        at = list(inspect.signature(dispatcher.py_func).parameters).index("parameters")
-        # The index also lists code that was compiled for other processors, when the folder is shared.
-        index = dispatcher._cache._cache_file._load_index() if hasattr(dispatcher._cache, "_cache_file") else {}
-        found = {str(signature[at].dtype) for signature, magic, *_ in index if magic == here}
+        # The folder also holds code that was compiled for other processors, when it is shared.
+        kept = dispatcher._cache.kept() if isinstance(dispatcher._cache, KernelCache) else []
+        found = {str(jobs[0].dtype.typeof("element")) for jobs, _, processor in kept if processor == here}
         dtypes[dispatcher.__name__] = sorted(found)
     return dtypes
 
@@ -85,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import fastnn
     from fastnn.common.cpus import available_cpus
-    from fastnn.kernels.jit import CACHE_FOLDER, STAMP
+    from fastnn.kernels.cache import CACHE_FOLDER, STAMP
 
     kernels = ", ".join(f"{name} ({', '.join(dtypes)})" for name, dtypes in cached_kernels().items() if dtypes)
     blas = blas_libraries()

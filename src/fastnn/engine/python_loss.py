@@ -38,7 +38,7 @@ class PythonLossWorkspace(Workspace):
         names = ("mode", "position", "metrics", "failed")
         self._fields = {name: self.jobs[name] for name in names}
         self._targets = {name: self.jobs["y"][name] for name in ("gather", "address", "row_stride", "column_stride")}
-        self._scatter = SCATTERS[source_of(dtype)].address(dtype)
+        self._scatter = SCATTERS[tables.Source(source_of(dtype))].address(dtype)
         self._x: Rows | None = None
         self._y = np.empty(0)
         self._delta: Rows | None = None

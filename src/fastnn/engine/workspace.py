@@ -229,7 +229,8 @@ class Workspace:
     def set(self, **fields: Any) -> None:
         """Set fields of every thread's job; "x.width" is a field of a record within it, a unit becomes its address.
 
-        `wants_metrics` says whether sums for metrics are counted, and `mixup` is the alpha of its distribution; 0: none.
+        `wants_metrics` says whether sums for metrics are counted, and `mixup` is the alpha of its distribution; 0:
+        none.
         """
         for name, value in fields.items():
             if name == "wants_metrics":
@@ -484,6 +485,6 @@ def source_of(dtype: np.dtype) -> int:
 
 
 __all__: Sequence[str] = (
-    "MICRO_BATCH_PANELS", "PLAIN", "RowWorkspace", "Rows", "Workspace", "aligned_zeros", "available_cpus", "parameter_buffer",
-    "row_buffer_size", "source_of", "threads_to_infer", "threads_to_train", "whole_lines",
+    "MICRO_BATCH_PANELS", "PLAIN", "RowWorkspace", "Rows", "Workspace", "aligned_zeros", "available_cpus",
+    "parameter_buffer", "row_buffer_size", "source_of", "threads_to_infer", "threads_to_train", "whole_lines",
 )  # fmt: skip

@@ -4,7 +4,8 @@ A thread works on its range of the flat vectors; where a limit looks at more tha
 
 Jobs
 ----
-- `clip_by_value`, `clip_by_norm`, `clip_by_global_norm`: the gradient of all threads, which is in the first one's vector
+- `clip_by_value`, `clip_by_norm`, `clip_by_global_norm`: the gradient of all threads, which is in the first one's
+  vector
 - `hold_norms`: every column of a kernel back to a largest norm
 
 References

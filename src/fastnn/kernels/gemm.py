@@ -59,13 +59,15 @@ def _rows_of_tiles(job, unit, tile, n_rows, item_size, ahead_last):
     n_tiles = (n_rows + TILE_ROWS - 1) // TILE_ROWS
     lower = n_rows // n_tiles
     n_higher = n_rows - lower * n_tiles
+    a, c, ahead = tile.a, tile.c, tile.ahead
+    a_bytes, c_bytes, ahead_bytes = tile.a_row * item_size, tile.c_row * item_size, tile.n_vectors * VECTOR_BYTES
     for t in range(n_tiles):
         height = lower + (t < n_higher)
-        tile.n_rows = height
+        tile.n_rows, tile.a, tile.c, tile.ahead = height, a, c, ahead
         call_tile(unit, job, tile)
-        tile.a += height * tile.a_row * item_size
-        tile.c += height * tile.c_row * item_size
-        tile.ahead = min(tile.ahead + height * tile.n_vectors * VECTOR_BYTES, ahead_last)
+        a += height * a_bytes
+        c += height * c_bytes
+        ahead = min(ahead + height * ahead_bytes, ahead_last)
 
 
 @inner
@@ -139,8 +141,7 @@ def multiply_forward(job, op, n_samples):
                 for column in range(0, used, TILE_VECTORS * width):
                     tile.n_vectors = min(TILE_VECTORS, (used - column + width - 1) // width)
                     call_tile(job.reading_tile, job, tile)
-                    tile.b += TILE_VECTORS * VECTOR_BYTES
-                    tile.c += TILE_VECTORS * VECTOR_BYTES
+                    tile.b, tile.c = tile.b + TILE_VECTORS * VECTOR_BYTES, tile.c + TILE_VECTORS * VECTOR_BYTES
                 tile.ahead, tile.ahead_step = tile.a, 0
             unit += height
     _clear_unused(buffer, target, units, n_samples)

@@ -1,24 +1,19 @@
-"""The one place for compiler flags, and for where compiled code is kept.
+"""The one place for compiler flags and passes.
 
 Jobs
 ----
 - `kernel`: an entry point that Python calls. Compiled once, kept on disk.
 - `unit`, `address_of`: a function that is compiled for itself and called by its address, see `kernels.units`.
 - `inner`, `inlined`: a function that only kernels and units call. It is compiled into its callers.
-- The disk cache: numba knows only the file of the entry point itself, so an edited callee could be loaded stale.
-  Here the cache is stamped with the content of every file in this folder.
 """
 
-import hashlib
-import os
-import pathlib
-import warnings
-
 import numba
-from numba.core import caching, typed_passes, untyped_passes
+from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import PassManager
+
+from fastnn.kernels.cache import attach_cache
 
 # "nnan" and "ninf" stay out: a NaN or an infinity has to be seen by the checks that stop a diverged training.
 FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
@@ -26,84 +21,6 @@ FLAGS = {"error_model": "numpy", "nogil": True, "boundscheck": False, "fastmath"
 # Kernels allocate nothing, and whoever calls them holds their arrays. Counting references all the same, by atomic
 # additions around every call, took a seventh of a small step (bench/NOTES.md).
 _KERNEL_FLAGS = {**FLAGS, "_nrt": False}
-
-_FOLDER = pathlib.Path(__file__).parent
-
-
-def content_stamp() -> str:
-    """Return a hash of all kernel sources: equal stamps mean equal compiled code."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(_FOLDER.rglob("*.py")):
-        digest.update(path.relative_to(_FOLDER).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-STAMP = content_stamp()
-
-
-def _candidate_folders():
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen:
-        yield pathlib.Path(chosen) / "fastnn"
-    yield _FOLDER / "__pycache__"
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or pathlib.Path.home() / ".cache"
-    yield pathlib.Path(base) / "fastnn"
-
-
-def _is_writable(folder: pathlib.Path) -> bool:
-    probe = folder / f".fastnn-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return False
-    return True
-
-
-def _find_cache_folder() -> pathlib.Path | None:
-    for folder in _candidate_folders():
-        if _is_writable(folder):
-            return folder
-    warnings.warn(
-        "fastnn found no writable folder for its compiled kernels, so every process compiles them anew "
-        "(some seconds). Set the environment variable NUMBA_CACHE_DIR to a writable folder.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return None
-
-
-CACHE_FOLDER = _find_cache_folder()
-
-
-class _StampedLocator(caching._CacheLocator):
-    """Numba's cache, keyed by `STAMP` instead of one file's modification time."""
-
-    def __init__(self, py_func, py_file):
-        self._lineno = py_func.__code__.co_firstlineno
-
-    def get_cache_path(self):
-        return str(CACHE_FOLDER)
-
-    def get_source_stamp(self):
-        return STAMP
-
-    def get_disambiguator(self):
-        return f"{self._lineno}-{STAMP}"
-
-    @classmethod
-    def from_function(cls, py_func, py_file):
-        return cls(py_func, py_file)
-
-
-class _StampedCacheImpl(caching.CompileResultCacheImpl):
-    _locator_classes = [_StampedLocator]  # noqa: RUF012 - as in numba's base class
-
-
-class _StampedCache(caching.FunctionCache):
-    _impl_class = _StampedCacheImpl
 
 
 class _UnitLibrary(JITCodeLibrary):
@@ -117,11 +34,8 @@ class _UnitLibrary(JITCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self):
-        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=LEVEL)
+        passes, builder = self._codegen._module_pass_manager(loop_vectorize=False, slp_vectorize=False, opt=3)
         passes.run(self._final_module, builder)
-
-
-LEVEL = 3
 
 
 def _short_pipeline(state):
@@ -160,8 +74,7 @@ _UNIT_FLAGS = {**_KERNEL_FLAGS, "pipeline_class": _UnitCompiler, "no_cpython_wra
 def kernel(function):
     """Compile an entry point, with its machine code kept on disk."""
     dispatcher = numba.njit(**_KERNEL_FLAGS, pipeline_class=_UnitCompiler)(function)
-    if CACHE_FOLDER is not None:
-        dispatcher._cache = _StampedCache(function)
+    attach_cache(dispatcher, function)
     return dispatcher
 
 
@@ -175,11 +88,10 @@ def named(name):
     return rename
 
 
-def unit(function, stamp=None):
+def unit(function):
     """Compile a function that is called by its address, with its machine code kept on disk."""
     dispatcher = numba.njit(**_UNIT_FLAGS)(function)
-    if CACHE_FOLDER is not None:
-        dispatcher._cache = _StampedCache(function)
+    attach_cache(dispatcher, function)
     return dispatcher
 
 

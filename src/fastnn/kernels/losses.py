@@ -1,8 +1,8 @@
 """Losses over the panels of a micro-batch: the value, and the gradient with respect to the network's outputs.
 
-Most losses are one function (output a, target y, parameter) -> (value, slope), elementwise on vectors; the loop averages it
-over the outputs and weights it by sample. The losses that belong to an output activation work from logits and put the
-activation in place of the logits, so that metrics see outputs in every case.
+Most losses are one function (output a, target y, parameter) -> (value, slope), elementwise on vectors; the loop
+averages it over the outputs and weights it by sample. The losses that belong to an output activation work from logits
+and put the activation in place of the logits, so that metrics see outputs in every case.
 
 To add one: its function and its unit here, and its line in `fastnn.losses`.
 

@@ -43,6 +43,7 @@ def count_metrics(job):
     buffer, scale = buffer_of(job), job.capacity * PANEL
     for panel in range((job.n_samples + PANEL - 1) // PANEL):
         at = panel * job.n_outputs * PANEL
-        _count_metrics(buffer, job.output * scale + at, job.y.target * scale + at,
-                       job.weights * scale + panel * PANEL, job.n_outputs, sums_of(job), job.thread * N_SUMS)  # fmt: skip
+        weights = job.weights * scale + panel * PANEL
+        _count_metrics(buffer, job.output * scale + at, job.y.target * scale + at, weights, job.n_outputs, sums_of(job),
+                       job.thread * N_SUMS)  # fmt: skip
     return True

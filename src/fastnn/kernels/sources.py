@@ -178,8 +178,9 @@ def _gathers_converted(source, item_size):
 def gather_labels(job, data):
     """Class numbers as one-hot rows, smoothed."""
     off = data.smoothing * data.smoothed_to
+    on, first = 1.0 - data.smoothing + off, job.position + job.first_sample
     _gather_labels(buffer_of(job), data.target * job.capacity * PANEL, data.address, data.row_stride, order_of(job),
-                   job.position + job.first_sample, job.n_samples, data.width, 1.0 - data.smoothing + off, off)  # fmt: skip
+                   first, job.n_samples, data.width, on, off)  # fmt: skip
     return True
 
 

@@ -193,8 +193,8 @@ def _end_step(job):
 def run(jobs, thread, n_steps):
     """Do up to `n_steps` batches as thread number `thread` of the team: of this epoch and of `epochs_left` others.
 
-    Thread 0, the caller, returns when they are done. A helper does its part of this call and, with the same jobs but for
-    the number of steps, of all that follow, until it is sent back.
+    Thread 0, the caller, returns when they are done. A helper does its part of this call and, with the same jobs but
+    for the number of steps, of all that follow, until it is sent back.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ def _run_steps(job, n_steps):
 
 @kernel
 def predict(jobs, x_address, x_row_stride, x_column_stride, n, out_address, out_row_stride, out_column_stride):
-    """Write the network's outputs for n consecutive rows; the job has an empty order, and units to gather and scatter."""
+    """Write the network's outputs for n consecutive rows; the job has units to gather and scatter, and no order."""
     mode = flush_denormals()
     job = jobs[0]
     job.x.address, job.x.row_stride, job.x.column_stride = x_address, x_row_stride, x_column_stride

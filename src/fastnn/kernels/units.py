@@ -1,9 +1,9 @@
 """Units: functions that are compiled and kept on disk for themselves, and called by their addresses.
 
-What a network needs of compiled code depends on its layers, loss and optimizer. Each of those is a unit (or a few), which
-is compiled when a plan first needs it, for one dtype, and lies in a file of its own in the cache. Its address stands in
-the record that the walk reads. So nothing that walks a network names a kind of layer, and nobody compiles what another
-network needs.
+What a network needs of compiled code depends on its layers, loss and optimizer. Each of those is a unit (or a few),
+which is compiled when a plan first needs it, for one dtype, and lies in a file of its own in the cache. Its address
+stands in the record that the walk reads. So nothing that walks a network names a kind of layer, and nobody compiles
+what another network needs.
 
 A call costs about 3 ns. It passes records by reference: one machine word each.
 
@@ -56,10 +56,10 @@ class Unit:
     dispatcher : numba dispatcher
     """
 
-    def __init__(self, function: Callable[..., Any], kind: str, stamp: str | None = None):
+    def __init__(self, function: Callable[..., Any], kind: str):
         self.name = function.__name__
         self.kind = kind
-        self.dispatcher = jit.unit(function, stamp)
+        self.dispatcher = jit.unit(function)
         self._addresses: dict[np.dtype, int] = {}
 
     def __repr__(self) -> str:

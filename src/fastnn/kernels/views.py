@@ -76,7 +76,7 @@ def details_of(dtype: np.dtype) -> Any:
 
 
 def on_stack(dtype: np.dtype) -> Any:
-    """Build an intrinsic that returns a record of type `dtype`, which lives as long as the function that asks for it."""
+    """Build an intrinsic that returns a record of a type, which lives as long as the function that asks for it."""
     record_type = numba.from_dtype(dtype)
 
     @intrinsic

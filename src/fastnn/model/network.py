@@ -106,7 +106,7 @@ class Network(Exchange):
         generator = np.random.default_rng(self.seed)
         for variable, view in zip(self.plan.variables, self.get_weights(), strict=True):
             if variable.is_kernel:
-                view[...] = initializers.draw(variable.initializer, *variable.shape, generator)
+                view[...] = initializers.draw(variable.initializer, variable.shape, generator)
 
     @classmethod
     def _blank(cls, layers: Iterable[Layer], *, dtype: Any, seed: int | None) -> "Network":

@@ -1,7 +1,7 @@
 """Optimizers by name and as objects: hyperparameters only, the arithmetic is in kernels/optimizers.py.
 
-To add one: its unit in kernels/optimizers.py, a class in a file here (a frozen record of its arguments), and its name in
-`_CLASSES`. Names, ranges, files and tests follow from the class.
+To add one: its unit in kernels/optimizers.py, a class in a file here (a frozen record of its arguments), and its name
+in `_CLASSES`. Names, ranges, files and tests follow from the class.
 """
 
 from fastnn.common.validation import check_choice

@@ -1,7 +1,8 @@
 """The dense op: Z = X W + b, with its three products.
 
-The backward pass is made of units of their own, so that a network compiles only those that it needs: the gradient of the
-input; the gradient of the weights, for wide or for narrow layers; or gradient and update block by block, for large ones.
+The backward pass is made of units of their own, so that a network compiles only those that it needs: the gradient of
+the input; the gradient of the weights, for wide or for narrow layers; or gradient and update block by block, for large
+ones.
 """
 
 import numpy as np
@@ -67,8 +68,9 @@ def dense_weight_gradient(job, op):
     if job.n_threads > 1 and not op.has_gradient_below:
         first, end = own_range(job)
     bias = job.gradient + op.bias * item_size if op.bias >= 0 else 0
-    multiply_weight_gradient(job, op, job.gradient + op.weights * item_size, bias, 0, op.fan_in, job.buffer, n_samples,
-                             job.start, job.parameters + first * item_size, job.parameters + end * item_size)  # fmt: skip
+    weights, ahead, ahead_end = job.gradient + op.weights * item_size, first * item_size, end * item_size
+    multiply_weight_gradient(job, op, weights, bias, 0, op.fan_in, job.buffer, n_samples, job.start,
+                             job.parameters + ahead, job.parameters + ahead_end)  # fmt: skip
     return True
 
 

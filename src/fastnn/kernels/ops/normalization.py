@@ -1,7 +1,7 @@
 """What layer and batch normalisation share.
 
-Both end with gamma x_hat + beta, where gamma or beta may be absent, and keep x_hat for the backward pass. Reductions over
-samples leave out the lanes that only fill up a panel.
+Both end with gamma x_hat + beta, where gamma or beta may be absent, and keep x_hat for the backward pass. Reductions
+over samples leave out the lanes that only fill up a panel.
 """
 
 from fastnn.kernels.gemm import PANEL
