@@ -1,5 +1,6 @@
 """Checks of what users pass in: each raises before any work starts, and says what was given and what is accepted."""
 
+import copy
 import difflib
 import math
 import mmap
@@ -97,6 +98,21 @@ def is_gatherable(array: Any) -> bool:
     return is_sparse(array) or (array.flags.aligned and (array.dtype in FLOAT_DTYPES or array.dtype == np.uint8))
 
 
+def read_only(array: Any) -> Any:
+    """Return a view of an array that cannot be written to; whoever reshapes the array leaves the view as it is."""
+    if is_sparse(array):
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def overlaps(array: Any, out: np.ndarray) -> bool:
+    """Whether writing to `out` may change an array or a CSR matrix."""
+    parts = (array.data, array.indices, array.indptr) if is_sparse(array) else (array,)
+    return any(np.may_share_memory(part, out) for part in parts)
+
+
 def is_mapped(array: Any) -> bool:
     """Whether an array's memory is a mapped file, which may be larger than memory."""
     while isinstance(array, np.ndarray):
@@ -157,7 +173,8 @@ def as_csr(name: str, matrix: Any, dtype: np.dtype) -> Any:
     )
     if not is_sound:
         raise ValueError(f"{name} is a sparse matrix whose indices do not fit its shape {csr.shape}")
-    return csr
+    # A matrix of our own with the same arrays: kernels read them after their owner has put others in their place.
+    return copy.copy(csr)
 
 
 def as_features(name: str, X: Any, n_features: int, dtype: np.dtype, *, lazily: bool = False) -> Any:

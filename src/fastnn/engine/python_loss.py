@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.common.validation import check_real
+from fastnn.common.validation import check_real, read_only
 from fastnn.engine.plan import Plan
 from fastnn.engine.workspace import Rows, Workspace, source_of
 from fastnn.kernels import tables
@@ -79,7 +79,7 @@ class PythonLossWorkspace(Workspace):
             batch = slice(position, min(position + batch_size, n_rows))
             rows = order[batch] if order.size else batch
             outputs = self._outputs(mode, parameters, moments, order, batch)
-            values, gradient = self._loss(self._y[rows], outputs)
+            values, gradient = self._loss(self._y[rows], read_only(outputs))  # metrics take them too
             weights = sample_weight[rows] if sample_weight.size else np.ones(len(outputs))
             loss, weight = float(weights @ values), float(weights.sum())
             if mode == tables.Mode.TRAIN and not (np.isfinite(loss) and np.isfinite(gradient).all()):

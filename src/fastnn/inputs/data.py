@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.common.validation import as_features, as_sample_weight, check_not_empty
+from fastnn.common.validation import as_features, as_sample_weight, check_not_empty, read_only
 from fastnn.engine.plan import Plan
 from fastnn.engine.workspace import Rows
 from fastnn.inputs.targets import as_targets, finite_rows
@@ -20,6 +20,8 @@ ALL_ROWS = np.empty(0, np.int64)  # as kernels are told "every row, in order"
 @dataclass
 class Data:
     """Checked features, targets and weights, and which of their rows are meant (None: all). Nothing is copied.
+
+    The arrays are read-only views, since metrics and losses that users write are given them.
 
     Attributes
     ----------
@@ -60,7 +62,7 @@ def check_data(
     check_not_empty(names[0], array)
     targets = as_targets(names[1], y, array.shape[0], network.n_outputs, loss, network.dtype, lazily=lazily)
     weights = as_sample_weight(sample_weight, array.shape[0], names[2])
-    return Data(finite_rows(names[0], array, network.dtype), targets, weights)
+    return Data(finite_rows(names[0], read_only(array), network.dtype), targets, read_only(weights))
 
 
 def check_validation_data(network: "Network", loss: LossFunction, validation_data: Any, split: float) -> Data | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.common.validation import as_array, as_gatherable, check_finite, is_gatherable
+from fastnn.common.validation import as_array, as_gatherable, check_finite, is_gatherable, read_only
 from fastnn.engine.workspace import Rows
 from fastnn.losses import LossFunction, PythonLoss
 
@@ -50,12 +50,12 @@ def as_targets(
                 f"{name} must have shape ({n_samples}, {n_outputs}) for loss {loss.name!r} and {n_outputs} outputs, "
                 f"got {array.shape}; class numbers go with categorical_crossentropy"
             )
-        return Rows.of(_as_labels(name, array, n_outputs))
+        return Rows.of(read_only(_as_labels(name, array, n_outputs)))
     if array.ndim == 1:
         array = array.reshape(-1, 1)
     if array.ndim != 2 or (array.shape[1] != n_outputs and not takes_any):
         raise ValueError(f"{name} must have shape ({n_samples}, {n_outputs}), got {array.shape}")
-    rows = finite_rows(name, as_gatherable(array, dtype, lazily=lazily), dtype)
+    rows = finite_rows(name, read_only(as_gatherable(array, dtype, lazily=lazily)), dtype)
     _check_range(name, rows.array, loss)
     return rows
 

@@ -15,6 +15,7 @@ from fastnn.common.validation import (
     check_integer,
     check_real,
     is_sparse,
+    overlaps,
 )
 from fastnn.engine.linking import LinkedOps, link
 from fastnn.engine.plan import make_plan
@@ -250,6 +251,8 @@ class Network(Exchange):
             if array.shape != view.shape:
                 raise ValueError(f"weights[{i}] must have shape {view.shape}, got {array.shape}")
             check_finite(f"weights[{i}]", array, self.dtype)
+        # Views of the network's own weights, two of which change places, say, are not overwritten before they are read.
+        arrays = [array.copy() if np.may_share_memory(array, self.parameters) else array for array in arrays]
         for view, array in zip(views, arrays, strict=True):
             view[...] = array
 
@@ -262,7 +265,7 @@ class Network(Exchange):
             Any real dtype and memory order; float32, float64 and uint8 are read in place, and so are sparse CSR rows
             of float32 and float64.
         out : ndarray of shape (n, n_outputs) or None, default None
-            Where to write; of the network's dtype.
+            Where to write; of the network's dtype. It may overlap X.
 
         Returns
         -------
@@ -294,6 +297,9 @@ class Network(Exchange):
                     type(out) is np.ndarray and out.dtype is dtype and out.flags.num & PLAIN == PLAIN
                     and out.shape == (shape[0], plan.n_outputs)
                 ):  # fmt: skip
+                    # Two arrays that own their memory share none; to look at addresses takes as long as a small layer.
+                    if (X.base is not None or out.base is not None or X is out) and np.may_share_memory(X, out):
+                        X = X.copy()
                     try:
                         work = self._idle_rows.pop()
                     except IndexError:
@@ -316,6 +322,8 @@ class Network(Exchange):
                 f"out must be a writable {dtype} array of shape {(X.shape[0], plan.n_outputs)}, "
                 f"got a {kind}{out.dtype} array of shape {out.shape}"
             )
+        elif overlaps(X, out):
+            X = X.copy()
         n_rows = X.shape[0]
         if n_rows <= _ROWS_A_CALL:
             self._predict_rows(X, 0, out)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.common.validation import read_only
 from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.team import Team
 from fastnn.inputs.data import Data
@@ -105,12 +106,13 @@ def _all_outputs(network: "Network", loss: LossFunction, data: Data) -> Outputs:
     """Predict all rows of the data; those of a split are gathered in pieces, never all at once."""
     is_multilabel = loss.name == "log_loss" and network.n_outputs > 1
     if data.rows is None:
-        return Outputs(data.y.array, network.predict(data.x.array), data.weights if data.weights.size else None,
-                       is_multilabel)  # fmt: skip
+        predictions = read_only(network.predict(data.x.array))
+        return Outputs(data.y.array, predictions, data.weights if data.weights.size else None, is_multilabel)
     rows = data.rows
     predictions = np.empty((rows.size, network.n_outputs), network.dtype)
     for first in range(0, rows.size, _PIECE_ROWS):
         piece = slice(first, first + _PIECE_ROWS)
         network.predict(data.x.array[rows[piece]], out=predictions[piece])
-    weights = data.weights[rows] if data.weights.size else None
-    return Outputs(data.y.array[rows], predictions, weights, is_multilabel)
+    weights = read_only(data.weights[rows]) if data.weights.size else None
+    # The next metric is given the same arrays, so none may write to them.
+    return Outputs(read_only(data.y.array[rows]), read_only(predictions), weights, is_multilabel)
