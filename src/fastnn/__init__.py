@@ -1,11 +1,12 @@
 """fastnn: neural networks at the speed of your CPU."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from fastnn import activations, callbacks, constraints, losses, metrics, optimizers, regularizers, schedules
 from fastnn.callbacks import Callback
-from fastnn.common import moved
+from fastnn.common import later, moved
 from fastnn.constraints import MaxNorm
 from fastnn.engine.python_loss import check_gradient
 from fastnn.files.container import FileFormatError
@@ -23,6 +24,21 @@ from fastnn.training.trainer import Trainer
 __version__ = "0.1.0"
 
 moved.install()
+
+
+def _door(module: str, name: str) -> Callable[[], Callable[..., Any]]:
+    return lambda: getattr(import_module(module), name)
+
+
+# What networks, histories and the ONNX export need of packages that build on them.
+for _module, _names in {
+    "fastnn.interop.keras": ("from_keras",),
+    "fastnn.interop.torch": ("from_torch", "to_torch"),
+    "fastnn.plotting": ("plot_history",),
+    "fastnn.estimators": ("MLPClassifier", "MLPRegressor"),
+}.items():
+    for _name in _names:
+        later.register(_name, _door(_module, _name))
 
 # Imported when first asked for: scikit-learn takes longer to import than fastnn does.
 _LAZY = {"MLPClassifier": "fastnn.estimators", "MLPRegressor": "fastnn.estimators", "estimators": "fastnn.estimators"}

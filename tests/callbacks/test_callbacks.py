@@ -460,8 +460,6 @@ def test_checkpoint_sees_what_later_callbacks_changed(tmp_path):
 
 def test_checkpoint_path_is_checked_before_training(tmp_path):
     trainer = make_trainer()
-    with pytest.raises(ValueError, match="path must lie in a folder that exists, got"):
-        trainer.fit(X, Y, callbacks=[ModelCheckpoint(tmp_path / "missing" / "x.fastnn")])
     with pytest.raises(ValueError, match=r"path may hold \{epoch\}, \{loss\}, got .*val_loss"):
         trainer.fit(X, Y, callbacks=[ModelCheckpoint(tmp_path / "{val_loss}.fastnn")])
     with pytest.raises(ValueError, match="every must be an integer >= 1, got 0"):

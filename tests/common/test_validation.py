@@ -118,7 +118,7 @@ FIT = [
     ("split 1", {"validation_split": 1.0}, "mse", VALUE, r"validation_split must be a number in \[0, 1\), got 1.0"),
     ("split leaves none", {"validation_split": 0.9}, "mse", VALUE, "validation_split=0.9 leaves no sample of 6"),
     ("split and data", {"validation_split": 0.5, "validation_data": (X, Y)}, "mse", VALUE, "split must be 0.*0.5"),
-    ("validation list", {"validation_data": [X, Y]}, "mse", TYPE, "validation_data must be a tuple.*list"),
+    ("validation list", {"validation_data": [X, Y, 1, 2]}, "mse", TYPE, "validation_data must be a.*list of 4"),
     ("validation of 4", {"validation_data": (X, Y, 1, 2)}, "mse", TYPE, "validation_data must be a.*tuple of 4"),
     ("validation X", {"validation_data": (X[:, :1], Y)}, "mse", VALUE, r"validation_data\[0\] must have 3 features"),
     ("validation y", {"validation_data": (X, Y[:2])}, "mse", VALUE, r"validation_data\[1\] must have as many"),

@@ -50,7 +50,7 @@ def test_how_calls_are_cut_does_not_change_the_bits(data):
     plain = fitted(data, 2, batch_size=64)
     network = fastnn.Network.mlp(20, [33], 5, dropout=0.3, output="softmax", seed=3)
     trainer = fastnn.Trainer(network, loss="categorical_crossentropy")
-    trainer.steps_a_call = 10_000
+    trainer._state.steps_a_call = 10_000
     trainer.fit(*data, epochs=3, batch_size=64, n_threads=2)
     assert np.array_equal(trainer.network.parameters, plain.network.parameters)
 

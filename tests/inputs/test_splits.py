@@ -168,11 +168,12 @@ def test_class_weights_by_hand():
     # b -= 0.125 * (1 * 2 * (-2) + 3 * 2 * (-3)) / 4
     bias = -2 + 0.125 * 22 / 4
     assert network.get_weights()[1][0] == pytest.approx(bias, rel=1e-15)
-    assert history["val_loss"] == [pytest.approx((bias**2 + 3 * (bias - 1) ** 2) / 4, rel=1e-14)]
-    assert history["val_mae"] == [pytest.approx((-bias + 3 * (1 - bias)) / 4, rel=1e-14)]
+    # Validation data weigh what they say.
+    assert history["val_loss"] == [pytest.approx((bias**2 + (bias - 1) ** 2) / 2, rel=1e-14)]
+    assert history["val_mae"] == [pytest.approx((-bias + (1 - bias)) / 2, rel=1e-14)]
 
 
-def test_class_weights_are_sample_weights_in_training_validation_and_metrics():
+def test_class_weights_are_sample_weights_of_training_alone():
     X, y = RNG.normal(size=(80, 2)), RNG.integers(0, 3, 80)
     weights, class_weight = RNG.uniform(0.5, 2, 80), {0: 0.5, 2: 3.0}
     factors = np.array([0.5, 1.0, 3.0])[y]
@@ -188,20 +189,20 @@ def test_class_weights_are_sample_weights_in_training_validation_and_metrics():
     )
     b = by_sample.fit(
         X, y, sample_weight=weights * factors,
-        validation_data=(X[:30], y[:30], weights[:30] * factors[:30]), **options
+        validation_data=(X[:30], y[:30], weights[:30]), **options
     )  # fmt: skip
     assert a.history == b.history
     np.testing.assert_array_equal(by_class.network.parameters, by_sample.network.parameters)
 
 
-def test_class_weights_reach_the_validation_split():
-    X, y = RNG.normal(size=(80, 2)), RNG.integers(0, 3, 80)
-    trainer = make_classifier()
-    history = trainer.fit(X, y, validation_split=0.25, class_weight={1: 4.0}).history
-    _, off = split_off(80, 20, y, 0)
-    assert (
-        history["val_loss"][-1] == trainer.evaluate(X[off], y[off], sample_weight=np.array([1, 4, 1])[y[off]])["loss"]
-    )
+def test_class_weights_leave_the_validation_split_as_it_is():
+    X, y, weights = RNG.normal(size=(80, 2)), RNG.integers(0, 3, 80), RNG.uniform(0.5, 2, 80)
+    for sample_weight in (None, weights):
+        trainer = make_classifier()
+        history = trainer.fit(X, y, validation_split=0.25, class_weight={1: 4.0}, sample_weight=sample_weight).history
+        _, off = split_off(80, 20, y, 0)
+        own = None if sample_weight is None else weights[off]
+        assert history["val_loss"][-1] == trainer.evaluate(X[off], y[off], sample_weight=own)["loss"]
 
 
 @pytest.mark.parametrize("as_labels", [True, False])

@@ -74,14 +74,14 @@ def assert_same(one, other):
 def test_the_bits_are_those_of_single_epochs(monkeypatch, made, options):
     trainer, single = make_trainer(**made), make_trainer(**made)
     calls = count_calls(monkeypatch)
-    trainer.steps_a_call = 10_000
+    trainer._state.steps_a_call = 10_000
     trainer.fit(X, Y, epochs=EPOCHS, **options)
     assert len(calls) == 1
     single.fit(X, Y, epochs=EPOCHS, callbacks=[LOOK], **options)
     assert len(calls) > EPOCHS
     assert_same(trainer, single)
     # Both go on alike, and so they do with calls that end within epochs.
-    trainer.steps_a_call = 3
+    trainer._state.steps_a_call = 3
     monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
     trainer.fit(X, Y, epochs=3, **options)
     single.fit(X, Y, epochs=3, callbacks=[LOOK], **options)
@@ -97,10 +97,10 @@ def test_sparse_rows():
 
 
 def test_more_epochs_than_a_call_may_end(monkeypatch):
-    monkeypatch.setattr(loop, "_MOST_TURNED", 2)
+    monkeypatch.setattr(loop, "_MOST_FUSED", 2)
     calls = count_calls(monkeypatch)
     trainer, single = make_trainer(), make_trainer()
-    trainer.steps_a_call = 10_000
+    trainer._state.steps_a_call = 10_000
     trainer.fit(X, Y, epochs=EPOCHS)
     assert len(calls) == 3
     single.fit(X, Y, epochs=EPOCHS, callbacks=[LOOK])
@@ -122,7 +122,7 @@ def test_more_epochs_than_a_call_may_end(monkeypatch):
 def test_who_looks_at_single_epochs_gets_them(monkeypatch, options):
     calls = count_calls(monkeypatch)
     trainer = make_trainer()
-    trainer.steps_a_call = 10_000
+    trainer._state.steps_a_call = 10_000
     trainer.fit(X, Y, epochs=3, **options)
     assert len(calls) >= 3
 
@@ -134,7 +134,7 @@ def test_a_hook_that_is_added_when_training_begins_is_called_each_epoch():
             self.on_epoch_end = lambda epoch, logs: self.epochs.append(epoch)
 
     late, trainer = Late(), make_trainer()
-    trainer.steps_a_call = 10_000
+    trainer._state.steps_a_call = 10_000
     trainer.fit(X, Y, epochs=3, callbacks=[late])
     assert late.epochs == [0, 1, 2]
 
@@ -143,7 +143,7 @@ def test_a_hook_that_is_added_when_training_begins_is_called_each_epoch():
 def test_what_python_does_between_epochs_is_done(monkeypatch, made):
     calls = count_calls(monkeypatch)
     trainer = make_trainer(**made)
-    trainer.steps_a_call = 10_000
+    trainer._state.steps_a_call = 10_000
     trainer.fit(X, Y, epochs=3)
     assert len(calls) >= 3
 
@@ -151,7 +151,7 @@ def test_what_python_does_between_epochs_is_done(monkeypatch, made):
 def test_seconds_and_rates_of_epochs_in_one_call():
     schedule = fastnn.schedules.StepDecay(0.1, drop=0.5, every=10)
     trainer = make_trainer(optimizer=fastnn.SGD(schedule))
-    trainer.steps_a_call = 10_000
+    trainer._state.steps_a_call = 10_000
     history = trainer.fit(X, Y, epochs=EPOCHS)
     steps = math.ceil(N / 32)
     assert history.learning_rate == [schedule((epoch + 1) * steps) for epoch in range(EPOCHS)]
@@ -162,7 +162,7 @@ def test_seconds_and_rates_of_epochs_in_one_call():
 def assert_same_divergence(make, x, y, match, **options):
     def run(**more):
         trainer = make()
-        trainer.steps_a_call = 10_000
+        trainer._state.steps_a_call = 10_000
         with pytest.raises(FloatingPointError, match=match) as caught:
             trainer.fit(x, y, epochs=200, seed=4, **options, **more)
         return trainer, str(caught.value)
@@ -211,7 +211,7 @@ def test_an_interrupt_after_a_call_keeps_the_epochs_that_it_ended(monkeypatch):
             raise KeyboardInterrupt
 
     trainer, single = make_trainer(), make_trainer()
-    trainer.steps_a_call = 12  # of 5 an epoch
+    trainer._state.steps_a_call = 12  # of 5 an epoch
     monkeypatch.setattr(engine.Workspace, "run", run)
     with pytest.warns(UserWarning, match="interrupted"):
         trainer.fit(X, Y, epochs=20)
@@ -224,7 +224,7 @@ def test_an_interrupt_after_a_call_keeps_the_epochs_that_it_ended(monkeypatch):
 
 def test_a_stop_from_elsewhere_ends_after_the_call(monkeypatch):
     trainer = make_trainer()
-    trainer.steps_a_call = 11
+    trainer._state.steps_a_call = 11
     monkeypatch.setattr(loop, "CALL_SECONDS", 1e-9)
     original = engine.Workspace.run
 

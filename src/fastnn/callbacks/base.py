@@ -1,14 +1,54 @@
 """The base of all callbacks, and the one that is made of functions."""
 
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
-    from fastnn.training.trainer import Trainer
+import numpy as np
+
+from fastnn.common.attributes import Guarded
+from fastnn.metrics import Metric
+from fastnn.model.network import Network
 
 
-class Callback:
+class HistoryOfTrainer(Protocol):
+    """What callbacks read of a `fastnn.History`."""
+
+    history: dict[str, list[float]]
+    epoch: list[int]
+    seconds: list[float]
+    learning_rate: list[float]
+    stop_reason: str | None
+
+
+class TrainerOfCallback(Protocol):
+    """What callbacks have to do with a `fastnn.Trainer`, which is built on them."""
+
+    learning_rate: Any
+    stop_training: bool
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def metrics(self) -> tuple[Metric, ...]: ...
+    @property
+    def history(self) -> HistoryOfTrainer: ...
+    @property
+    def log_names(self) -> tuple[str, ...]: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def epochs_done(self) -> int: ...
+    @property
+    def is_training(self) -> bool: ...
+    def stop(self, reason: str = ...) -> None: ...
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, verbose: int = 0) -> dict[str, float]: ...
+    def predict(self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0) -> np.ndarray: ...
+    def save(self, path: str | os.PathLike) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+
+
+class Callback(Guarded):
     """Base of all callbacks; override what you need.
 
     A hook may stop training (``self.trainer.stop("why")``), read and set ``self.trainer.learning_rate``, and read and
@@ -22,7 +62,7 @@ class Callback:
     Attributes
     ----------
     trainer : Trainer
-        Set when training begins.
+        Set when training begins; None before.
 
     Examples
     --------
@@ -36,12 +76,12 @@ class Callback:
     1 ['loss']
     """
 
-    trainer: "Trainer"
+    trainer: TrainerOfCallback = None  # type: ignore[assignment]
 
     # Whether its hooks run after those of the others, as for one that saves what they changed.
     runs_last: ClassVar[bool] = False
 
-    def set_trainer(self, trainer: "Trainer") -> None:
+    def set_trainer(self, trainer: TrainerOfCallback) -> None:
         """Remember the trainer; called before `on_train_begin`."""
         self.trainer = trainer
 
@@ -55,7 +95,10 @@ class Callback:
         """Run before each epoch."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Run after each epoch; `logs` holds its loss and metrics, with validation data also "val_loss" and so on."""
+        """Run after each epoch; `logs` holds its loss and metrics, and where it was validated "val_loss" and so on.
+
+        Numbers that a hook adds to `logs` reach the hooks after it and the history.
+        """
 
     def on_train_batch_begin(self, batch: int) -> None:
         """Run before each batch of an epoch, counted from 0."""
@@ -74,6 +117,13 @@ class Callback:
         """
         return False
 
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this callback from others of its class: what it watches, where it writes; JSON types.
+
+        A state that was saved is given back to a callback of the same class and identity.
+        """
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """Return what the callback has to remember when training is cut in two: arrays and JSON types."""
         return {}
@@ -82,7 +132,7 @@ class Callback:
         """Take back what `state_dict` returned; called after `on_train_begin`."""
 
     @classmethod
-    def check_state(cls, state: dict[str, Any], network: "Network") -> None:
+    def check_state(cls, state: dict[str, Any], network: Network) -> None:
         """Raise ValueError or TypeError if `state` is not what `state_dict` returns in a training of `network`.
 
         fastnn's own callbacks are asked when a state is loaded, which may come from a damaged file.
@@ -103,7 +153,7 @@ class LambdaCallback(Callback):
     on_epoch_end : callable of (epoch, logs), default None
     on_train_batch_begin : callable of (batch), default None
     on_train_batch_end : callable of (batch, logs), default None
-        What to run; see `Callback`.
+        What to run; see `Callback`. Assigning another function later is the same.
 
     Raises
     ------
@@ -120,6 +170,8 @@ class LambdaCallback(Callback):
     epoch 0
     epoch 1
     """
+
+    _is_strict: ClassVar[bool] = True
 
     def __init__(
         self,

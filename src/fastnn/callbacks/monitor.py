@@ -1,12 +1,13 @@
-"""One number of the logs, and which of two of its values is the better."""
+"""One number of the logs, which of two of its values is the better, and the parameters that it belongs to."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from fastnn.callbacks.base import Callback, TrainerOfCallback
 from fastnn.common.validation import check_choice, check_real
-
-if TYPE_CHECKING:
-    from fastnn.training.trainer import Trainer
+from fastnn.model.core import NetworkCore
 
 
 class Monitor:
@@ -30,7 +31,7 @@ class Monitor:
         self.min_delta = check_real("min_delta", min_delta, 0.0)
         self.sign = -1.0 if mode == "max" else 1.0
 
-    def check(self, trainer: "Trainer") -> None:
+    def check(self, trainer: TrainerOfCallback) -> None:
         """Raise ValueError if the logs of this fit will not hold the number."""
         if self.name not in trainer.log_names:
             hint = "; give fit validation_data or validation_split" if self.name.startswith("val_") else ""
@@ -43,8 +44,87 @@ class Monitor:
                 raise ValueError(f"mode must be 'min' or 'max' for {self.name!r}, a metric of your own; got 'auto'")
             self.sign = -1.0 if more else 1.0
 
+    @property
+    def is_of_training(self) -> bool:
+        """Whether the number is measured while the epoch trains, rather than after it."""
+        return not self.name.startswith("val_")
+
     def is_better(self, value: float, than: float | None, min_delta: float = 0.0) -> bool:
         """Whether a value improves on another by more than `min_delta`; every finite one does on None, NaN never."""
         if not math.isfinite(value):
             return False
         return than is None or self.sign * (than - value) > min_delta
+
+
+class WatchingCallback(Callback):
+    """Base of callbacks that watch one number; assigning `monitor`, `mode` or `min_delta` counts from then on."""
+
+    _monitor: Monitor
+
+    @property
+    def monitor(self) -> Monitor:
+        return self._monitor
+
+    @monitor.setter
+    def monitor(self, value: "str | Monitor") -> None:
+        name = value.name if isinstance(value, Monitor) else value
+        self._watch(Monitor(name, self.mode, self._monitor.min_delta))
+
+    @property
+    def mode(self) -> str:
+        return self._monitor.mode
+
+    @mode.setter
+    def mode(self, value: str) -> None:
+        self._watch(Monitor(self._monitor.name, value, self._monitor.min_delta))
+
+    def _watch(self, monitor: Monitor) -> None:
+        if self.trainer is not None and self.trainer.is_training:
+            monitor.check(self.trainer)
+        self._monitor = monitor
+
+    def identity(self) -> dict[str, Any]:
+        return {"monitor": self._monitor.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "monitor" in state:  # a pickle of fastnn 0.1
+            state["_monitor"] = state.pop("monitor")
+        self.__dict__.update({"_measured": MeasuredParameters(), **state})
+
+
+class MeasuredParameters:
+    """The parameters for which an epoch's numbers were measured.
+
+    A training loss is measured before the update that it leads to. Where an epoch has one step, as with full batches,
+    it therefore belongs to the parameters that the epoch began with; where it has several it is a mean over them, and
+    the epoch's last parameters stand for it, as they do for numbers of validation.
+    """
+
+    def __init__(self) -> None:
+        self._before: np.ndarray | None = None
+        self._step_before = -1
+
+    def begin(self, trainer: TrainerOfCallback) -> None:
+        """Keep what an epoch begins with."""
+        buffer = trainer.network.parameter_buffer  # with running statistics
+        if self._before is None or self._before.shape != buffer.shape:
+            self._before = np.empty_like(buffer)
+        np.copyto(self._before, buffer)
+        self._step_before = trainer.step
+
+    def at_end(self, trainer: TrainerOfCallback, monitor: Monitor) -> np.ndarray:
+        """Return the buffer that belongs to a number of the epoch that has ended; the caller copies it."""
+        had_one_step = trainer.step == self._step_before + 1
+        if monitor.is_of_training and had_one_step and self._before is not None:
+            return self._before
+        return trainer.network.parameter_buffer
+
+    def network_at_end(self, trainer: TrainerOfCallback, monitor: Monitor) -> NetworkCore:
+        """Return a network with these parameters: the trainer's own, or a copy."""
+        network, buffer = trainer.network, self.at_end(trainer, monitor)
+        if buffer is network.parameter_buffer:
+            return network
+        copy = type(network)._blank(network.layers, dtype=network.dtype, seed=network.seed)
+        np.copyto(copy.parameter_buffer, buffer)
+        return copy

@@ -1,8 +1,15 @@
 """Ending unpromising trials of a hyperparameter search early."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Callback
+from fastnn.common.attributes import Checked
+
+
+def _check_name(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str such as 'val_loss', got {value!r}")
+    return value
 
 
 class OptunaPruning(Callback):
@@ -42,6 +49,9 @@ class OptunaPruning(Callback):
     `examples/search_hyperparameters.py` is a whole program.
     """
 
+    _is_strict: ClassVar[bool] = True
+    monitor = Checked(_check_name)
+
     def __init__(self, trial: Any, monitor: str = "val_loss"):
         self._trial = trial
         self.monitor = monitor
@@ -49,6 +59,8 @@ class OptunaPruning(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if self.monitor not in logs:
+            if self.monitor in self.trainer.log_names:  # an epoch without validation
+                return
             raise KeyError(f"monitor must be one of {', '.join(map(repr, logs))}, got {self.monitor!r}")
         self._trial.report(logs[self.monitor], self._n_reported)
         self._n_reported += 1

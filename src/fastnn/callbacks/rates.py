@@ -1,16 +1,15 @@
 """Callbacks that change the learning rate between epochs."""
 
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.monitor import Monitor
-from fastnn.callbacks.states import saved_count, saved_number
+from fastnn.callbacks.monitor import Monitor, WatchingCallback
+from fastnn.callbacks.saved import saved_count, saved_number
+from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_integer, check_real
-
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
+from fastnn.model.network import Network
 
 
 class LearningRateScheduler(Callback):
@@ -39,11 +38,25 @@ class LearningRateScheduler(Callback):
     [0.1, 0.05, 0.025]
     """
 
+    _is_strict: ClassVar[bool] = True
+
     def __init__(self, schedule: Callable[..., float]):
-        if not callable(schedule):
-            raise TypeError(f"schedule must be a function of the epoch, got {schedule!r}")
         self.schedule = schedule
-        self._takes_rate = _takes_two(schedule)
+
+    @property
+    def schedule(self) -> Callable[..., float]:
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, value: Callable[..., float]) -> None:
+        if not callable(value):
+            raise TypeError(f"schedule must be a function of the epoch, got {value!r}")
+        self._takes_rate = _takes_two(value)
+        self._schedule = value
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        names = {"schedule": "_schedule"}  # as it was called in fastnn 0.1
+        self.__dict__.update({names.get(name, name): value for name, value in state.items()})
 
     def on_epoch_begin(self, epoch: int) -> None:
         arguments = (epoch, self.trainer.learning_rate) if self._takes_rate else (epoch,)
@@ -63,7 +76,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     raise TypeError(f"schedule must take (epoch) or (epoch, learning_rate), got {function!r}{signature}")
 
 
-class ReduceLROnPlateau(Callback):
+class ReduceLROnPlateau(WatchingCallback):
     """Lowers the learning rate when a number has not improved for a while.
 
     Parameters
@@ -98,6 +111,15 @@ class ReduceLROnPlateau(Callback):
     [0.1, 0.1, 0.1, 0.05, 0.05, 0.025]
     """
 
+    _is_strict: ClassVar[bool] = True
+    _refused: ClassVar[Mapping[str, str]] = {"best": "it is what the callback found"}
+
+    best: float | None
+    factor = Checked(lambda name, value: check_real(name, value, 0.0, 1.0, closed="neither"))
+    patience = Checked(lambda name, value: check_integer(name, value, 0))
+    cooldown = Checked(lambda name, value: check_integer(name, value, 0))
+    min_lr = Checked(lambda name, value: check_real(name, value, 0.0))
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -108,15 +130,23 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ):
-        self.monitor = Monitor(monitor, mode, min_delta)
-        self.factor = check_real("factor", factor, 0.0, 1.0, closed="neither")
-        self.patience = check_integer("patience", patience, 0)
-        self.cooldown = check_integer("cooldown", cooldown, 0)
-        self.min_lr = check_real("min_lr", min_lr, 0.0)
+        self._monitor = Monitor(monitor, mode, min_delta)
+        self.factor = factor
+        self.patience = patience
+        self.cooldown = cooldown
+        self.min_lr = min_lr
         self._reset()
 
+    @property
+    def min_delta(self) -> float:
+        return self._monitor.min_delta
+
+    @min_delta.setter
+    def min_delta(self, value: float) -> None:
+        self._watch(Monitor(self._monitor.name, self.mode, value))
+
     def _reset(self) -> None:
-        self.best: float | None = None
+        self.__dict__["best"] = None
         self._wait = 0
         self._cooling = 0
 
@@ -125,10 +155,12 @@ class ReduceLROnPlateau(Callback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        if self.monitor.name not in logs:  # an epoch without validation
+            return
         value = logs[self.monitor.name]
         is_better = self.monitor.is_better(value, self.best, self.monitor.min_delta)
         if is_better:
-            self.best = value
+            self.__dict__["best"] = value
         if self._cooling:
             self._cooling -= 1
             self._wait = 0
@@ -152,8 +184,9 @@ class ReduceLROnPlateau(Callback):
         best, wait, cooling = (
             saved_number(state, "best"), saved_count(state, "wait"), saved_count(state, "cooling")
         )  # fmt: skip
-        self.best, self._wait, self._cooling = best, wait, cooling
+        self.__dict__["best"] = best
+        self._wait, self._cooling = wait, cooling
 
     @classmethod
-    def check_state(cls, state: dict[str, Any], network: "Network") -> None:
+    def check_state(cls, state: dict[str, Any], network: Network) -> None:
         ReduceLROnPlateau().load_state_dict(state)

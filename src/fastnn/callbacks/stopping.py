@@ -2,20 +2,22 @@
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.monitor import Monitor
-from fastnn.callbacks.states import saved_count, saved_epoch, saved_number, saved_parameters
+from fastnn.callbacks.monitor import MeasuredParameters, Monitor, WatchingCallback
+from fastnn.callbacks.saved import saved_count, saved_epoch, saved_number, saved_parameters
+from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_bool, check_integer, check_real
+from fastnn.model.network import Network
 
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
+_RESULT = "it is what the callback found"
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(WatchingCallback):
     """Ends training when a number has not improved for a while [1]_.
 
     Parameters
@@ -34,7 +36,9 @@ class EarlyStopping(Callback):
         Epochs before this one (counted from 0) are not looked at; >= 0.
     restore_best_weights : bool, default False
         Whether the network gets back, however training ends, the parameters of the epoch with the best value of all
-        that were looked at: the very best, whatever `min_delta` is.
+        that were looked at: the very best, whatever `min_delta` is. A training loss of full batches is that of the
+        parameters before the epoch's step, and these come back; one of several steps is a mean over them, for which
+        the epoch's last parameters stand.
 
     Attributes
     ----------
@@ -65,6 +69,17 @@ class EarlyStopping(Callback):
     (True, 'EarlyStopping: loss did not improve for 3 epochs')
     """
 
+    _is_strict: ClassVar[bool] = True
+    _refused: ClassVar[Mapping[str, str]] = dict.fromkeys(("best", "best_epoch", "stopped_epoch"), _RESULT)
+
+    best: float | None
+    best_epoch: int | None
+    stopped_epoch: int | None
+    patience = Checked(lambda name, value: check_integer(name, value, 0))
+    baseline = Checked(lambda name, value: None if value is None else check_real(name, value, -math.inf))
+    start_from_epoch = Checked(lambda name, value: check_integer(name, value, 0))
+    restore_best_weights = Checked(check_bool)
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -75,31 +90,45 @@ class EarlyStopping(Callback):
         start_from_epoch: int = 0,
         restore_best_weights: bool = False,
     ):
-        self.monitor = Monitor(monitor, mode, min_delta)
-        self.patience = check_integer("patience", patience, 0)
-        self.baseline = None if baseline is None else check_real("baseline", baseline, -math.inf)
-        self.start_from_epoch = check_integer("start_from_epoch", start_from_epoch, 0)
-        self.restore_best_weights = check_bool("restore_best_weights", restore_best_weights)
+        self._monitor = Monitor(monitor, mode, min_delta)
+        self.patience = patience
+        self.baseline = baseline
+        self.start_from_epoch = start_from_epoch
+        self.restore_best_weights = restore_best_weights
         self._reset()
 
+    @property
+    def min_delta(self) -> float:
+        return self._monitor.min_delta
+
+    @min_delta.setter
+    def min_delta(self, value: float) -> None:
+        self._watch(Monitor(self._monitor.name, self.mode, value))
+
     def _reset(self) -> None:
-        self.best: float | None = None
-        self.best_epoch: int | None = None
-        self.stopped_epoch: int | None = None
+        self._set(None, None, None)
         self._to_beat: float | None = None  # the best value that counted as an improvement
         self._wait = 0
         self._best_parameters: np.ndarray | None = None
+        self._measured = MeasuredParameters()
+
+    def _set(self, best: float | None, best_epoch: int | None, stopped_epoch: int | None) -> None:
+        self.__dict__.update(best=best, best_epoch=best_epoch, stopped_epoch=stopped_epoch)
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        if self.restore_best_weights and self._monitor.is_of_training:
+            self._measured.begin(self.trainer)
 
     def on_train_begin(self) -> None:
         self.monitor.check(self.trainer)
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        if epoch < self.start_from_epoch:
+        if epoch < self.start_from_epoch or self._monitor.name not in logs:  # epochs without validation
             return
         value = logs[self.monitor.name]
         if self.monitor.is_better(value, self.best):
-            self.best, self.best_epoch = value, epoch
+            self._set(value, epoch, self.stopped_epoch)
             if self.restore_best_weights:
                 self._remember()
         self._wait += 1
@@ -108,7 +137,7 @@ class EarlyStopping(Callback):
             if self.baseline is None or self.monitor.is_better(value, self.baseline):
                 self._wait = 0
         if self._wait >= max(self.patience, 1):
-            self.stopped_epoch = epoch
+            self._set(self.best, self.best_epoch, epoch)
             self.trainer.stop(f"EarlyStopping: {self.monitor.name} did not improve for {self._wait} epochs")
 
     def on_train_end(self) -> None:
@@ -116,7 +145,7 @@ class EarlyStopping(Callback):
             self.trainer.network.parameter_buffer[:] = self._best_parameters
 
     def _remember(self) -> None:
-        parameters = self.trainer.network.parameter_buffer  # with running statistics
+        parameters = self._measured.at_end(self.trainer, self._monitor)
         if self._best_parameters is None:
             self._best_parameters = np.empty_like(parameters)
         np.copyto(self._best_parameters, parameters)
@@ -132,14 +161,15 @@ class EarlyStopping(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._read(state, self.trainer.network)
 
-    def _read(self, state: dict[str, Any], network: "Network") -> None:
+    def _read(self, state: dict[str, Any], network: Network) -> None:
         best, best_epoch = saved_number(state, "best"), saved_epoch(state, "best_epoch")
         to_beat, wait = saved_number(state, "to_beat"), saved_count(state, "wait")
         self._best_parameters = saved_parameters(state, "best_parameters", network)
-        self.best, self.best_epoch, self._to_beat, self._wait = best, best_epoch, to_beat, wait
+        self._set(best, best_epoch, self.stopped_epoch)
+        self._to_beat, self._wait = to_beat, wait
 
     @classmethod
-    def check_state(cls, state: dict[str, Any], network: "Network") -> None:
+    def check_state(cls, state: dict[str, Any], network: Network) -> None:
         EarlyStopping()._read(state, network)
 
 
@@ -158,6 +188,8 @@ class TerminateOnNaN(Callback):
     >>> history.stop_reason
     'TerminateOnNaN: the loss stopped being finite in epoch 1, step 3'
     """
+
+    _is_strict: ClassVar[bool] = True
 
     def on_divergence(self, epoch: int, message: str) -> bool:
         self.trainer.stop(f"TerminateOnNaN: {message}")
@@ -195,8 +227,11 @@ class TimeLimit(Callback):
     'TimeLimit: 0.1 s are over'
     """
 
+    _is_strict: ClassVar[bool] = True
+    seconds = Checked(lambda name, value: check_real(name, value, 0.0, closed="neither"))
+
     def __init__(self, seconds: float):
-        self.seconds = check_real("seconds", seconds, 0.0, closed="neither")
+        self.seconds = seconds
 
     def on_train_begin(self) -> None:
         self._ends_at = time.perf_counter() + self.seconds

@@ -19,9 +19,11 @@ _PACKAGES = {
     "interop": ("onnx",),
     "layers": ("normalization",),
     "model": ("exchange", "explain", "network", "objective", "summary"),
-    "training": ("arguments", "evaluation", "history", "loop", "many", "snapshot", "state", "stream", "trainer"),
+    "training": ("arguments", "evaluation", "history", "loop", "many", "stream", "trainer"),
 }
 MOVED = {f"fastnn.{name}": f"fastnn.{package}.{name}" for package, names in _PACKAGES.items() for name in names}
+MOVED["fastnn.state"] = "fastnn.training.callback_states"  # pickles name CallbackStates there
+MOVED["fastnn.snapshot"] = "fastnn.training.epoch_start"
 MOVED["fastnn.tables"] = "fastnn.tabular"
 
 

@@ -19,7 +19,7 @@ from fastnn.engine.workspace import Rows
 from fastnn.estimators import parameters
 from fastnn.estimators.ensemble import fit_members, mean_outputs
 from fastnn.estimators.files import load_estimator, save_estimator
-from fastnn.estimators.objective import Objective
+from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
 from fastnn.estimators.tasks import CallbackSupportMixin, FitTasks
 from fastnn.model.network import Network
@@ -87,7 +87,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """Return checked targets as the loss takes them."""
 
     @abstractmethod
-    def _objective(self, y: np.ndarray, weights: np.ndarray | None) -> Objective:
+    def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
         """Return what is minimised on encoded targets."""
 
     @abstractmethod
@@ -119,7 +119,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             tasks = FitTasks(self, {"X": X, "y": y, "metadata": metadata}, 1 if is_incremental else self.max_iter)
         if self.solver == "lbfgs":
-            fit_lbfgs(self, self.network_, samples, self._objective(samples.y, samples.weights), tasks)
+            fit_lbfgs(self, self.network_, samples, self._reported_loss(samples.y, samples.weights), tasks)
         else:
             self._fit_stochastic(samples, held_out, random_state, is_incremental, tasks)
         if tasks is not None:
@@ -136,14 +136,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     ) -> None:
         if self.early_stopping and held_out is None:
             samples, held_out = self._hold_out(samples, random_state)
-        objective = self._objective(samples.y, samples.weights)
+        reported_loss = self._reported_loss(samples.y, samples.weights)
         if not is_incremental or not hasattr(self, "_trainer"):
             self._seed = int(random_state.randint(2**31 - 1))
-            self._trainer = make_trainer(self, self.network_, objective)
+            self._trainer = make_trainer(self, self.network_, reported_loss)
         if held_out is not None and self.validation_scores_ is None:
             self.validation_scores_, self.validation_loss_curve_ = [], []
         callbacks = parameters.as_callbacks(self.callbacks) + ([] if tasks is None else [tasks])
-        fit_stochastic(self, self._trainer, samples, held_out, objective, callbacks, is_incremental)
+        fit_stochastic(self, self._trainer, samples, held_out, reported_loss, callbacks, is_incremental)
 
     def _check_X_y(self, X: Any, y: Any, is_first: bool) -> tuple[Any, Any]:
         X, y = validate_data(
@@ -176,7 +176,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if dtype == "auto":
             # scipy's L-BFGS works in float64, and scikit-learn's coefs_ are float64 after it.
             dtype = np.float64 if self.solver == "lbfgs" else samples.X.dtype
-        output = self._objective(samples.y, samples.weights).output
+        output = self._reported_loss(samples.y, samples.weights).output
         if self.normalization == "batch" and self.solver == "lbfgs":
             raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
         layers = parameters.make_layers(self, samples.X.shape[1], self.n_outputs_, output)

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import unique_labels
 from fastnn.estimators import parameters
 from fastnn.estimators.base import BaseMLP, only_stochastic
 from fastnn.estimators.labels import LabelEncoding
-from fastnn.estimators.objective import Objective, summed_over_outputs
+from fastnn.estimators.reported_loss import ReportedLoss, summed_over_outputs
 from fastnn.estimators.solvers import Samples
 from fastnn.losses import CategoricalCrossentropy, LogLoss
 
@@ -358,10 +358,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _encode(self, y: Any) -> np.ndarray:
         return self._labels.encode(y)
 
-    def _objective(self, y: np.ndarray, weights: np.ndarray | None) -> Objective:
+    def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
         if self._labels.kind == "multiclass":
-            return Objective(summed_over_outputs(CategoricalCrossentropy(self.label_smoothing), 1), "softmax")
-        return Objective(summed_over_outputs(LogLoss(self.label_smoothing), self._labels.n_outputs), "sigmoid")
+            return ReportedLoss(summed_over_outputs(CategoricalCrossentropy(self.label_smoothing), 1), "softmax")
+        return ReportedLoss(summed_over_outputs(LogLoss(self.label_smoothing), self._labels.n_outputs), "sigmoid")
 
     def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         if not np.isfinite(outputs).all():

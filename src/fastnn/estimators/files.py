@@ -17,11 +17,12 @@ from fastnn.activations import ActivationFunction
 from fastnn.estimators.labels import LabelEncoding
 from fastnn.files import container
 from fastnn.files.container import SavedFile, printable, shown
-from fastnn.files.persistence import ARRAY, member, network_part, pack, read_network, read_trainer, trainer_part
+from fastnn.files.persistence import ARRAY, member, network_part, pack, read_network
 from fastnn.losses import LossFunction
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
+from fastnn.training.files import read_trainer, trainer_part
 from fastnn.training.trainer import Trainer
 
 if TYPE_CHECKING:

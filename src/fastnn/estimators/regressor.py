@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from fastnn.estimators import parameters
 from fastnn.estimators.base import BaseMLP, only_stochastic
-from fastnn.estimators.objective import Objective, summed_over_outputs
+from fastnn.estimators.reported_loss import ReportedLoss, summed_over_outputs
 from fastnn.losses import LossFunction, PythonLoss
 
 
@@ -276,22 +276,22 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _encode(self, y: Any) -> np.ndarray:
         return y.reshape(-1, 1) if y.ndim == 1 else y
 
-    def _objective(self, y: np.ndarray, weights: np.ndarray | None) -> Objective:
+    def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
         n_outputs = y.shape[1]
         if self.loss == "squared_error":
             half = summed_over_outputs("mse", n_outputs, 0.5)
-            return Objective(half, "linear", excess=0.5 * (n_outputs - 1))
+            return ReportedLoss(half, "linear", excess=0.5 * (n_outputs - 1))
         if self.loss == "poisson":
             # The deviance has terms in y alone, which no gradient sees.
             constant = np.average(xlogy(y, y) - y, weights=weights, axis=0).sum()
-            return Objective(summed_over_outputs("poisson", n_outputs), "exponential", float(constant))
+            return ReportedLoss(summed_over_outputs("poisson", n_outputs), "exponential", float(constant))
         if isinstance(self.loss, PythonLoss):
-            return Objective(PythonLoss(self.loss.function, self.loss.name, penalty_per_sample=True), "linear")
+            return ReportedLoss(PythonLoss(self.loss.function, self.loss.name, penalty_per_sample=True), "linear")
         if callable(self.loss):
-            return Objective(PythonLoss(self.loss, penalty_per_sample=True), "linear")
+            return ReportedLoss(PythonLoss(self.loss, penalty_per_sample=True), "linear")
         if isinstance(self.loss, LossFunction):
-            return Objective(summed_over_outputs(self.loss, 1), "linear")
-        return Objective(summed_over_outputs(self.loss, n_outputs), "linear")
+            return ReportedLoss(summed_over_outputs(self.loss, 1), "linear")
+        return ReportedLoss(summed_over_outputs(self.loss, n_outputs), "linear")
 
     def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         if not np.isfinite(outputs).all():

@@ -14,10 +14,10 @@ from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.team import Team
 from fastnn.engine.workspace import threads_to_train
 from fastnn.estimators import parameters
-from fastnn.estimators.objective import Objective
+from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.stopping import StoppingRule
 from fastnn.estimators.tasks import FitTasks
-from fastnn.inputs.data import Data, check_data
+from fastnn.inputs.data import Data, DataSpec, check_data
 from fastnn.kernels import tables
 from fastnn.model.network import Network
 from fastnn.training.trainer import Trainer
@@ -47,10 +47,10 @@ class Samples:
         return Samples(self.X[rows], self.y[rows], weights, self.targets[rows])
 
 
-def make_trainer(estimator: Any, network: Network, objective: Objective) -> Trainer:
+def make_trainer(estimator: Any, network: Network, reported_loss: ReportedLoss) -> Trainer:
     """Return a Trainer with the estimator's optimizer, at its beginning."""
     optimizer = parameters.make_optimizer(estimator)
-    return Trainer(network, loss=objective.loss, optimizer=optimizer, metrics=objective.metrics)
+    return Trainer(network, loss=reported_loss.loss, optimizer=optimizer, metrics=reported_loss.metrics)
 
 
 def fit_stochastic(
@@ -58,7 +58,7 @@ def fit_stochastic(
     trainer: Trainer,
     samples: Samples,
     held_out: Samples | None,
-    objective: Objective,
+    reported_loss: ReportedLoss,
     callbacks: list[Callback],
     is_incremental: bool,
 ) -> None:
@@ -75,7 +75,7 @@ def fit_stochastic(
     if held_out is not None:
         score = partial(estimator._score_samples, held_out)
         validation_data = (held_out.X, held_out.y, held_out.weights)
-    rule = StoppingRule(estimator, objective, n_samples, score)
+    rule = StoppingRule(estimator, reported_loss, n_samples, score)
     estimator.n_iter_ = 0
     try:
         trainer.fit(
@@ -105,20 +105,20 @@ class FullBatch:
     ----------
     network : Network
         Its parameters are overwritten by each call.
-    objective : Objective
+    reported_loss : ReportedLoss
     data : Data
     team : Team
         The threads that work on it.
     """
 
-    def __init__(self, network: Network, objective: Objective, data: Data, team: Team):
+    def __init__(self, network: Network, reported_loss: ReportedLoss, data: Data, team: Team):
         self._network = network
         self._data = data
-        self._workspace = make_workspace(objective.loss, network.plan, network.dtype, n_rows=data.n_rows, team=team)
+        self._workspace = make_workspace(reported_loss.loss, network.plan, network.dtype, n_rows=data.n_rows, team=team)
         self._workspace.set_data(data.x, data.y)
         self._workspace.set(
             mode=tables.Mode.GRADIENT, batch_size=data.n_rows,
-            **objective.loss.job_fields(network.plan.output_activation),
+            **reported_loss.loss.job_fields(network.plan.output_activation),
         )  # fmt: skip
         self._no_moments = np.empty(0, network.dtype)
 
@@ -134,7 +134,7 @@ class FullBatch:
 
 
 def fit_lbfgs(
-    estimator: Any, network: Network, samples: Samples, objective: Objective, tasks: FitTasks | None = None
+    estimator: Any, network: Network, samples: Samples, reported_loss: ReportedLoss, tasks: FitTasks | None = None
 ) -> None:
     """Minimise the full-batch loss with scipy's L-BFGS-B [1]_.
 
@@ -143,10 +143,10 @@ def fit_lbfgs(
     .. [1] R. H. Byrd, P. Lu, J. Nocedal, "A Limited Memory Algorithm for Bound Constrained Optimization", SIAM
            Journal on Scientific and Statistical Computing 16(5), 1995.
     """
-    data = check_data(network, objective.loss, samples.X, samples.y, samples.weights)
+    data = check_data(DataSpec.of(network, reported_loss.loss), samples.X, samples.y, samples.weights)
     with Team(threads_to_train(network.plan, network.dtype, data.n_rows, estimator.n_threads)) as team:
         result = scipy.optimize.minimize(
-            FullBatch(network, objective, data, team),
+            FullBatch(network, reported_loss, data, team),
             network.parameters.astype(np.float64),
             method="L-BFGS-B",
             jac=True,
@@ -158,11 +158,11 @@ def fit_lbfgs(
     if not np.isfinite(network.parameters).all():
         raise ValueError(_DIVERGED)
     logs = {"loss": float(result.fun)}
-    if objective.excess:
+    if reported_loss.excess:
         weights = samples.weights
         error = network.predict(samples.X) - samples.y
         logs["mse"] = float(np.average((error * error).mean(axis=1), weights=weights))
-    estimator.loss_ = objective.reported(logs)
+    estimator.loss_ = reported_loss.reported(logs)
     if result.status not in (0, _STOPPED_BY_CALLBACK):
         advice = ""
         if estimator.n_iter_ == estimator.max_iter:

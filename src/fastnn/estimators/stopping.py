@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks import Callback
-from fastnn.estimators.objective import Objective
+from fastnn.estimators.reported_loss import ReportedLoss
 
 _SMALLEST_RATE = 1e-6  # below which the adaptive rate is not divided again
 
@@ -23,7 +23,7 @@ class StoppingRule(Callback):
     ----------
     estimator : MLPClassifier or MLPRegressor
         Read for its parameters; written to: n_iter_, t_, loss_, loss_curve_ and all that follows from them.
-    objective : Objective
+    reported_loss : ReportedLoss
         How to report the loss.
     n_samples : int
         Samples an epoch.
@@ -36,9 +36,9 @@ class StoppingRule(Callback):
         Whether the rule ended training before its last epoch.
     """
 
-    def __init__(self, estimator: Any, objective: Objective, n_samples: int, score: Callable[[], float] | None):
+    def __init__(self, estimator: Any, reported_loss: ReportedLoss, n_samples: int, score: Callable[[], float] | None):
         self._estimator = estimator
-        self._objective = objective
+        self._reported_loss = reported_loss
         self._n_samples = n_samples
         self._score = score
         self.has_stopped = False
@@ -47,7 +47,7 @@ class StoppingRule(Callback):
         estimator = self._estimator
         estimator.n_iter_ += 1
         estimator.t_ += self._n_samples
-        estimator.loss_ = self._objective.reported(logs)
+        estimator.loss_ = self._reported_loss.reported(logs)
         estimator.loss_curve_.append(estimator.loss_)
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
@@ -67,7 +67,7 @@ class StoppingRule(Callback):
         estimator = self._estimator
         logs["val_score"] = score  # for the callbacks that come after
         estimator.validation_scores_.append(score)
-        estimator.validation_loss_curve_.append(self._objective.reported(logs, "val_"))
+        estimator.validation_loss_curve_.append(self._reported_loss.reported(logs, "val_"))
         if estimator.verbose:
             print(f"Validation score: {score:f}")
 

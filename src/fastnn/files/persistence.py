@@ -1,4 +1,4 @@
-"""What is saved of a network and of what stands around it, and how it comes back.
+"""What is saved of a network, and how it comes back; parts of documents, of which whatever stands around it is made.
 
 Every kind of file holds a network, so `Network.load` reads them all; a checkpoint or an estimator adds its own part to
 the document. Architectures are checked before parameters are allocated: their sizes must agree with the arrays that
@@ -8,20 +8,14 @@ the file holds. `fastnn.files.container` is the layer below, docs/format.md the 
 import math
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
-from fastnn import losses, optimizers
 from fastnn.engine.plan import Plan, make_plan
 from fastnn.files import container
 from fastnn.files.container import FileFormatError, SavedFile, printable, shown
 from fastnn.layers import Layer, check_layers, from_config
-from fastnn.metrics import check_metrics, saved_names
-
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
-    from fastnn.training.trainer import Trainer
 
 ARRAY = "array"  # {"array": name} in a document stands for an array of the file
 MAX_LAYERS = 10_000
@@ -32,10 +26,30 @@ _MAX_DEPTH = 4
 _MAX_ITEMS = 100
 
 
+class SavedNetwork(Protocol):
+    """What files have to know of a network; `fastnn.Network` is one."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    @property
+    def seed(self) -> int | None: ...
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def state(self) -> np.ndarray: ...
+    def get_weights(self) -> list[np.ndarray]: ...
+    @classmethod
+    def _blank(cls, layers: list[Layer], *, dtype: str, seed: int | None) -> Self: ...
+
+
+N = TypeVar("N", bound=SavedNetwork)
+
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-def network_part(network: "Network", where: str = "network") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def network_part(network: SavedNetwork, where: str = "network") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a network as a part of a document, and the arrays that go with it, their names under `where`.
 
     Raises
@@ -66,13 +80,13 @@ def _is_variance(name: str) -> bool:
     return name.endswith("/moving_variance")
 
 
-def _arrays(network: "Network") -> list[np.ndarray]:
+def _arrays(network: SavedNetwork) -> list[np.ndarray]:
     """The tensors of parameters and of state: views."""
     states = [network.state[s.offset : s.offset + s.size] for s in network.plan.states]
     return [*network.get_weights(), *states]
 
 
-def arrays_by_layer(network: "Network") -> list[dict[str, np.ndarray]]:
+def arrays_by_layer(network: SavedNetwork) -> list[dict[str, np.ndarray]]:
     """Return for each layer its parameters and state by name: views."""
     by_layer: list[dict[str, np.ndarray]] = [{} for _ in network.layers]
     for variable, array in zip((*network.plan.variables, *network.plan.states), _arrays(network), strict=True):
@@ -80,21 +94,19 @@ def arrays_by_layer(network: "Network") -> list[dict[str, np.ndarray]]:
     return by_layer
 
 
-def save_network(network: "Network", path: str | os.PathLike) -> None:
+def save_network(network: SavedNetwork, path: str | os.PathLike) -> None:
     """Write a network to a file, whole or not at all."""
     part, arrays = network_part(network)
     container.write(path, {"kind": "network", "network": part}, arrays)
 
 
-def load_network(cls: "type[Network]", path: str | os.PathLike) -> "Network":
+def load_network(cls: type[N], path: str | os.PathLike) -> N:
     """Return the network in a file of any kind."""
     with container.reading(path) as file:
         return read_network(cls, file)
 
 
-def read_network(
-    cls: "type[Network]", file: SavedFile, holder: dict[str, Any] | None = None, where: str = "network"
-) -> "Network":
+def read_network(cls: type[N], file: SavedFile, holder: dict[str, Any] | None = None, where: str = "network") -> N:
     """Return a network in an open file; nothing is allocated before the whole architecture was checked.
 
     `holder` is the part of the document with the member "network", None the document itself; `where` is what the names
@@ -153,96 +165,6 @@ def _is_modest(value: Any, depth: int) -> bool:
     return value is None or isinstance(value, bool) or abs(value) <= _MAX_INTEGER
 
 
-# --- trainers -------------------------------------------------------------------------------------------------------
-
-
-def trainer_part(trainer: "Trainer", name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return a trainer without its network as a part of a document called `name`, and put its arrays into `arrays`.
-
-    Raises
-    ------
-    ValueError
-        If a moment is NaN or infinite.
-    """
-    state = trainer.state_dict()
-    if not np.isfinite(state["moments"]).all():
-        raise ValueError("the optimizer's moments must be finite to be saved, got NaN or infinity")
-    part: dict[str, Any] = {"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}
-    if trainer.mixup:
-        part["mixup"] = trainer.mixup
-    return pack(part, name, arrays)
-
-
-def save_trainer(trainer: "Trainer", path: str | os.PathLike) -> None:
-    """Write a trainer and its network to a file, whole or not at all."""
-    network, arrays = network_part(trainer.network)
-    document = {"kind": "trainer", "network": network, "trainer": trainer_part(trainer, "trainer", arrays)}
-    container.write(path, document, arrays)
-
-
-def load_trainer(cls: "type[Trainer]", network_class: "type[Network]", path: str | os.PathLike) -> "Trainer":
-    """Return the trainer in a file, which continues where it was saved."""
-    with container.reading(path) as file:
-        if "trainer" not in file.document:
-            raise file.error(f"it holds no trainer but a {shown(file.document.get('kind'))}")
-        part = member(file, file.document, "trainer", dict)
-        return read_trainer(cls, file, "trainer", part, read_network(network_class, file))
-
-
-def read_trainer(
-    cls: "type[Trainer]", file: SavedFile, name: str, part: dict[str, Any], network: "Network"
-) -> "Trainer":
-    """Return the trainer that a part of the document called `name` describes, around a network."""
-    state = member(file, part, "state", dict)
-    loss = _from_config(file, f"{name}.loss", losses.get, part.get("loss"))
-    optimizer = _from_config(file, f"{name}.optimizer", optimizers.get, state.get("optimizer"))
-    metrics = _from_config(file, f"{name}.metrics", check_metrics, part.get("metrics"))
-    # Before memory is taken for the moments:
-    moments = f"{name}/state/moments"
-    file.expect(moments, network.dtype, (optimizer.slots, network.n_parameters))
-    if state.get("moments") != {ARRAY: moments}:
-        raise file.error(f"{name}.state.moments must refer to an array, got {shown(state.get('moments'))}")
-    state = unpack(file, state)
-    if not np.isfinite(state["moments"]).all():
-        raise file.error(f"the array {moments!r} holds NaN or infinity")
-    _check_history(file, state.get("history"))
-    try:
-        trainer = cls(network, loss=loss, optimizer=optimizer, metrics=metrics, mixup=part.get("mixup", 0.0))
-    except (TypeError, ValueError) as error:
-        raise file.error(f"{name}: {printable(str(error))}") from None
-    try:
-        trainer.load_state_dict(state)
-    except (TypeError, ValueError, KeyError) as error:
-        raise file.error(f"{name}.state: {printable(str(error))}") from None
-    return trainer
-
-
-def _from_config(file: SavedFile, name: str, get: Callable[[Any], Any], config: Any) -> Any:
-    if config is None or not _is_modest(config, _MAX_DEPTH):
-        raise file.error(f"{name} is not a configuration: {shown(config)}")
-    try:
-        return get(config)
-    except (TypeError, ValueError) as error:
-        raise file.error(f"{name}: {printable(str(error))}") from None
-
-
-def _check_history(file: SavedFile, history: Any) -> None:
-    if not isinstance(history, dict) or not isinstance(history.get("columns"), dict):
-        raise file.error(f"trainer.state.history must hold columns, got {shown(history)}")
-    columns = [history.get(name) for name in ("epoch", "seconds", "learning_rate")] + list(history["columns"].values())
-    shapes = {column.shape if isinstance(column, np.ndarray) else () for column in columns}
-    if any(len(shape) != 1 for shape in shapes):
-        raise file.error("trainer.state.history must hold arrays of one dimension")
-    if len(shapes) > 1:
-        raise file.error("trainer.state.history must hold columns of one length")
-    kinds = [column.dtype.kind for column in columns if isinstance(column, np.ndarray)]
-    if kinds != ["i"] + ["f"] * (len(columns) - 1):
-        raise file.error("trainer.state.history must hold integers in epoch, and floats in all other columns")
-    reason = history.get("stop_reason")
-    if reason is not None and not isinstance(reason, str):
-        raise file.error(f"trainer.state.history.stop_reason must be null or a text, got {shown(reason)}")
-
-
 # --- parts of documents ---------------------------------------------------------------------------------------------
 
 
@@ -254,6 +176,16 @@ def member(file: SavedFile, part: dict[str, Any], name: str, kind: type) -> Any:
     if type(value) is not kind:
         raise file.error(f"{name!r} must be of type {kind.__name__}, got {shown(value)}")
     return value
+
+
+def read_config(file: SavedFile, name: str, get: Callable[[Any], Any], config: Any) -> Any:
+    """Return what a function makes of a configuration called `name`, or raise FileFormatError."""
+    if config is None or not _is_modest(config, _MAX_DEPTH):
+        raise file.error(f"{name} is not a configuration: {shown(config)}")
+    try:
+        return get(config)
+    except (TypeError, ValueError) as error:
+        raise file.error(f"{name}: {printable(str(error))}") from None
 
 
 def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -300,6 +232,6 @@ def _unpack(file: SavedFile, value: Any, left: set[str], finite: bool) -> Any:
 
 
 __all__ = [
-    "FileFormatError", "arrays_by_layer", "load_network", "load_trainer", "member", "network_part", "pack",
-    "read_network", "read_trainer", "save_network", "save_trainer", "trainer_part", "unpack",
+    "FileFormatError", "SavedNetwork", "arrays_by_layer", "load_network", "member", "network_part", "pack",
+    "read_config", "read_network", "save_network", "unpack",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """What `fit` and `evaluate` are given, checked once: features, targets and weights where they lie in memory."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from fastnn.engine.plan import Plan
 from fastnn.engine.workspace import Rows
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.losses import LossFunction, PythonLoss
-
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
 
 ALL_ROWS = np.empty(0, np.int64)  # as kernels are told "every row, in order"
 
@@ -48,41 +45,80 @@ class Data:
         return ALL_ROWS if self.rows is None else self.rows
 
 
+class TakesData(Protocol):
+    """What a `DataSpec` has to know of a network."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """All that decides which data a network and a loss accept, and in which form they want them.
+
+    Checks of data take this rather than a network, so that what was checked for one network is known to suit every
+    other with an equal spec.
+
+    Attributes
+    ----------
+    n_inputs, n_outputs : int
+    dtype : numpy.dtype
+    has_batch_statistics : bool
+        Whether a layer needs the variance over a batch.
+    loss : LossFunction
+    """
+
+    n_inputs: int
+    n_outputs: int
+    dtype: np.dtype
+    has_batch_statistics: bool
+    loss: LossFunction
+
+    @classmethod
+    def of(cls, network: TakesData, loss: LossFunction) -> "DataSpec":
+        """Return the spec of a network that is to be trained or judged by a loss."""
+        plan = network.plan
+        return cls(plan.n_inputs, plan.n_outputs, network.dtype, bool(plan.has_batch_statistics), loss)
+
+
 def check_data(
-    network: "Network",
-    loss: LossFunction,
+    spec: DataSpec,
     X: Any,
     y: Any,
     sample_weight: Any = None,
     names: tuple[str, str, str] = ("X", "y", "sample_weight"),
 ) -> Data:
     """Return what a user passed as `Data`, or raise ValueError or TypeError in which it is called by `names`."""
-    lazily = not isinstance(loss, PythonLoss)  # which holds targets and gradients of all rows anyway
-    array = as_features(names[0], X, network.n_inputs, network.dtype, lazily=lazily)
+    lazily = not isinstance(spec.loss, PythonLoss)  # which holds targets and gradients of all rows anyway
+    array = as_features(names[0], X, spec.n_inputs, spec.dtype, lazily=lazily)
     check_not_empty(names[0], array)
-    targets = as_targets(names[1], y, array.shape[0], network.n_outputs, loss, network.dtype, lazily=lazily)
+    targets = as_targets(names[1], y, array.shape[0], spec.n_outputs, spec.loss, spec.dtype, lazily=lazily)
     weights = as_sample_weight(sample_weight, array.shape[0], names[2])
-    return Data(finite_rows(names[0], read_only(array), network.dtype), targets, read_only(weights))
+    return Data(finite_rows(names[0], read_only(array), spec.dtype), targets, read_only(weights))
 
 
-def check_validation_data(network: "Network", loss: LossFunction, validation_data: Any, split: float) -> Data | None:
+def check_validation_data(spec: DataSpec, validation_data: Any, split: float) -> Data | None:
     """Return the argument `validation_data` of `fit` as `Data`, None for None."""
     if validation_data is None:
         return None
     if split:
         raise ValueError(f"validation_split must be 0 when validation_data is given, got {split}")
-    if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
-        given = f"a tuple of {len(validation_data)}" if isinstance(validation_data, tuple) else type(validation_data)
+    is_sequence = isinstance(validation_data, tuple | list)
+    if not is_sequence or len(validation_data) not in (2, 3):
+        kind = type(validation_data)
+        given = f"a {kind.__name__} of {len(validation_data)}" if is_sequence else kind
         raise TypeError(f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {given}")
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
     X, y, *weights = validation_data
-    return check_data(network, loss, X, y, weights[0] if weights else None, names)
+    return check_data(spec, X, y, weights[0] if weights else None, names)
 
 
-def check_batches(plan: Plan, n_rows: int, batch_size: int | None) -> None:
+def check_batches(spec: DataSpec, n_rows: int, batch_size: int | None) -> None:
     """Raise ValueError if a batch would have one row only, and a layer needs the variance over the batch."""
     size = n_rows if batch_size is None else min(batch_size, n_rows)
-    if not plan.has_batch_statistics or (size > 1 and n_rows % size != 1):
+    if not spec.has_batch_statistics or (size > 1 and n_rows % size != 1):
         return
     which = "every batch" if size == 1 else "the last batch"
     raise ValueError(

@@ -18,6 +18,7 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.activations import ActivationFunction
+from fastnn.common.later import later
 from fastnn.files.container import replace_file
 from fastnn.files.persistence import arrays_by_layer
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
@@ -270,13 +271,13 @@ def register_converters() -> None:
     _require("skl2onnx")
     from skl2onnx import update_registered_converter
 
-    from fastnn.estimators import MLPClassifier, MLPRegressor
-
     update_registered_converter(
-        MLPClassifier, "FastnnMLPClassifier", _classifier_shapes, _convert_classifier,
+        later("MLPClassifier"), "FastnnMLPClassifier", _classifier_shapes, _convert_classifier,
         options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
     )  # fmt: skip
-    update_registered_converter(MLPRegressor, "FastnnMLPRegressor", _regressor_shapes, _convert_regressor)
+    update_registered_converter(
+        later("MLPRegressor"), "FastnnMLPRegressor", _regressor_shapes, _convert_regressor
+    )  # fmt: skip
 
 
 def _classifier_shapes(operator: Any) -> None:

@@ -2,22 +2,22 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
+from fastnn.common.later import later
 from fastnn.engine.workspace import row_buffer_size
 from fastnn.files import persistence
 from fastnn.kernels.predictor import make_predictor
+from fastnn.model.core import NetworkCore
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from fastnn.model.network import Network
-
 # Compiled code holds the addresses of these networks' parameters, and nobody can know when that code is gone.
-_COMPILED: list["Network"] = []
+_COMPILED: list[NetworkCore] = []
 
 
-class Exchange:
+class Exchange(NetworkCore):
     """Base of `Network`: its methods that hand it to others and take it from them."""
 
     _predictor: Callable[[Any, Any], None] | None = None
@@ -55,7 +55,7 @@ class Exchange:
         >>> bool((loaded.parameters == network.parameters).all())
         True
         """
-        persistence.save_network(cast("Network", self), path)
+        persistence.save_network(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -86,7 +86,7 @@ class Exchange:
         Traceback (most recent call last):
         FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
         """
-        return cast("Self", persistence.load_network(cast("type[Network]", cls), path))
+        return persistence.load_network(cls, path)
 
     def compile_predictor(self) -> Callable[[Any, Any], None]:
         """Return ``predict(x, out)``, a Numba function for one sample, to be called inside your own ``@njit`` code.
@@ -119,12 +119,11 @@ class Exchange:
         True
         """
         if self._predictor is None:
-            network = cast("Network", self)
             self._predictor = make_predictor(
-                network.parameter_buffer, network.row_ops.table, row_buffer_size(network.plan, network.dtype),
-                network.n_inputs, network.n_outputs,
+                self.parameter_buffer, self.row_ops.table, row_buffer_size(self.plan, self.dtype), self.n_inputs,
+                self.n_outputs,
             )  # fmt: skip
-            _COMPILED.append(network)
+            _COMPILED.append(self)
         return self._predictor
 
     @classmethod
@@ -155,9 +154,7 @@ class Exchange:
         >>> fastnn.Network.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)))  # doctest: +SKIP
         Network([Input(4), Dense(8, 'relu'), Dense(1)], dtype='float32', seed=None)
         """
-        from fastnn.interop.torch import from_torch
-
-        return cast("Self", from_torch(cast("type[Network]", cls), module))
+        return later("from_torch")(cls, module)
 
     def to_torch(self) -> "nn.Sequential":
         """Return the network as a PyTorch module in evaluation mode, with copies of the parameters.
@@ -184,9 +181,7 @@ class Exchange:
           (2): Linear(in_features=8, out_features=1, bias=True)
         )
         """
-        from fastnn.interop.torch import to_torch
-
-        return to_torch(cast("Network", self))
+        return later("to_torch")(self)
 
     @classmethod
     def from_keras(cls, model: Any) -> Self:
@@ -218,6 +213,4 @@ class Exchange:
         >>> fastnn.Network.from_keras(model)  # doctest: +SKIP
         Network([Input(4), Dense(1)], dtype='float32', seed=None)
         """
-        from fastnn.interop.keras import from_keras
-
-        return cast("Self", from_keras(cast("type[Network]", cls), model))
+        return later("from_keras")(cls, model)

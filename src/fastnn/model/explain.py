@@ -1,7 +1,7 @@
 """One sample through a network: every z, a, delta and gradient, as numbers and as a text to read."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from fastnn.kernels import tables
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.ops.dense import DENSE
 from fastnn.kernels.trace import trace
-
-if TYPE_CHECKING:
-    from fastnn.losses import LossFunction
-    from fastnn.model.network import Network
+from fastnn.losses import LossFunction
+from fastnn.model.core import NetworkCore
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _show(array: np.ndarray) -> str:
     return np.array2string(array, precision=6, suppress_small=False, separator=", ").replace("\n", "\n        ")
 
 
-def explain(network: "Network", x: Any, y: Any, loss: "str | LossFunction") -> Explanation:
+def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") -> Explanation:
     """Return the account of one sample; `Network.explain` documents it.
 
     The numbers are what the kernels compute, in float64, with the output activation and the loss taken apart.

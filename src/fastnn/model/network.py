@@ -1,35 +1,29 @@
 """The network: layers, a plan, one flat vector of parameters."""
 
+import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import initializers
 from fastnn.common.validation import (
-    as_array,
     as_features,
     as_gatherable,
-    check_dtype,
-    check_finite,
     check_integer,
     check_real,
     is_sparse,
     overlaps,
 )
-from fastnn.engine.linking import LinkedOps, link
-from fastnn.engine.plan import make_plan
 from fastnn.engine.team import share_out
 from fastnn.engine.workspace import (
     PLAIN,
     RowWorkspace,
     Workspace,
-    parameter_buffer,
     source_of,
     threads_to_infer,
 )
 from fastnn.kernels.rows import predict_rows
-from fastnn.layers import Dense, Dropout, Input, Layer, check_layers
+from fastnn.layers import Dense, Dropout, Input, Layer
 from fastnn.losses import LossFunction
 from fastnn.model import summary
 from fastnn.model.exchange import Exchange
@@ -61,12 +55,14 @@ class Network(Exchange):
     ----------
     parameters : ndarray of shape (n_parameters,)
         The parameters themselves, writable: kernels of shape (fan_in, units) and biases in the order of the layers.
+        Assigning a vector copies it in after the checks of `set_weights`.
     state : ndarray of shape (n_states,)
         What is kept but not trained, writable: the running mean and variance of each `BatchNormalization`, in the
-        order of the layers. `get_weights` and `set_weights` leave it out.
+        order of the layers. `get_weights` and `set_weights` leave it out. Assigning copies, as for parameters.
     layers : tuple of Layer
     n_parameters, n_inputs, n_outputs : int
     dtype : numpy.dtype
+        Not to be assigned, and neither are layers and sizes: they belong to one network for its whole life.
 
     Raises
     ------
@@ -84,37 +80,16 @@ class Network(Exchange):
     (5, 1)
     """
 
+    _is_strict: ClassVar[bool] = True
+
     def __init__(self, layers: Iterable[Layer], *, dtype: Any = "float32", seed: int | None = None):
         self._set_up(layers, dtype, seed)
         self._initialize()
 
     def _set_up(self, layers: Iterable[Layer], dtype: Any, seed: int | None) -> None:
-        """Check the arguments and make everything but the initial kernels."""
-        self.layers = check_layers(layers)
-        self.dtype = check_dtype(dtype)
-        self.seed = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
-        self.plan = make_plan(self.layers)
-        self.parameter_buffer, self.parameters, self.state = parameter_buffer(self.plan, self.dtype)
+        super()._set_up(layers, dtype, seed)
         self._idle_workspaces: list[Workspace] = []
         self._idle_rows: list[RowWorkspace] = []
-        self._row_ops: LinkedOps | None = None  # linked when a single row comes
-        for vector, tensors in ((self.parameters, self.plan.variables), (self.state, self.plan.states)):
-            for tensor in tensors:
-                if tensor.initializer == "ones":  # the memory is zero
-                    vector[tensor.offset : tensor.offset + tensor.size] = 1.0
-
-    def _initialize(self) -> None:
-        generator = np.random.default_rng(self.seed)
-        for variable, view in zip(self.plan.variables, self.get_weights(), strict=True):
-            if variable.is_kernel:
-                view[...] = initializers.draw(variable.initializer, variable.shape, generator)
-
-    @classmethod
-    def _blank(cls, layers: Iterable[Layer], *, dtype: Any, seed: int | None) -> "Network":
-        """Return a network whose kernels are zero: they come from elsewhere, so none are drawn."""
-        network = cls.__new__(cls)
-        network._set_up(layers, dtype, seed)
-        return network
 
     @classmethod
     def mlp(
@@ -169,94 +144,7 @@ class Network(Exchange):
         layers.append(Dense(n_outputs, output))
         return cls(layers, dtype=dtype, seed=seed)
 
-    @property
-    def n_parameters(self) -> int:
-        return self.plan.n_parameters
-
-    @property
-    def n_inputs(self) -> int:
-        return self.plan.n_inputs
-
-    @property
-    def n_outputs(self) -> int:
-        return self.plan.n_outputs
-
-    def unflatten(self, vector: np.ndarray) -> list[np.ndarray]:
-        """Return views into a flat vector, shaped as `get_weights`.
-
-        Parameters
-        ----------
-        vector : ndarray of shape (n_parameters,)
-            Parameters, a gradient, or one moment of an optimizer.
-
-        Returns
-        -------
-        list of ndarray
-            [W1, b1, W2, b2, ...] with W of shape (fan_in, units).
-
-        Raises
-        ------
-        ValueError
-            If the vector has another length.
-
-        Examples
-        --------
-        >>> import fastnn
-        >>> network = fastnn.Network.mlp(4, [3], 2)
-        >>> [w.shape for w in network.unflatten(network.parameters)]
-        [(4, 3), (3,), (3, 2), (2,)]
-        """
-        if vector.shape != (self.n_parameters,):
-            raise ValueError(f"vector must have shape ({self.n_parameters},), got {vector.shape}")
-        return [vector[v.offset : v.offset + v.size].reshape(v.shape) for v in self.plan.variables]
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return [W1, b1, W2, b2, ...]: views, so that writing to them changes the network.
-
-        Examples
-        --------
-        >>> import fastnn
-        >>> W, b = fastnn.Network.mlp(4, [], 2).get_weights()
-        >>> W.shape, b.shape
-        ((4, 2), (2,))
-        """
-        return self.unflatten(self.parameters)
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy arrays in the form of `get_weights` into the network.
-
-        Parameters
-        ----------
-        weights : sequence of array-like
-            As many arrays, of the same shapes, as `get_weights` returns.
-
-        Raises
-        ------
-        ValueError
-            If number, shape or finiteness is wrong; nothing is changed then.
-
-        Examples
-        --------
-        >>> import numpy as np, fastnn
-        >>> network = fastnn.Network.mlp(2, [], 1)
-        >>> network.set_weights([np.ones((2, 1)), np.zeros(1)])
-        >>> float(network.predict(np.array([[1.0, 2.0]]))[0, 0])
-        3.0
-        """
-        views = self.get_weights()
-        if len(weights) != len(views):
-            raise ValueError(f"weights must be a list of {len(views)} arrays, got {len(weights)}")
-        arrays = [as_array(f"weights[{i}]", w) for i, w in enumerate(weights)]
-        for i, (view, array) in enumerate(zip(views, arrays, strict=True)):
-            if array.shape != view.shape:
-                raise ValueError(f"weights[{i}] must have shape {view.shape}, got {array.shape}")
-            check_finite(f"weights[{i}]", array, self.dtype)
-        # Views of the network's own weights, two of which change places, say, are not overwritten before they are read.
-        arrays = [array.copy() if np.may_share_memory(array, self.parameters) else array for array in arrays]
-        for view, array in zip(views, arrays, strict=True):
-            view[...] = array
-
-    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+    def predict(self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0) -> np.ndarray:
         """Return the outputs for rows of features, after the output activation.
 
         Parameters
@@ -266,6 +154,8 @@ class Network(Exchange):
             of float32 and float64.
         out : ndarray of shape (n, n_outputs) or None, default None
             Where to write; of the network's dtype. It may overlap X.
+        verbose : int, default 0
+            1 and 2 print how many rows were predicted in which time, 0 is silent.
 
         Returns
         -------
@@ -285,6 +175,8 @@ class Network(Exchange):
         >>> probabilities.shape
         (4, 2)
         """
+        if verbose:
+            return self._predict_loudly(X, out, verbose)
         plan, dtype = self.plan, self.dtype
         # A few plain rows take the short way: no address is asked for (0.7 us each), and the checks are the cheapest
         # that leave no doubt.
@@ -334,6 +226,13 @@ class Network(Exchange):
         share_out(lambda first: self._predict_rows(X, first, out[first : first + _ROWS_A_CALL]), starts, n_threads)
         return out
 
+    def _predict_loudly(self, X: Any, out: np.ndarray | None, verbose: int) -> np.ndarray:
+        check_integer("verbose", verbose, 0, 2)
+        started = time.perf_counter()
+        out = self.predict(X, out)
+        print(f"{len(out)} rows - {time.perf_counter() - started:.3g}s", flush=True)
+        return out
+
     def _predict_rows(self, X: Any, first: int, out: np.ndarray) -> None:
         """Write the outputs for as many rows as `out` has, from number `first` on."""
         # Each call takes a workspace of its own, so that threads may predict at once; list.pop is atomic.
@@ -347,13 +246,6 @@ class Network(Exchange):
             rows = as_gatherable(X[first : first + len(out)], self.dtype)
             workspace.predict(self.parameter_buffer, rows, source_of(rows.dtype), out)
         self._idle_workspaces.append(workspace)
-
-    @property
-    def row_ops(self) -> LinkedOps:
-        """The ops with the compiled units for single rows."""
-        if self._row_ops is None:
-            self._row_ops = link(self.plan, self.dtype, for_rows=True)
-        return self._row_ops
 
     def loss_and_gradient(
         self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None, penalties: bool = True
@@ -458,5 +350,5 @@ class Network(Exchange):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set_up(state["layers"], state["dtype"], state["seed"])
-        self.parameters[:] = state["parameters"]
-        self.state[:] = state["state"]
+        self._parameters[:] = state["parameters"]
+        self._state[:] = state["state"]

@@ -1,6 +1,6 @@
 """Loss and gradient over fixed data as a function of the parameters: what L-BFGS and its like minimise."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +10,8 @@ from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.workspace import aligned_zeros
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.kernels import tables
-
-if TYPE_CHECKING:
-    from fastnn.losses import LossFunction
-    from fastnn.model.network import Network
+from fastnn.losses import LossFunction
+from fastnn.model.core import NetworkCore
 
 _WEIGHT, _LOSS = int(tables.Sum.WEIGHT), int(tables.Sum.LOSS)  # members of an enum are slower to find and to use
 
@@ -48,7 +46,7 @@ class Objective:
 
     def __init__(
         self,
-        network: "Network",
+        network: NetworkCore,
         X: Any,
         y: Any,
         *,

@@ -1,17 +1,15 @@
 """The table of a network's layers, as text for a terminal and as HTML for a notebook."""
 
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fastnn.layers import Layer
-    from fastnn.model.network import Network
+from fastnn.layers import Layer
+from fastnn.model.core import NetworkCore
 
 _CELL = "padding: 0.2em 0.8em; text-align: right"
 _NAME = "padding: 0.2em 0.8em; text-align: left"
 
 
-def layer_rows(network: "Network") -> list[tuple[str, int, int]]:
+def layer_rows(network: NetworkCore) -> list[tuple[str, int, int]]:
     """Return (description, outputs, parameters) of each layer."""
     counts = [0] * len(network.layers)
     for variable in network.plan.variables:
@@ -20,7 +18,7 @@ def layer_rows(network: "Network") -> list[tuple[str, int, int]]:
     return list(zip(names, network.plan.units_after, counts, strict=True))
 
 
-def as_text(network: "Network") -> str:
+def as_text(network: NetworkCore) -> str:
     """Return the table in columns of characters."""
     rows = layer_rows(network)
     width = max(16, *(len(name) + 1 for name, _, _ in rows))
@@ -30,7 +28,7 @@ def as_text(network: "Network") -> str:
     return "\n".join(lines)
 
 
-def as_html(network: "Network") -> str:
+def as_html(network: NetworkCore) -> str:
     """Return the table as HTML without scripts or links, in whatever colours the page has."""
 
     def row(tag: str, name: str, units: str, count: str, style: str = "") -> str:
@@ -51,7 +49,7 @@ def as_html(network: "Network") -> str:
     return "\n".join(lines)
 
 
-def _describe(layer: "Layer") -> str:
+def _describe(layer: Layer) -> str:
     function = getattr(layer, "activation", None) or getattr(layer, "function", None)
     rate = getattr(layer, "rate", None)
     detail = function.name if function else "" if rate is None else f"{rate:g}"

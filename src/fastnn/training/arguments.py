@@ -2,30 +2,93 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from fastnn.callbacks import Callback
 from fastnn.common.validation import check_bool, check_integer, check_real
-from fastnn.inputs.data import Data, check_batches, check_data, check_validation_data
+from fastnn.inputs.data import Data, DataSpec, check_batches, check_data, check_validation_data
 from fastnn.inputs.splits import apply_class_weights, class_numbers, class_weights
-from fastnn.losses import LossFunction
 
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
+_LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Checked arguments of `fit` that are no data."""
+    """All that `fit` may be told beside X, y and callbacks: one record, from `Trainer.fit` down.
 
-    epochs: int
-    batch_size: int | None
-    shuffle: bool
-    n_threads: int | None
-    verbose: int
-    seed: int | None
-    n_validation: int = 0  # rows to split off
+    `Trainer.fit` documents the fields. Those that need no data are checked when the record is made; the others are as
+    they were given until `check_fit` has seen the data.
+    """
+
+    epochs: int = 1
+    batch_size: int | None = 32
+    validation_data: Any = None
+    validation_split: float = 0.0
+    validation_freq: int = 1
+    sample_weight: Any = None
+    class_weight: Any = None
+    shuffle: bool = True
+    verbose: int = 0
+    n_threads: int | None = None
+    initial_epoch: int | None = None
+    seed: int | None = None
+
+    def __post_init__(self):
+        def check(name: str, low: int, high: int | None = None) -> None:
+            value = getattr(self, name)
+            if value is not None or name not in ("batch_size", "n_threads", "initial_epoch", "seed"):
+                object.__setattr__(self, name, check_integer(name, value, low, high))
+
+        split = check_real("validation_split", self.validation_split, 0.0, 1.0, closed="left")
+        object.__setattr__(self, "validation_split", split)
+        check("epochs", 1)
+        check("batch_size", 1)
+        object.__setattr__(self, "shuffle", check_bool("shuffle", self.shuffle))
+        check("n_threads", 1)
+        check("verbose", 0, 2)
+        check("seed", 0, _LARGEST_SEED)
+        check("validation_freq", 1)
+        check("initial_epoch", 0)
+        if self.initial_epoch is not None and self.initial_epoch >= self.epochs:
+            raise ValueError(
+                f"initial_epoch must be less than epochs ({self.epochs}), the number of the epoch to end before, "
+                f"got {self.initial_epoch}"
+            )
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs are to be done."""
+        return self.epochs - (self.initial_epoch or 0)
+
+
+@dataclass(frozen=True)
+class CheckedFit:
+    """What one call of `fit` has to do.
+
+    Attributes
+    ----------
+    data : Data
+        What is given to train on, before any split, without class weights; of a stream, its first block.
+    validation : Data or None
+        What is given to validate on.
+    options : FitOptions
+    n_validation : int
+        How many rows of `data` are to be held back for validation.
+    training_weights : ndarray of shape (n,)
+        Sample weights times class weights, for training alone; empty where all are 1.
+    blocks : iterable of Data or None
+        A stream's blocks; None where `data` is all.
+    """
+
+    data: Data
+    validation: Data | None
+    options: FitOptions
+    n_validation: int
+    training_weights: np.ndarray
+    blocks: Iterable[Data] | None = None
 
 
 def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback]:
@@ -37,41 +100,17 @@ def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback
     return checked
 
 
-OPTIONS = ("epochs", "batch_size", "shuffle", "verbose", "n_threads", "seed")  # those that need no data to be checked
-
-
-def check_options(
-    epochs: Any, batch_size: Any, shuffle: Any, verbose: Any, n_threads: Any, seed: Any
-) -> FitOptions:  # fmt: skip
-    """Return the arguments of `fit` that need no data to be checked."""
-    return FitOptions(
-        epochs=check_integer("epochs", epochs, 1),
-        batch_size=None if batch_size is None else check_integer("batch_size", batch_size, 1),
-        shuffle=check_bool("shuffle", shuffle),
-        n_threads=None if n_threads is None else check_integer("n_threads", n_threads, 1),
-        verbose=check_integer("verbose", verbose, 0, 2),
-        seed=None if seed is None else check_integer("seed", seed, 0, 2**63 - 1),
-    )
-
-
-def check_fit(
-    network: "Network", loss: LossFunction, X: Any, y: Any, *, epochs: Any, batch_size: Any, validation_data: Any,
-    validation_split: Any, sample_weight: Any, class_weight: Any, shuffle: Any, verbose: Any, n_threads: Any, seed: Any,
-) -> tuple[Data, Data | None, FitOptions]:  # fmt: skip
-    """Return data to train on, before any split; data to validate on, if given; and options."""
-    split = check_real("validation_split", validation_split, 0.0, 1.0, closed="left")
-    options = check_options(epochs, batch_size, shuffle, verbose, n_threads, seed)
-    data = check_data(network, loss, X, y, sample_weight)
-    validation = check_validation_data(network, loss, validation_data, split)
+def check_fit(spec: DataSpec, X: Any, y: Any, options: FitOptions) -> CheckedFit:
+    """Return what `fit` was given, checked."""
+    split = options.validation_split
+    data = check_data(spec, X, y, options.sample_weight)
+    validation = check_validation_data(spec, options.validation_data, split)
     n_validation = math.ceil(data.n_rows * split)
     if n_validation >= data.n_rows:
-        raise ValueError(f"validation_split={validation_split} leaves no sample of {data.n_rows} to train on")
-    check_batches(network.plan, data.n_rows - n_validation, options.batch_size)
-    if class_weight is not None:
-        classes = class_numbers(data.y, loss)
-        weight_of = class_weights(class_weight, classes, network.n_outputs)
-        data.weights = apply_class_weights(weight_of, classes, data.weights)
-        if validation is not None:
-            classes = class_numbers(validation.y, loss)
-            validation.weights = apply_class_weights(weight_of, classes, validation.weights)
-    return data, validation, replace(options, n_validation=n_validation)
+        raise ValueError(f"validation_split={split} leaves no sample of {data.n_rows} to train on")
+    check_batches(spec, data.n_rows - n_validation, options.batch_size)
+    weights = data.weights
+    if options.class_weight is not None:
+        classes = class_numbers(data.y, spec.loss)
+        weights = apply_class_weights(class_weights(options.class_weight, classes, spec.n_outputs), classes, weights)
+    return CheckedFit(data, validation, options, n_validation, weights)

@@ -1,8 +1,6 @@
 """Loss and metrics over a data set, in inference mode, as often as they are wanted."""
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +9,8 @@ from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.team import Team
 from fastnn.inputs.data import Data
 from fastnn.kernels import tables
-from fastnn.losses import LossFunction
-from fastnn.metrics import Metric, Outputs
-
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
+from fastnn.metrics import Outputs
+from fastnn.training.task import Task
 
 _BATCH_ROWS = 128  # a thread
 _FIRST_CALL_BATCHES = 32
@@ -29,9 +24,8 @@ class Evaluation:
 
     Parameters
     ----------
-    network : Network
-    loss : LossFunction
-    metrics : sequence of Metric
+    task : Task
+        The network, loss and metrics.
     data : Data
     team : Team
         The threads that share the rows.
@@ -39,18 +33,9 @@ class Evaluation:
         About how long one kernel call may last.
     """
 
-    def __init__(
-        self,
-        network: "Network",
-        loss: LossFunction,
-        metrics: Sequence[Metric],
-        data: Data,
-        team: Team,
-        call_seconds: float = 0.05,
-    ):
-        self._network = network
-        self._loss = loss
-        self._metrics = metrics
+    def __init__(self, task: Task, data: Data, team: Team, call_seconds: float = 0.05):
+        network, loss = task.network, task.loss
+        self._task = task
         self._data = data
         self._call_seconds = call_seconds
         batch_size = _BATCH_ROWS * team.n_threads
@@ -60,13 +45,14 @@ class Evaluation:
         self._workspace.set_data(data.x, data.y)
         self._workspace.set(
             mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=batch_size,
-            wants_metrics=bool(metrics), **loss.job_fields(network.plan.output_activation),
+            wants_metrics=bool(task.metrics), **loss.job_fields(network.plan.output_activation),
         )  # fmt: skip
 
     def run(self, prefix: str = "") -> dict[str, float]:
         """Return {"loss": ..., metric: ...}, the names behind a prefix."""
         workspace, data, position = self._workspace, self._data, self._workspace.position
-        parameters, moments = self._network.parameter_buffer, _NO_MOMENTS[self._network.dtype]
+        network = self._task.network
+        parameters, moments = network.parameter_buffer, _NO_MOMENTS[network.dtype]
         workspace.begin()
         n_rows = data.n_rows
         n_batches = _FIRST_CALL_BATCHES
@@ -75,36 +61,30 @@ class Evaluation:
             workspace.run(n_batches, parameters, moments, data.order, data.weights)
             seconds = max(time.perf_counter() - started, 1e-9)
             n_batches = max(1, min(2 * n_batches, int(n_batches * self._call_seconds / seconds)))
-        return logs_from_sums(workspace.totals(), self._network, self._loss, self._metrics, data, prefix)
+        return logs_from_sums(workspace.totals(), self._task, data, prefix)
 
 
-def logs_from_sums(
-    sums: list[float],
-    network: "Network",
-    loss: LossFunction,
-    metrics: Sequence[Metric],
-    data: Data,
-    prefix: str = "",
-) -> dict[str, float]:
+def logs_from_sums(sums: list[float], task: Task, data: Data, prefix: str = "") -> dict[str, float]:
     """Return the loss and the metrics that running sums stand for; metrics that need all predictions get them."""
     weight = max(sums[_WEIGHT], 1e-300)
     logs = {prefix + "loss": sums[_LOSS] / weight}
-    if not metrics:
+    if not task.metrics:
         return logs
     means = [total / weight for total in sums]
     outputs = None
-    for metric in metrics:
+    for metric in task.metrics:
         if metric.from_sums is not None:
             logs[prefix + metric.name] = float(metric.from_sums(means))
         elif metric.compute is not None:
-            outputs = outputs or _all_outputs(network, loss, data)
+            outputs = outputs or _all_outputs(task, data)
             logs[prefix + metric.name] = float(metric.compute(outputs))
     return logs
 
 
-def _all_outputs(network: "Network", loss: LossFunction, data: Data) -> Outputs:
+def _all_outputs(task: Task, data: Data) -> Outputs:
     """Predict all rows of the data; those of a split are gathered in pieces, never all at once."""
-    is_multilabel = loss.name == "log_loss" and network.n_outputs > 1
+    network = task.network
+    is_multilabel = task.loss.name == "log_loss" and network.n_outputs > 1
     if data.rows is None:
         predictions = read_only(network.predict(data.x.array))
         return Outputs(data.y.array, predictions, data.weights if data.weights.size else None, is_multilabel)

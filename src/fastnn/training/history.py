@@ -2,10 +2,15 @@
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
+
+from fastnn.common.later import later
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_LISTS = ("epoch", "seconds", "learning_rate")
 
 
 @dataclass
@@ -16,7 +21,7 @@ class History:
     ----------
     history : dict of str to list of float
         "loss", each metric, and with validation data "val_loss" and "val_<metric>", a number an epoch; NaN for the
-        epochs of a fit that did not compute it.
+        epochs that did not compute it. Numbers that a callback's `on_epoch_end` adds to the logs are there too.
     epoch : list of int
         The epochs' numbers, counted from 0 over all calls of fit of one trainer.
     seconds : list of float
@@ -25,6 +30,13 @@ class History:
         The rate at the end of each epoch, NaN where it is not known.
     stop_reason : str or None
         Why training ended before its last epoch; None if it did not.
+
+    All lists have one length. They may be changed in place, but not be assigned: ``History(...)`` makes another one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the lists are no lists, or differ in length. Seconds and rates may be left out: they are NaN then.
 
     Examples
     --------
@@ -41,6 +53,31 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     stop_reason: str | None = None
 
+    def __post_init__(self):
+        if not isinstance(self.history, dict) or not all(isinstance(column, list) for column in self.history.values()):
+            raise TypeError(f"history must be a dict of lists, got {self.history!r}")
+        for name in _LISTS:
+            if not isinstance(getattr(self, name), list):
+                raise TypeError(f"{name} must be a list, got {getattr(self, name)!r}")
+        n_epochs = len(self.epoch)
+        for name in ("seconds", "learning_rate"):
+            if not getattr(self, name):
+                self.__dict__[name] = [math.nan] * n_epochs
+        lengths = {name: len(getattr(self, name)) for name in _LISTS}
+        lengths.update({f"history[{name!r}]": len(column) for name, column in self.history.items()})
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the lists of a History must have one length, got {lengths}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("history", *_LISTS) and name in self.__dict__:
+            raise AttributeError(
+                f"History.{name} cannot be assigned: the lists belong together; change them in place, or make another "
+                "History(history, epoch, seconds, learning_rate) and assign it to trainer.history"
+            )
+        if name == "stop_reason" and not (value is None or isinstance(value, str)):
+            raise TypeError(f"stop_reason must be a str or None, got {value!r}")
+        super().__setattr__(name, value)
+
     def append(self, epoch: int, logs: dict[str, float], seconds: float, learning_rate: float = math.nan) -> None:
         """Add one epoch."""
         n_before, columns = len(self.epoch), self.history
@@ -55,6 +92,15 @@ class History:
         self.seconds.append(seconds)
         self.learning_rate.append(learning_rate)
         self.epoch.append(epoch)  # the last: an epoch counts once it is here
+
+    def add_to_last(self, logs: dict[str, Any]) -> None:
+        """Add the numbers of these logs that the last epoch does not have yet; a callback put them there."""
+        columns, n_epochs = self.history, len(self.epoch)
+        for name, value in logs.items():
+            if isinstance(value, Real) and isinstance(name, str):
+                column = columns.setdefault(name, [math.nan] * n_epochs)
+                if math.isnan(column[-1]):
+                    column[-1] = float(value)
 
     def drop_unfinished(self) -> None:
         """Undo an `append` that an interrupt cut short."""
@@ -80,6 +126,4 @@ class History:
         >>> [ax.get_xlabel() for ax in history.plot(axes=new_figure(history).axes)]
         ['epoch']
         """
-        from fastnn.plotting import plot_history
-
-        return plot_history(self, **options)
+        return later("plot_history")(self, **options)

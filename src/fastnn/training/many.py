@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,8 @@ from typing import Any
 from fastnn.common.cpus import available_cpus
 from fastnn.common.validation import as_array, as_csr, as_gatherable, check_integer, is_sparse
 from fastnn.engine.team import share_out
-from fastnn.training.arguments import check_callbacks
+from fastnn.inputs.data import DataSpec
+from fastnn.training.arguments import CheckedFit, FitOptions, check_callbacks, check_fit
 from fastnn.training.history import History
 from fastnn.training.trainer import Trainer
 
@@ -70,23 +70,27 @@ def fit_many(
     if fit_options.pop("n_threads", None) not in (1, None):
         raise ValueError("n_threads must not be given: each network trains in one thread, n_jobs of them at once")
     callbacks = check_callbacks(fit_options.pop("callbacks", ()))
-    checked = _check_fits(members, X, y, fit_options)
-    options = checked[0][2]
-    run = Run([0] * len(members), len(members) * options.epochs)
+    try:
+        options = FitOptions(**fit_options, n_threads=1)
+    except TypeError as error:
+        if "unexpected keyword" not in str(error):
+            raise
+        raise TypeError(str(error).replace("FitOptions.__init__()", "fit_many()")) from None
+    checked = _check_fits(members, X, y, replace(options, verbose=0))
+    run = Run([0] * len(members), len(members) * options.n_epochs)
 
     def fit(index: int) -> None:
         trainer = members[index]
         if run.is_stopped:
             trainer.history.stop_reason = "interrupted"
             return
-        data, validation, options = checked[index]
 
         def watch(epochs_done: int) -> bool:
             run.epochs_done[index] = epochs_done
             return run.is_stopped
 
         try:
-            trainer._run_fit(data, validation, replace(options, verbose=0), copy.deepcopy(callbacks), watch=watch)
+            trainer._run_fit(checked[index], copy.deepcopy(callbacks), watch)
         except FloatingPointError as error:
             run.diverged[index] = error
         except BaseException:
@@ -120,38 +124,28 @@ def _check_trainers(trainers: Iterable[Trainer]) -> list[Trainer]:
     for index, trainer in enumerate(members):
         if not isinstance(trainer, Trainer):
             raise TypeError(f"trainers[{index}] must be a fastnn.Trainer, got {trainer!r}")
+        if trainer.is_training:
+            raise RuntimeError(f"trainers[{index}] is already training: wait for the end of that fit")
     for what, owners in (("trainers", members), ("networks", [trainer.network for trainer in members])):
         if len({id(owner) for owner in owners}) < len(members):
             raise ValueError(f"trainers must not share {what}: each trains a network of its own")
     return members
 
 
-def _check_fits(members: Sequence[Trainer], X: Any, y: Any, fit_options: dict[str, Any]) -> list[tuple]:
+def _check_fits(members: Sequence[Trainer], X: Any, y: Any, options: FitOptions) -> list[CheckedFit]:
     """Check the arguments of every member's fit before any begins.
 
     Members that want data in the same form share it, also where it had to be converted.
     """
-    arguments = inspect.signature(Trainer.fit).bind(members[0], X, y, **fit_options)
-    arguments.apply_defaults()
-    options = {name: arguments.arguments[name] for name in arguments.signature.parameters}
-    for name in ("self", "callbacks", "X", "y"):
-        del options[name]
-    options["n_threads"] = 1
     widest = max((trainer.network.dtype for trainer in members), key=lambda dtype: dtype.itemsize)
     X = as_csr("X", X, widest) if is_sparse(X) else as_gatherable(as_array("X", X), widest)
     y = as_array("y", y)
-    known: dict[tuple, tuple] = {}
+    known: dict[DataSpec, CheckedFit] = {}
     for trainer in members:
-        key = _form(trainer)
-        if key not in known:
-            known[key] = trainer._check_fit(X, y, **options)
-    return [known[_form(trainer)] for trainer in members]
-
-
-def _form(trainer: Trainer) -> tuple:
-    """All that decides in which form a trainer wants its data, and which data it accepts."""
-    network = trainer.network
-    return network.n_inputs, network.n_outputs, network.dtype, trainer.loss.name
+        spec = trainer._task.data_spec
+        if spec not in known:
+            known[spec] = check_fit(spec, X, y, options)
+    return [known[trainer._task.data_spec] for trainer in members]
 
 
 def in_background(

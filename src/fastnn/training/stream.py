@@ -1,26 +1,24 @@
 """Training data that come block by block, so that only one block need be in memory at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from fastnn.common.validation import check_real
-from fastnn.inputs.data import Data, check_data
+import numpy as np
+
+from fastnn.inputs.data import Data, DataSpec, check_batches, check_data
 from fastnn.inputs.splits import apply_class_weights, class_numbers, class_weights
-from fastnn.losses import LossFunction
-from fastnn.metrics import Metric
-from fastnn.training.arguments import OPTIONS, FitOptions, check_batches, check_fit, check_options
-
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
+from fastnn.training.arguments import CheckedFit, FitOptions, check_fit
+from fastnn.training.task import Task
 
 
 class Stream:
-    """Blocks of an iterable, each checked when its turn comes; iterating it is one epoch.
+    """Blocks of an iterable, each checked before it is trained on; iterating it is one epoch.
 
     Parameters
     ----------
     source : iterable, or callable that returns one
-        Of tuples (X, y) or (X, y, sample_weight).
+        Of tuples or lists (X, y) or (X, y, sample_weight).
     epochs : int
         How often it will be iterated.
     """
@@ -52,10 +50,6 @@ class Stream:
         """Take the first block as it was checked, and the function that checks X, y and weights of the others."""
         self._first, self._check = first, check
 
-    def take_first(self) -> Data:
-        """Return the first block, which the first iteration gives again."""
-        return self._first
-
     def __iter__(self) -> Iterator[Data]:
         assert self._check is not None, "set_check comes first"
         blocks, self._begun = self._begun, None
@@ -76,12 +70,15 @@ class Stream:
 
 
 def _parts(block: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(block, tuple) or len(block) not in (2, 3):
+    # Lists too, as PyTorch's DataLoader has them; but not rows of numbers, which are data without y.
+    is_block = isinstance(block, tuple | list) and len(block) in (2, 3) and not any(map(np.isscalar, block))
+    if not is_block:
         raise TypeError(
             "X must give blocks that are tuples (X, y) or (X, y, sample_weight), where y is not given, "
             f"got {type(block).__name__}"
         )
-    return block if len(block) == 3 else (*block, None)
+    X, y, *weights = block
+    return X, y, weights[0] if weights else None
 
 
 def _numbered(number: int, check: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,45 +93,48 @@ def _numbered(number: int, check: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def check_fit_stream(
-    network: "Network", loss: LossFunction, metrics: Iterable[Metric], source: Any, **options: Any
-) -> tuple[Stream, Data | None, FitOptions]:
+def check_fit_stream(task: Task, source: Any, options: FitOptions) -> CheckedFit:
     """Return what `fit` was given for a stream, checked together with its first block."""
-    if options["sample_weight"] is not None:
+    if options.sample_weight is not None:
         raise ValueError("sample_weight must be None where X gives blocks, which have their own: (X, y, sample_weight)")
-    if check_real("validation_split", options["validation_split"], 0.0, 1.0, closed="left"):
+    if options.validation_split:
         raise ValueError(
-            f"validation_split must be 0 where X gives blocks, got {options['validation_split']}; keep rows out of the "
+            f"validation_split must be 0 where X gives blocks, got {options.validation_split}; keep rows out of the "
             "blocks and pass them as validation_data=(X, y)"
         )
-    class_weight = options["class_weight"]
-    if isinstance(class_weight, str):
+    if isinstance(options.class_weight, str):
         raise ValueError(
-            f"class_weight must be a dict or None where X gives blocks, got {class_weight!r}; count the classes and "
-            "give each the weight n_samples / (n_classes * samples of the class)"
+            f"class_weight must be a dict or None where X gives blocks, got {options.class_weight!r}; count the "
+            "classes and give each the weight n_samples / (n_classes * samples of the class)"
         )
-    for metric in metrics:
+    for metric in task.metrics:
         if metric.from_sums is None:
             raise ValueError(
                 f"metrics must not hold {metric.name!r} where X gives blocks: it takes all rows at once; after "
                 f"training, Trainer(network, loss=..., metrics=[{metric.name!r}]).evaluate(X, y) gives it"
             )
-    # Before the first block is asked for: an iterator loses nothing to a wrong argument.
-    stream = Stream(source, check_options(**{name: options[name] for name in OPTIONS}).epochs)
+    # The options are checked before the first block is asked for: an iterator loses nothing to a wrong one.
+    stream = Stream(source, options.n_epochs)
+    spec = task.data_spec
 
-    def check_all(X: Any, y: Any, sample_weight: Any) -> tuple[Data, Data | None, FitOptions]:
-        return check_fit(network, loss, X, y, **{**options, "sample_weight": sample_weight})
+    def check_all(X: Any, y: Any, sample_weight: Any) -> CheckedFit:
+        return check_fit(spec, X, y, replace(options, sample_weight=sample_weight))
 
-    first, validation, checked = stream.check_first(check_all)
+    checked = stream.check_first(check_all)
 
     def check(X: Any, y: Any, sample_weight: Any) -> Data:
-        data = check_data(network, loss, X, y, sample_weight)
-        check_batches(network.plan, data.n_rows, checked.batch_size)
-        if class_weight is not None:
-            classes = class_numbers(data.y, loss)
-            weight_of = class_weights(class_weight, classes, network.n_outputs)
-            data.weights = apply_class_weights(weight_of, classes, data.weights)
-        return data
+        return _check_block(spec, options, X, y, sample_weight)
 
+    first = replace(checked.data, weights=checked.training_weights)
     stream.set_check(first, check)
-    return stream, validation, checked
+    return replace(checked, data=first, options=options, blocks=stream)
+
+
+def _check_block(spec: DataSpec, options: FitOptions, X: Any, y: Any, sample_weight: Any) -> Data:
+    data = check_data(spec, X, y, sample_weight)
+    check_batches(spec, data.n_rows, options.batch_size)
+    if options.class_weight is not None:
+        classes = class_numbers(data.y, spec.loss)
+        weight_of = class_weights(options.class_weight, classes, spec.n_outputs)
+        data.weights = apply_class_weights(weight_of, classes, data.weights)
+    return data

@@ -1,36 +1,40 @@
 """The trainer: what a user calls to fit a network and to evaluate it. The epoch loop itself is in `loop`."""
 
 import os
-import secrets
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import losses, optimizers
-from fastnn import metrics as metric_functions
+from fastnn import optimizers
 from fastnn.callbacks import Callback
-from fastnn.callbacks.progress import ProgressBar
-from fastnn.common.validation import check_integer, check_real
+from fastnn.callbacks.progress import ProgressBar, format_logs
+from fastnn.common.attributes import Guarded
+from fastnn.common.interrupts import InterruptGate
+from fastnn.common.validation import check_integer
 from fastnn.engine.team import Team
-from fastnn.engine.workspace import aligned_zeros, threads_to_infer, threads_to_train
-from fastnn.files.persistence import load_trainer, save_trainer
-from fastnn.inputs.data import Data, check_data
+from fastnn.engine.workspace import threads_to_infer, threads_to_train
+from fastnn.inputs.data import check_data
 from fastnn.inputs.splits import class_numbers, split_off
 from fastnn.losses import LossFunction
+from fastnn.metrics import Metric
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
-from fastnn.schedules import Constant, Schedule
-from fastnn.training.arguments import FitOptions, check_callbacks, check_fit
+from fastnn.training import resume
+from fastnn.training.arguments import CheckedFit, FitOptions, check_callbacks, check_fit
 from fastnn.training.evaluation import Evaluation
+from fastnn.training.files import load_trainer, save_trainer
 from fastnn.training.history import History
 from fastnn.training.loop import TrainingLoop
-from fastnn.training.state import CallbackStates, get_state, set_state
+from fastnn.training.state import TrainingState
 from fastnn.training.stream import check_fit_stream
+from fastnn.training.task import Task
 
 
-class Trainer:
+class Trainer(Guarded):
     """Fits a network to data.
 
     Parameters
@@ -56,14 +60,23 @@ class Trainer:
 
     Attributes
     ----------
+    network : Network
+    loss, metrics, mixup
+        May be assigned between two fits, as the arguments may be given.
+    optimizer : Optimizer
+        Assigning one (or a name) between two fits begins with it: with moments of zero, its own learning rate, and
+        step 0.
     history : History
-        Curves over all calls of `fit`.
+        Curves over all calls of `fit`. Assigning ``History()`` between two fits begins a new one.
     learning_rate : float
         That of the next step. A number that is set stands in for the optimizer's rate or schedule from the next kernel
         call on (after a callback at once, from another thread within about 50 ms) until it is set again; None gives
         the optimizer's own back.
     step, epochs_done : int
-        Updates and epochs since the trainer was made.
+        Updates by this optimizer, and epochs since the trainer was made.
+    seed : int
+        Key of all random numbers of training: fit's seed, else the network's, else a fresh one that stays. May be
+        assigned.
     log_names : tuple of str
         What the logs of the current call of fit hold: "loss", the metrics, and with validation "val_loss" and so on.
     moments : ndarray of shape (n_slots * padded n_parameters,)
@@ -71,6 +84,8 @@ class Trainer:
     stop_training : bool
         Setting it ends training, as `stop` does: after the current epoch, or within it where a hook within it or
         another thread did so.
+    is_training : bool
+        Whether a fit is running.
 
     Raises
     ------
@@ -108,81 +123,140 @@ class Trainer:
     ):
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastnn.Network, got {network!r}")
-        self.network = network
-        self.loss = losses.get(loss)
-        self.optimizer = optimizers.get(optimizer)
-        self.metrics = metric_functions.check_metrics(metrics)
-        is_multilabel = self.loss.name == "log_loss" and network.n_outputs > 1
-        metric_functions.check_suited(self.metrics, network.n_outputs, is_multilabel)
-        self.mixup = check_real("mixup", mixup, 0.0)
-        if self.mixup and self.loss.name not in ("categorical_crossentropy", "log_loss"):
-            raise ValueError(
-                f"mixup must be 0 unless the loss is categorical_crossentropy or log_loss, got {mixup} with "
-                f"{self.loss.name}"
+        self._task = Task.of(network, loss, metrics, mixup)
+        self._state = TrainingState(network, optimizers.get(optimizer))
+        self._is_busy = threading.Lock()
+
+    # --- attributes: what is trained --------------------------------------------------------------------------------
+
+    _is_strict: ClassVar[bool] = True
+    _refused: ClassVar[Mapping[str, str]] = {
+        "network": "moments and history belong to it; make a Trainer(network, ...) for another",
+        "step": "the optimizer counts its updates; load_state_dict sets it together with what depends on it",
+        "epochs_done": "fit(initial_epoch=...) sets the number of the next epoch",
+        "moments": "write to trainer.moments[:], or call load_state_dict",
+        "average": "write to trainer.average[:]",
+        "log_names": "they follow from the metrics and the validation data",
+        "is_training": "fit sets it; call stop to end training",
+    }
+
+    @property
+    def network(self) -> Network:
+        return self._task.network
+
+    @property
+    def loss(self) -> LossFunction:
+        return self._task.loss
+
+    @loss.setter
+    def loss(self, value: "str | LossFunction") -> None:
+        self._assign_task("loss", loss=value)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return self._task.metrics
+
+    @metrics.setter
+    def metrics(self, value: Any) -> None:
+        self._assign_task("metrics", metrics=value)
+
+    @property
+    def mixup(self) -> float:
+        return self._task.mixup
+
+    @mixup.setter
+    def mixup(self, value: float) -> None:
+        self._assign_task("mixup", mixup=value)
+
+    def _assign_task(self, name: str, **changed: Any) -> None:
+        self._refuse_while_training(name)
+        task = self._task
+        arguments = {"loss": task.loss, "metrics": task.metrics, "mixup": task.mixup, **changed}
+        self._task = Task.of(task.network, **arguments)
+
+    def _refuse_while_training(self, name: str) -> None:
+        if self.is_training:
+            raise RuntimeError(
+                f"Trainer.{name} cannot be assigned while fit is running: call stop, or wait for its end"
             )
-        self.history = History()
-        self.stop_training = False
-        rate = self.optimizer.learning_rate
-        self._optimizer_schedule = rate if isinstance(rate, Schedule) else Constant(rate)
-        self._set_schedule: Constant | None = None  # a rate that was set
-        self.step = 0
-        self.holds_average = False
-        self.epochs_done = 0
-        self.moments = aligned_zeros(self.optimizer.slots * network.plan.parameter_stride, network.dtype)
-        self.steps_a_call = 0  # how many fit the time of a kernel call; found while training
-        self.log_names: tuple[str, ...] = ()
-        self.callback_states = CallbackStates()
-        self._seed: int | None = None
+
+    # --- attributes: how far training is ----------------------------------------------------------------------------
+
+    @property
+    def optimizer(self) -> Optimizer:
+        return self._state.optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: "str | Optimizer") -> None:
+        self._refuse_while_training("optimizer")
+        self._state.use_optimizer(optimizers.get(value))
 
     @property
     def learning_rate(self) -> float:
-        return self.schedule.rate_at(self.step)
+        return self._state.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: float | None) -> None:
-        if value is None:
-            self._set_schedule = None
-        elif type(value) is not float or value != self.rate_that_was_set:  # a callback may set the same each epoch
-            self._set_schedule = Constant(value)
+        self._state.assign_rate(value)
 
     @property
-    def rate_that_was_set(self) -> float | None:
-        """The number that stands in for the optimizer's rate or schedule; None if none does."""
-        return None if self._set_schedule is None else self._set_schedule.learning_rate
+    def history(self) -> History:
+        return self._state.history
+
+    @history.setter
+    def history(self, value: History) -> None:
+        if not isinstance(value, History):
+            raise TypeError(f"history must be a fastnn.History, got {value!r}")
+        self._refuse_while_training("history")
+        self._state.history = value
 
     @property
-    def schedule(self) -> Schedule:
-        """What the learning rate follows: a number that was set, or the optimizer's."""
-        return self._set_schedule or self._optimizer_schedule
+    def seed(self) -> int:
+        return self._state.seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._refuse_while_training("seed")
+        self._state.seed = value
+
+    @property
+    def stop_training(self) -> bool:
+        return self._state.stop_training
+
+    @stop_training.setter
+    def stop_training(self, value: bool) -> None:
+        self._state.stop_training = value
+
+    @property
+    def step(self) -> int:
+        return self._state.step
+
+    @property
+    def epochs_done(self) -> int:
+        return self._state.epochs_done
+
+    @property
+    def moments(self) -> np.ndarray:
+        return self._state.moments
 
     @property
     def average(self) -> np.ndarray:
         """With `use_ema` the last slot of the moments; empty without."""
-        size = self.network.plan.parameter_stride if self.optimizer.use_ema else 0
-        return self.moments[self.moments.size - size :]
-
-    def hold_average(self, wanted: bool) -> None:
-        """With `use_ema`, have the network hold the average of its parameters, or the parameters that are trained.
-
-        The other of the two lies in the last slot of the moments meanwhile. `fit` ends with the average in place.
-        """
-        if not self.optimizer.use_ema or self.step == 0 or wanted == self.holds_average:
-            return
-        kept = self.average
-        held = self.network.parameter_buffer[: kept.size]
-        held[:], kept[:] = kept.copy(), held.copy()
-        self.holds_average = wanted
+        return self._state.average
 
     @property
-    def seed(self) -> int:
-        """Key of all random numbers of training: fit's seed, else the network's, else a fresh one that stays."""
-        if self._seed is None:
-            self._seed = secrets.randbits(63) if self.network.seed is None else self.network.seed
-        return self._seed
+    def log_names(self) -> tuple[str, ...]:
+        return self._state.log_names
+
+    @property
+    def is_training(self) -> bool:
+        return self._is_busy.locked()
 
     def set_seed(self, seed: int) -> None:
-        """Set the key of all random numbers to come."""
-        self._seed = check_integer("seed", seed, 0, 2**63 - 1)
+        """Set the key of all random numbers to come; ``trainer.seed = seed`` does the same."""
+        self.seed = seed
+
+    # --- training ---------------------------------------------------------------------------------------------------
 
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End training: after the current epoch, or within it where a hook within it says so.
@@ -200,8 +274,7 @@ class Trainer:
         >>> trainer.fit(np.ones((4, 1)), np.ones(4), epochs=9, callbacks=[stop]).stop_reason
         'enough'
         """
-        self.stop_training = True
-        self.history.stop_reason = reason
+        self._state.stop(reason)
 
     def fit(
         self,
@@ -212,12 +285,14 @@ class Trainer:
         batch_size: int | None = 32,
         validation_data: tuple | None = None,
         validation_split: float = 0.0,
+        validation_freq: int = 1,
         sample_weight: Any = None,
         class_weight: Any = None,
         shuffle: bool = True,
         callbacks: Iterable[Callback] = (),
         verbose: int = 0,
         n_threads: int | None = None,
+        initial_epoch: int | None = None,
         seed: int | None = None,
     ) -> History:
         """Train for a number of epochs; calling it again goes on where it stopped.
@@ -232,20 +307,24 @@ class Trainer:
         y : array-like of shape (n,) or (n, n_outputs), or None, default None
             Targets, as the loss takes them.
         epochs : int, default 1
-            Passes over the data, >= 1; 1 for a generator, which gives its blocks once.
+            Passes over the data, >= 1; 1 for a generator, which gives its blocks once. With `initial_epoch` the number
+            of the epoch to end before.
         batch_size : int or None, default 32
             Samples a step; None is full-batch gradient descent. A last partial batch is trained on.
         validation_data : tuple (X, y) or (X, y, sample_weight), or None, default None
-            Evaluated after each epoch.
+            Evaluated after each epoch. These samples weigh what they say here; class weights do not change that.
         validation_split : float, default 0.0
             Share of the samples that is held back for validation, rounded up; in [0, 1). They are drawn at random from
             the seed (unlike Keras's, which are the last ones), so the same in each call of fit with the same data.
             Where targets are classes, each class gives its share. Nothing is copied.
+        validation_freq : int, default 1
+            Validation comes after each epoch whose number, counted from 1, is a multiple of this; >= 1.
         sample_weight : array-like of shape (n,) or None, default None
             Weights of the mean over samples.
         class_weight : dict of int to float, "balanced" or None, default None
-            A factor for the weights of the samples of each class, in training, validation and metrics; classes that
-            the dict does not name have 1. "balanced" is n_samples / (n_classes * samples of the class), from y.
+            A factor for the weights of the samples of each class, in the loss and metrics of training (not of
+            validation, as in Keras); classes that the dict does not name have 1. "balanced" is
+            n_samples / (n_classes * samples of the class), from y.
         shuffle : bool, default True
             Whether each epoch has its own order. A single batch of all rows keeps theirs, but for mixup.
         callbacks : iterable of Callback, default ()
@@ -256,6 +335,9 @@ class Trainer:
             Threads that share each batch, at most one for every 32 of its samples. None takes one where a step is too
             small for more to pay, else as many as this process has CPUs (its affinity and CPU quota count). The number
             of threads changes results by rounding only; with the same number they are the same bits.
+        initial_epoch : int or None, default None
+            The number of the first epoch, counted from 0, as in Keras: ``fit(epochs=10, initial_epoch=7)`` does epochs
+            7, 8 and 9. None goes on counting where the last fit ended, and does `epochs` of them.
         seed : int or None, default None
             For shuffling and dropout; None takes the network's seed, or a fresh one if it has none.
 
@@ -270,6 +352,9 @@ class Trainer:
             If an argument is wrong; nothing is changed then.
         FloatingPointError
             If the loss stops being finite. The network keeps the parameters of its last good epoch.
+        RuntimeError
+            If this trainer is training already, in another thread or around the callback that calls this; or if
+            another thread trains the same network.
 
         Notes
         -----
@@ -289,43 +374,113 @@ class Trainer:
         >>> len(history.history["loss"])
         3
         """
+        self._refuse_second_fit()
         hooks = check_callbacks(callbacks)
-        options: dict[str, Any] = {
-            "epochs": epochs, "batch_size": batch_size, "validation_data": validation_data,
-            "validation_split": validation_split, "sample_weight": sample_weight, "class_weight": class_weight,
-            "shuffle": shuffle, "verbose": verbose, "n_threads": n_threads, "seed": seed,
-        }  # fmt: skip
-        if y is not None:
-            return self._run_fit(*self._check_fit(X, y, **options), hooks)
-        stream, validation, checked = check_fit_stream(self.network, self.loss, self.metrics, X, **options)
-        return self._run_fit(stream.take_first(), validation, checked, hooks, stream)
+        options = FitOptions(
+            epochs=epochs, batch_size=batch_size, validation_data=validation_data, validation_split=validation_split,
+            validation_freq=validation_freq, sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle,
+            verbose=verbose, n_threads=n_threads, initial_epoch=initial_epoch, seed=seed,
+        )  # fmt: skip
+        return self._run_fit(self._check_fit(X, y, options), hooks)
 
-    def _check_fit(self, X: Any, y: Any, **options: Any) -> tuple[Data, Data | None, FitOptions]:
-        """Return what `fit` was given, checked: data, data to validate on, options. Changes nothing."""
-        return check_fit(self.network, self.loss, X, y, **options)
+    def _refuse_second_fit(self) -> None:
+        if self.is_training:
+            raise RuntimeError(
+                "this Trainer is already training, in another thread or around this callback: wait for the end of that "
+                "fit, or make a Trainer of its own for each network"
+            )
+
+    def _check_fit(self, X: Any, y: Any, options: FitOptions) -> CheckedFit:
+        """Return what `fit` was given, checked. Changes nothing."""
+        return check_fit_stream(self._task, X, options) if y is None else check_fit(self._task.data_spec, X, y, options)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nobody else train with this trainer, and no other thread this network."""
+        if not self._is_busy.acquire(blocking=False):
+            self._refuse_second_fit()
+        try:
+            if not self.network.training_lock.acquire(blocking=False):
+                raise RuntimeError("another thread trains this network: wait for the end of that fit")
+            try:
+                yield
+            finally:
+                self.network.training_lock.release()
+        finally:
+            self._is_busy.release()
 
     def _run_fit(
-        self, data: Data, validation: Data | None, options: FitOptions, hooks: list[Callback],
-        blocks: Iterable[Data] | None = None, watch: Callable[[int], bool] | None = None,
-    ) -> History:  # fmt: skip
+        self, checked: CheckedFit, hooks: list[Callback], watch: Callable[[int], bool] | None = None
+    ) -> History:
         """Do what `_check_fit` has checked."""
-        if options.seed is not None:
-            self.set_seed(options.seed)
-        if options.n_validation:
-            classes = class_numbers(data.y, self.loss)
-            train_rows, validation_rows = split_off(data.n_rows, options.n_validation, classes, self.seed)
-            data, validation = replace(data, rows=train_rows), replace(data, rows=validation_rows)
-        if options.verbose:
-            hooks = [*hooks, ProgressBar(options.epochs, options.verbose)]
-        network = self.network
-        rows_a_step = min(options.batch_size or data.n_rows, data.n_rows)
-        with Team(threads_to_train(network.plan, network.dtype, rows_a_step, options.n_threads)) as team:
-            loop = TrainingLoop(self, data, validation, options, hooks, team, blocks, watch)
-            del data  # a stream's first block is not held to the end
-            loop.run()
+        task, state, options = self._task, self._state, checked.options
+        data, validation, blocks = checked.data, checked.validation, checked.blocks
+        with self._alone():
+            if options.seed is not None:
+                state.seed = options.seed
+            if options.initial_epoch is not None:
+                state.epochs_done = options.initial_epoch
+            if checked.n_validation:
+                classes = class_numbers(data.y, task.loss)
+                train_rows, validation_rows = split_off(data.n_rows, checked.n_validation, classes, state.seed)
+                data, validation = replace(data, rows=train_rows), replace(data, rows=validation_rows)
+            if blocks is None:
+                data = replace(data, weights=checked.training_weights)
+            if options.verbose:
+                hooks = [*hooks, ProgressBar(options.n_epochs, options.verbose)]
+            rows_a_step = min(options.batch_size or data.n_rows, data.n_rows)
+            n_threads = threads_to_train(task.network.plan, task.network.dtype, rows_a_step, options.n_threads)
+            with InterruptGate() as gate, Team(n_threads) as team:
+                loop = TrainingLoop(task, state, data, validation, options, hooks, team, blocks, watch)
+                del data, checked  # a stream's first block is not held to the end
+                for hook in hooks:
+                    hook.set_trainer(self)
+                loop.run(gate)
         return self.history
 
-    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
+    def train_on_batch(
+        self, X: Any, y: Any, *, sample_weight: Any = None, class_weight: Any = None
+    ) -> dict[str, float]:  # fmt: skip
+        """Do one step on one batch, which counts as no epoch: for loops of your own.
+
+        Several times slower than `fit`, which does many steps a call; a stream of blocks suits most such loops.
+
+        Parameters
+        ----------
+        X, y, sample_weight, class_weight
+            As for `fit`. All rows are one batch.
+
+        Returns
+        -------
+        dict of str to float
+            "loss" and each metric, as they were before the step.
+
+        Raises
+        ------
+        ValueError, TypeError, FloatingPointError, RuntimeError
+            As `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [], 1, seed=0), loss="mse")
+        >>> logs = trainer.train_on_batch(np.ones((8, 1)), np.ones(8))
+        >>> list(logs), trainer.step, trainer.epochs_done
+        (['loss'], 1, 0)
+        """
+        self._refuse_second_fit()
+        options = FitOptions(batch_size=None, shuffle=False, sample_weight=sample_weight, class_weight=class_weight)
+        checked = check_fit(self._task.data_spec, X, y, options)
+        state = self._state
+        history, epochs_done, steps_a_call = state.history, state.epochs_done, state.steps_a_call
+        state.history = History()
+        try:
+            columns = self._run_fit(checked, []).history
+        finally:
+            state.history, state.epochs_done, state.steps_a_call = history, epochs_done, steps_a_call
+        return {name: column[-1] for name, column in columns.items()}
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, verbose: int = 0) -> dict[str, float]:
         """Return the loss and the metrics over all rows, dropout off.
 
         Parameters
@@ -336,6 +491,8 @@ class Trainer:
             Targets, as the loss takes them.
         sample_weight : array-like of shape (n,) or None, default None
             Weights of the means.
+        verbose : int, default 0
+            1 and 2 print what is returned, 0 is silent.
 
         Returns
         -------
@@ -354,9 +511,41 @@ class Trainer:
         >>> sorted(trainer.evaluate(np.zeros((3, 1)), np.zeros(3)))
         ['loss', 'mae']
         """
-        data = check_data(self.network, self.loss, X, y, sample_weight)
-        with Team(threads_to_infer(self.network.plan, self.network.dtype, data.n_rows)) as team:
-            return Evaluation(self.network, self.loss, self.metrics, data, team).run()
+        verbose = check_integer("verbose", verbose, 0, 2)
+        data = check_data(self._task.data_spec, X, y, sample_weight)
+        n_threads = threads_to_infer(self.network.plan, self.network.dtype, data.n_rows)
+        with InterruptGate() as gate, Team(n_threads) as team:
+            try:
+                gate.open()
+                logs = Evaluation(self._task, data, team).run()
+            finally:
+                gate.is_closed = True
+        if verbose:
+            print(format_logs(logs), flush=True)
+        return logs
+
+    def predict(self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0) -> np.ndarray:
+        """Return the network's outputs: the same as ``trainer.network.predict(X, out)``.
+
+        Parameters
+        ----------
+        X, out, verbose
+            As for `Network.predict`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_outputs)
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> trainer = fastnn.Trainer(fastnn.Network.mlp(1, [], 1, seed=0), loss="mse")
+        >>> trainer.predict(np.ones((3, 1))).shape
+        (3, 1)
+        """
+        return self.network.predict(X, out, verbose=verbose)
+
+    # --- training that is cut in two --------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that training has to remember beside the network's parameters, as arrays and JSON types.
@@ -384,7 +573,7 @@ class Trainer:
         >>> other.fit(X, X**2, epochs=2).epoch
         [0, 1, 2, 3]
         """
-        return get_state(self)
+        return resume.as_dict(self._state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned; the next call of fit goes on from there.
@@ -393,14 +582,16 @@ class Trainer:
         ----------
         state : dict
             From a trainer with the same architecture and optimizer. The callbacks of the next fit get the states of
-            those of the same class.
+            those of the same class that watch the same number and write to the same place.
 
         Raises
         ------
         ValueError, TypeError
             If it does not belong to such a trainer; nothing is changed then.
         """
-        set_state(self, state)
+        if self.is_training:
+            raise RuntimeError("load_state_dict cannot be called while fit is running: call stop, or wait for its end")
+        resume.load_dict(self._state, self.network, state)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a checkpoint: the network, loss, optimizer, metrics, history, and all that `state_dict` holds.
@@ -466,4 +657,25 @@ class Trainer:
         Traceback (most recent call last):
         FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
         """
-        return load_trainer(cls, Network, path)
+        return load_trainer(cls, path)
+
+    # --- pickles ----------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_is_busy"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_task" not in state:  # of fastnn 0.1
+            state = _state_of_0_1(state)
+        self.__dict__.update(state, _is_busy=threading.Lock())
+
+
+def _state_of_0_1(old: dict[str, Any]) -> dict[str, Any]:
+    """Return what a Trainer holds now, for what one of fastnn 0.1 had as attributes."""
+    old = dict(old)
+    task = Task(old.pop("network"), old.pop("loss"), old.pop("metrics"), old.pop("mixup"))
+    state = TrainingState(task.network, old.pop("optimizer"))
+    names = ("history", "step", "holds_average", "epochs_done", "moments", "log_names", "callback_states", "_seed")
+    state.__dict__.update({name: old.pop(name) for name in names})
+    state._assigned_schedule = old.pop("_set_schedule")
+    return {"_task": task, "_state": state}

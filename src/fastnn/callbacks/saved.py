@@ -1,13 +1,11 @@
 """What a callback has saved, checked when it comes back: it may come from a file that is trusted in nothing."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastnn.common.validation import check_finite, check_integer, check_real
-
-if TYPE_CHECKING:
-    from fastnn.model.network import Network
+from fastnn.model.network import Network
 
 _LIMIT = 2**63 - 1
 
@@ -28,7 +26,7 @@ def saved_epoch(state: dict[str, Any], name: str) -> int | None:
     return None if _member(state, name) is None else saved_count(state, name)
 
 
-def saved_parameters(state: dict[str, Any], name: str, network: "Network") -> np.ndarray | None:
+def saved_parameters(state: dict[str, Any], name: str, network: Network) -> np.ndarray | None:
     """Return a copy of a network's parameter buffer with running statistics; None where the member is missing.
 
     Only parameters and statistics are taken: what lies between and behind them, where kernels read on, stays zero.

@@ -1,4 +1,4 @@
-"""What is minimised, and what scikit-learn reports of it.
+"""The loss that is minimised, and the value of it that scikit-learn reports.
 
 fastnn's losses average over outputs, scikit-learn's sum (its squared error sums in the gradient and averages in the
 reported value); factors and constants here translate.
@@ -10,8 +10,8 @@ from fastnn.losses import LossFunction, Scaled
 
 
 @dataclass(frozen=True)
-class Objective:
-    """A loss with its scaling.
+class ReportedLoss:
+    """A loss, its output activation, and what turns its value into the one that scikit-learn reports.
 
     Attributes
     ----------
@@ -20,9 +20,10 @@ class Objective:
     output : str
         The output activation that goes with it.
     constant : float
-        Added to what is reported.
+        Added to the training loss.
     excess : float
-        How often the mean squared error is contained too often in the reported value.
+        The training loss sums squared errors over outputs where scikit-learn reports their mean: it is too large by
+        `excess` times the mean squared error, which is subtracted.
     """
 
     loss: LossFunction

@@ -1,0 +1,84 @@
+"""Attributes that do what assigning them says, or refuse with a sentence that says what to do instead.
+
+Jobs: `Guarded` refuses assignments that would change nothing (or break something); `Checked` looks at every value that
+is assigned, in the constructor as later.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+
+class Guarded:
+    """Base of objects whose public attributes cannot be assigned without effect.
+
+    Reading stays as fast as it is for any object. A subclass names in `_refused` what cannot be assigned and what to do
+    instead, and puts such attributes into ``self.__dict__`` itself. Properties with a setter, and names that begin with
+    an underscore, work as always. With `_is_strict` in its own body, a class also refuses public names that it does not
+    know, as they are most likely misspelled; subclasses that users write may have attributes of their own.
+
+    Examples
+    --------
+    >>> from fastnn.common.attributes import Guarded
+    >>> class Circle(Guarded):
+    ...     _refused = {"radius": "make a new Circle"}
+    ...     def __init__(self, radius):
+    ...         self.__dict__["radius"] = radius
+    >>> Circle(2.0).radius
+    2.0
+    >>> Circle(2.0).radius = 3.0
+    Traceback (most recent call last):
+    AttributeError: Circle.radius cannot be assigned: make a new Circle
+    """
+
+    _refused: ClassVar[Mapping[str, str]] = {}
+    _is_strict: ClassVar[bool] = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        cls = type(self)
+        if name in self._refused:
+            raise AttributeError(f"{cls.__name__}.{name} cannot be assigned: {self._refused[name]}")
+        if "_is_strict" in vars(cls) and not name.startswith("_") and not hasattr(cls, name):
+            known = sorted({name for name in (*dir(self), *self._refused) if not name.startswith("_")})
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise AttributeError(f"{cls.__name__} has no attribute {name!r} that could be assigned{hint}")
+        super().__setattr__(name, value)
+
+
+class Checked:
+    """An attribute whose values all go through a check.
+
+    Parameters
+    ----------
+    check : callable of (name, value)
+        Returns what is kept, or raises ValueError or TypeError.
+
+    Examples
+    --------
+    >>> from fastnn.common.attributes import Checked
+    >>> from fastnn.common.validation import check_integer
+    >>> class Patient:
+    ...     patience = Checked(lambda name, value: check_integer(name, value, 0))
+    >>> patient = Patient()
+    >>> patient.patience = -1
+    Traceback (most recent call last):
+    ValueError: patience must be an integer >= 0, got -1
+    """
+
+    def __init__(self, check: Callable[[str, Any], Any]):
+        self._check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        try:
+            return instance.__dict__[self._name]
+        except KeyError:
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r}") from None
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self._name] = self._check(self._name, value)

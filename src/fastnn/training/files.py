@@ -1,0 +1,109 @@
+"""What is saved of a trainer, and how it comes back. `fastnn.files.persistence` does the same for its network."""
+
+import os
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from fastnn import losses, optimizers
+from fastnn.files import container
+from fastnn.files.container import SavedFile, printable, shown
+from fastnn.files.persistence import ARRAY, member, network_part, pack, read_config, read_network, unpack
+from fastnn.losses import LossFunction
+from fastnn.metrics import Metric, check_metrics, saved_names
+from fastnn.model.network import Network
+
+
+class SavedTrainer(Protocol):
+    """What files have to know of a trainer; `fastnn.Trainer` is one."""
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def loss(self) -> LossFunction: ...
+    @property
+    def metrics(self) -> tuple[Metric, ...]: ...
+    @property
+    def mixup(self) -> float: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+T = TypeVar("T", bound=SavedTrainer)
+
+
+def trainer_part(trainer: SavedTrainer, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return a trainer without its network as a part of a document called `name`, and put its arrays into `arrays`.
+
+    Raises
+    ------
+    ValueError
+        If a moment is NaN or infinite.
+    """
+    state = trainer.state_dict()
+    if not np.isfinite(state["moments"]).all():
+        raise ValueError("the optimizer's moments must be finite to be saved, got NaN or infinity")
+    part: dict[str, Any] = {"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}
+    if trainer.mixup:
+        part["mixup"] = trainer.mixup
+    return pack(part, name, arrays)
+
+
+def save_trainer(trainer: SavedTrainer, path: str | os.PathLike) -> None:
+    """Write a trainer and its network to a file, whole or not at all."""
+    network, arrays = network_part(trainer.network)
+    document = {"kind": "trainer", "network": network, "trainer": trainer_part(trainer, "trainer", arrays)}
+    container.write(path, document, arrays)
+
+
+def load_trainer(make: Callable[..., T], path: str | os.PathLike) -> T:
+    """Return the trainer in a file, which continues where it was saved."""
+    with container.reading(path) as file:
+        if "trainer" not in file.document:
+            raise file.error(f"it holds no trainer but a {shown(file.document.get('kind'))}")
+        part = member(file, file.document, "trainer", dict)
+        return read_trainer(make, file, "trainer", part, read_network(Network, file))
+
+
+def read_trainer(make: Callable[..., T], file: SavedFile, name: str, part: dict[str, Any], network: Network) -> T:
+    """Return the trainer that a part of the document called `name` describes, around a network."""
+    state = member(file, part, "state", dict)
+    loss = read_config(file, f"{name}.loss", losses.get, part.get("loss"))
+    optimizer = read_config(file, f"{name}.optimizer", optimizers.get, state.get("optimizer"))
+    metrics = read_config(file, f"{name}.metrics", check_metrics, part.get("metrics"))
+    # Before memory is taken for the moments:
+    moments = f"{name}/state/moments"
+    file.expect(moments, network.dtype, (optimizer.slots, network.n_parameters))
+    if state.get("moments") != {ARRAY: moments}:
+        raise file.error(f"{name}.state.moments must refer to an array, got {shown(state.get('moments'))}")
+    state = unpack(file, state)
+    if not np.isfinite(state["moments"]).all():
+        raise file.error(f"the array {moments!r} holds NaN or infinity")
+    _check_history(file, state.get("history"))
+    try:
+        trainer = make(network, loss=loss, optimizer=optimizer, metrics=metrics, mixup=part.get("mixup", 0.0))
+    except (TypeError, ValueError) as error:
+        raise file.error(f"{name}: {printable(str(error))}") from None
+    try:
+        trainer.load_state_dict(state)
+    except (TypeError, ValueError, KeyError) as error:
+        raise file.error(f"{name}.state: {printable(str(error))}") from None
+    return trainer
+
+
+def _check_history(file: SavedFile, history: Any) -> None:
+    if not isinstance(history, dict) or not isinstance(history.get("columns"), dict):
+        raise file.error(f"trainer.state.history must hold columns, got {shown(history)}")
+    columns = [history.get(name) for name in ("epoch", "seconds", "learning_rate")] + list(history["columns"].values())
+    shapes = {column.shape if isinstance(column, np.ndarray) else () for column in columns}
+    if any(len(shape) != 1 for shape in shapes):
+        raise file.error("trainer.state.history must hold arrays of one dimension")
+    if len(shapes) > 1:
+        raise file.error("trainer.state.history must hold columns of one length")
+    kinds = [column.dtype.kind for column in columns if isinstance(column, np.ndarray)]
+    if kinds != ["i"] + ["f"] * (len(columns) - 1):
+        raise file.error("trainer.state.history must hold integers in epoch, and floats in all other columns")
+    reason = history.get("stop_reason")
+    if reason is not None and not isinstance(reason, str):
+        raise file.error(f"trainer.state.history.stop_reason must be null or a text, got {shown(reason)}")

@@ -1,0 +1,99 @@
+"""Imports point one way: from later packages to earlier ones, at run time, in functions and for type checking alike."""
+
+import ast
+from pathlib import Path
+
+import fastnn
+
+SOURCE = Path(fastnn.__file__).parent
+# Each package or module may import what stands in its own line or above.
+ORDER = (
+    ("common",),
+    ("kernels",),
+    ("activations", "losses", "metrics", "initializers", "regularizers", "constraints", "schedules", "datasets",
+     "optimizers"),
+    ("engine",),
+    ("layers",),
+    ("inputs",),
+    ("files",),
+    ("model",),
+    ("callbacks",),
+    ("training",),
+    ("interop", "plotting"),
+    ("estimators", "tabular"),
+    ("distributed",),
+    ("benchmark", "cli", "__main__", ""),  # the last is fastnn itself, which may import everything
+)  # fmt: skip
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
+
+
+def module_name(path):
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+KNOWN = {  # types only, of code that is being rewritten
+    ("tabular.quantiles", "tabular.columns"),
+    ("estimators.ensemble", "estimators.base"),
+    ("estimators.files", "estimators.base"),
+}
+
+MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def imports_of(path):
+    """All modules of fastnn that a module imports anywhere: (line, name without "fastnn.")."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "fastnn":
+                # Either a module, or a name in one.
+                imported = rest if rest in MODULES else rest.rpartition(".")[0]
+                if (module_name(path), imported) not in KNOWN:
+                    yield node.lineno, imported
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert {name.partition(".")[0] for name in MODULES} <= set(RANK)
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for name, path in MODULES.items():
+        rank = RANK[name.partition(".")[0]]
+        for line, imported in imports_of(path):
+            if RANK[imported.partition(".")[0]] > rank:
+                wrong.append(f"{name}:{line} imports {imported or 'fastnn'}")
+    assert wrong == []
+
+
+def test_no_modules_import_each_other():
+    """Within a package as well: no chain of imports leads back to where it began."""
+    graph = {name: {imported for _, imported in imports_of(path)} for name, path in MODULES.items() if name}
+    done: set[str] = set()
+
+    def follow(name, chain):
+        assert name not in chain, " -> ".join([*chain[chain.index(name) :], name])
+        if name in done or name not in graph:
+            return
+        for imported in graph[name]:
+            follow(imported, [*chain, name])
+        done.add(name)
+
+    for name in graph:
+        follow(name, [])
+
+
+def test_the_one_way_around_the_order_is_for_doors_only():
+    """`common.later` hands out functions of later packages; only `fastnn` itself may name what is imported late."""
+    users = {name for name, path in MODULES.items() for _, imported in imports_of(path) if imported == "common.later"}
+    assert users <= {"", "model.exchange", "training.history", "interop.onnx"}
+    late = {name for name, path in MODULES.items() if "import_module" in path.read_text(encoding="utf-8")}
+    assert late <= {"", "common.moved", "interop.onnx"}  # the last for packages of others
