@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     threads = commands.add_parser("threads", help="how training and searches scale with threads; 10 minutes")
     threads.add_argument("--rounds", type=int, default=9, help="turns of each (default 9)")
     threads.add_argument(
-        "--only", choices=("workloads", "many", "short", "searches"), help="one part, printed, not kept"
+        "--only", choices=("workloads", "many", "short", "stacks", "searches"), help="one part, printed, not kept"
     )
 
     compare = commands.add_parser("compare", parents=[chosen], help="a results file beside another, or beside now")

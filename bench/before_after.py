@@ -114,10 +114,10 @@ class Side:
 
 def steps(sides: dict[str, Side], rounds: int, words: list[str]) -> dict[str, dict[str, list[float]]]:
     """Samples of both sides for every workload, in seconds."""
+    from bench.catalogue import ALL
     from bench.crew import PeerFailure, Worker
     from bench.measure import Settings, alternate
     from bench.peers import Unsupported
-    from bench.workloads import ALL
 
     table = {}
     chosen = [w for w in ALL if w.kind in KINDS and "fastnn" in w.peers]

@@ -76,7 +76,7 @@ print(json.dumps({{"peak_bytes": resident("VmHWM") - before}}))
 """
 
 
-def _run(code: str, cache: str | None = None) -> dict:
+def run_program(code: str, cache: str | None = None) -> dict:
     """The JSON that ``code`` prints as its last line, run by this interpreter in a new process."""
     env = dict(os.environ)
     root = str(Path(__file__).parents[1])
@@ -103,18 +103,18 @@ def importing(workload, peer, settings):
     """Seconds of the import statement, NumPy (which all of them need) imported before."""
     code = "import json, time, numpy; start = time.perf_counter(); {}; print(json.dumps(time.perf_counter() - start))"
     code = code.format(IMPORTS[peer])
-    _run(code)
-    return lambda: _run(code), {}
+    run_program(code)
+    return lambda: run_program(code), {}
 
 
 def first_fit(workload, peer, settings):
     """Seconds of a new process's first fit (2,048 rows, 1 epoch), import excluded, caches filled by another process."""
     code = _fill(_CLOCKED, workload, peer, settings, rows=2048)
-    _run(code)
+    run_program(code)
     extra = {}
 
     def action():
-        times = _run(code)
+        times = run_program(code)
         extra["import_seconds"] = times["import"]
         return times["fit"]
 
@@ -128,7 +128,7 @@ def first_fit_empty(workload, peer, settings):
     def action():
         cache = tempfile.mkdtemp(prefix="bench-cache-")
         try:
-            return _run(code, cache)["fit"]
+            return run_program(code, cache)["fit"]
         finally:
             shutil.rmtree(cache, ignore_errors=True)
 
@@ -140,4 +140,4 @@ def memory(workload, peer, settings):
     code = _fill(_MEMORY, workload, peer, settings, rows=workload.n_rows)
     parameters = sum(i * o + o for i, o in zip(workload.sizes, workload.sizes[1:], strict=False))
     extra = {"unit": "bytes", "parameter_bytes": 4 * parameters}
-    return lambda: float(_run(code)["peak_bytes"]), extra
+    return lambda: float(run_program(code)["peak_bytes"]), extra

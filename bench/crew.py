@@ -121,10 +121,15 @@ def _describe(result: Measurement, peer: str) -> dict:
         "threads": result.threads,
         "seconds": median,
     }
-    if "gemm" in result.samples:
+    if "gemm" in result.samples:  # the limit of dense networks
         info["gemm_seconds"] = result.median("gemm")
         info["over_gemm"] = median / info["gemm_seconds"]
         info["gflops"] = workload.gemm_flops / median * 1e-9
         info["peak_gflops"] = result.extra["gemm"]["peak_gflops"]
         info["share_of_peak"] = info["gflops"] / info["peak_gflops"]
+    if "sgemm" in result.samples:
+        info["flops"] = result.extra["sgemm"]["flops"]
+        info["gflops"] = info["flops"] / median * 1e-9
+        if info["flops"]:  # an embedding has next to none
+            info["over_flops"] = median / result.median("sgemm")
     return info

@@ -20,9 +20,9 @@ class Settings:
     seconds: float = 0.05  # how long a peer works at least in one turn; a fit of one epoch may last longer
 
     def rounds_for(self, kind: str) -> int:
-        if kind in ("import", "first-fit", "first-fit-empty", "memory"):
+        if kind in ("import", "first-fit", "first-fit-empty", "stack-first-fit-empty", "memory"):
             return self.process_rounds
-        if kind == "agreement":
+        if kind in ("agreement", "stack-agreement"):
             return 1
         return self.slow_rounds if kind in ("digits", "tutorial", "estimator") else self.rounds
 

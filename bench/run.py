@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 from bench import results
+from bench.catalogue import ALL
 from bench.crew import Crew
 from bench.measure import Measurement, Settings, quartile_range
-from bench.workloads import ALL, Workload
+from bench.workloads import Workload
 
 
 def choose(words: list[str] | None, workloads: list[Workload] = ALL) -> list[Workload]:

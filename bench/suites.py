@@ -12,6 +12,7 @@ import numpy as np
 from bench import callbacks, cold_start, estimators, tutorial
 from bench.measure import repeated
 from bench.peers import PEERS
+from bench.stacks import suite as stacks
 from bench.workloads import digits, initial_weights, make_data
 
 
@@ -105,4 +106,9 @@ SUITES = {
     "memory": cold_start.memory,
     "agreement": agreement,
     "epoch": callbacks.epoch,
+    "stack-train": stacks.train,
+    "stack-predict": stacks.predict,
+    "stack-agreement": stacks.agreement,
+    "stack-first-fit-empty": stacks.first_fit_empty,
+    "gan": stacks.gan,
 }

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.stacks.workloads import STACKS
 from bench.workloads import EVERY_TRAINER, TRAIN
 
 PEERS = [peer for peer in EVERY_TRAINER if peer != "gemm"]
@@ -22,3 +23,24 @@ def test_agreement(name, tolerance, peer, crew):
     if peer in result.skipped:
         pytest.skip(f"{peer}: {result.skipped[peer]}")
     assert result.samples[peer][0] == pytest.approx(result.samples["numpy"][0], rel=tolerance)
+
+
+CHOSEN = (
+    "digits CNN/32",
+    "Conv1D 128 x 9/32",
+    "LSTM 64 on 28 x 28/32",
+    "GRU 64 on 128 x 9/64",
+    "SimpleRNN 64 on 28 x 28/32",
+)
+
+
+@pytest.mark.parametrize("peer", ["fastnn", "jax", "keras", "torch-compile"])
+@pytest.mark.parametrize("stack", [s for s in STACKS if s.name in CHOSEN], ids=str)
+def test_agreement_of_stacks(stack, peer, crew):
+    """As above, beside PyTorch; three steps of one batch that is all the data, so that only rounding is left."""
+    workload = replace(stack, kind="stack-agreement", batch=32, n_rows=32)
+    result = crew.measure(workload, ["torch", peer])
+    for name in ("torch", peer):
+        if name in result.skipped:
+            pytest.skip(f"{name}: {result.skipped[name]}")
+    assert result.samples[peer][0] == pytest.approx(result.samples["torch"][0], rel=1e-3)

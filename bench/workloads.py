@@ -158,7 +158,7 @@ EPOCHS = [
     *(Workload(f"epoch of one tiny step, {name}", callback=name, **TINY) for name in CALLBACKS),
 ]
 
-ALL = [*TRAIN, *PREDICT, *FIT, *EPOCHS, *COLD_START]
+DENSE = [*TRAIN, *PREDICT, *FIT, *EPOCHS, *COLD_START]
 
 
 @cache

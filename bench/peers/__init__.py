@@ -42,6 +42,7 @@ class Peer:
 PEERS = {
     "fastnn": Peer("fastnn", "fastnn_peer", "build", ("fastnn",)),
     "gemm": Peer("bare GEMM", "gemm", "build", ("numba", "scipy")),
+    "sgemm": Peer("flops at sgemm's rate", "gemm", "build", ("numba", "scipy")),  # timed by stacks/suite.py
     "numpy": Peer("NumPy", "numpy_baseline", "build", ("numpy",)),
     "sklearn": Peer("scikit-learn", "sklearn_peer", "build", ("sklearn",)),
     "torch": Peer("PyTorch", "torch_eager", "build", ("torch",)),

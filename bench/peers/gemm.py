@@ -77,17 +77,37 @@ def _repeat(a, b, c, n):
         np.dot(a, b, c)
 
 
+SIZES = (128, 256, 384, 512, 768)
+
+
+@cache
+def _square(size: int, dtype: str):
+    a, b, c = (aligned_empty((size, size), dtype) for _ in range(3))
+    a[...], b[...] = 0.5, 0.25
+    return a, b, c
+
+
+def rate(size: int, dtype: str, seconds: float) -> float:
+    """GFLOP/s of square products of that size, repeated for about so long; the best of several tries."""
+    arrays, best, spent = _square(size, dtype), 0.0, 0.0
+    n = max(1, int(2e8 / size**3))
+    while spent < seconds or best == 0.0:
+        start = time.perf_counter()
+        _repeat(*arrays, n)
+        elapsed = time.perf_counter() - start
+        best, spent = max(best, 2e-9 * size**3 * n / elapsed), spent + elapsed
+    return best
+
+
+@cache
+def best_size(dtype: str) -> int:
+    for size in SIZES:
+        rate(size, dtype, 0.0)  # compiled, and in the caches
+    return max(SIZES, key=lambda size: rate(size, dtype, 0.03))
+
+
 @cache
 def peak_gflops(dtype: str) -> float:
     """The best rate of a square product, of several sizes and tries: what 100 % means in the tables."""
-    best = 0.0
-    for size in (128, 256, 384, 512, 768):
-        a, b, c = (aligned_empty((size, size), dtype) for _ in range(3))
-        a[...], b[...] = 0.5, 0.25
-        n = max(1, int(2e8 / size**3))
-        _repeat(a, b, c, n)
-        for _ in range(7):
-            start = time.perf_counter()
-            _repeat(a, b, c, n)
-            best = max(best, 2e-9 * size**3 * n / (time.perf_counter() - start))
-    return best
+    best_size(dtype)
+    return max(rate(size, dtype, 0.03) for size in SIZES)

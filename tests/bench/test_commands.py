@@ -8,9 +8,9 @@ import pytest
 
 from bench import report
 from bench.__main__ import main
+from bench.catalogue import ALL
 from bench.measure import Measurement
 from bench.results import Table, document, write
-from bench.workloads import ALL
 
 BENCH = Path(__file__).parents[2] / "bench"
 WORKLOAD = next(workload for workload in ALL if workload.name == "64-64-10/32")
