@@ -4,8 +4,11 @@ The threads meet at barriers inside the kernels (see kernels/team.py). Python ha
 stay in the kernel, and the caller's next call with the same arguments finds them there.
 """
 
+import _thread
+import contextlib
 import os
 import threading
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -28,15 +31,43 @@ class Team:
     ----------
     n_threads : int
         All of them, the caller included.
+    is_wanted : bool, default False
+        Whether a user asked for so many, so that others would be a surprise: bits depend on the number.
 
     Attributes
     ----------
     n_threads : int
+        1 where more cannot be had: where the system lets this process start none, unless they are wanted, and where
+        threads are not the system's (`are_real`).
     shared : ndarray of int64
         The barrier's memory, an argument of every kernel that the team runs.
+
+    Raises
+    ------
+    RuntimeError
+        If wanted threads cannot be started.
     """
 
-    def __init__(self, n_threads: int):
+    def __init__(self, n_threads: int, *, is_wanted: bool = False):
+        if n_threads > 1 and not are_real():
+            if is_wanted:
+                warnings.warn(
+                    f"n_threads={n_threads} becomes 1: gevent or eventlet has put its own threads in the place of the "
+                    "system's, and those would wait for each other for ever",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+            n_threads = 1
+        try:
+            self._set_up(n_threads)
+        except RuntimeError as error:  # what Python raises where the system refuses a thread
+            if is_wanted:
+                raise RuntimeError(
+                    f"n_threads={n_threads} threads cannot be started ({error}); n_threads=None takes what there is"
+                ) from error
+            self._set_up(1)
+
+    def _set_up(self, n_threads: int) -> None:
         self.n_threads = n_threads
         self.shared = np.zeros(SHARED_SIZE, np.int64)
         # Polling helps only while every thread has a core.
@@ -114,6 +145,14 @@ class Team:
         self.close()
 
 
+def are_real() -> bool:
+    """Whether Python's threads are the system's, rather than those that gevent or eventlet put in their place.
+
+    Those take turns in one thread of the system, at places that they know: at a kernel's barrier the first waits.
+    """
+    return _thread.start_new_thread.__module__.partition(".")[0] not in ("gevent", "eventlet")
+
+
 def share_out(work: Callable[[Any], object], items: Iterable[Any], n_threads: int) -> None:
     """Call ``work(item)`` for every item, in `n_threads` threads (the caller is one) that each take the next one.
 
@@ -124,7 +163,8 @@ def share_out(work: Callable[[Any], object], items: Iterable[Any], n_threads: in
     items : iterable
         In the order in which they are begun.
     n_threads : int
-        Threads; those beyond the caller's end before this returns.
+        Threads; those beyond the caller's end before this returns. Where the system lets this process start fewer,
+        those do the work.
 
     Raises
     ------
@@ -155,12 +195,13 @@ def share_out(work: Callable[[Any], object], items: Iterable[Any], n_threads: in
             waiting.clear()
             errors.append(error)
 
-    n_helpers = min(n_threads, len(waiting)) - 1
+    n_helpers = min(n_threads, len(waiting)) - 1 if are_real() else 0
     cpus = cpus_beside() if 1 <= n_helpers < available_cpus() else set()
     helpers = [threading.Thread(target=take_all, args=(cpus,), daemon=True) for _ in range(n_helpers)]
     try:
-        for helper in helpers:
-            helper.start()
+        with contextlib.suppress(RuntimeError):  # that no more can be started
+            for helper in helpers:
+                helper.start()
         take_all(set())
     finally:
         waiting.clear()

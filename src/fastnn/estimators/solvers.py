@@ -144,7 +144,8 @@ def fit_lbfgs(
            Journal on Scientific and Statistical Computing 16(5), 1995.
     """
     data = check_data(DataSpec.of(network, reported_loss.loss), samples.X, samples.y, samples.weights)
-    with Team(threads_to_train(network.plan, network.dtype, data.n_rows, estimator.n_threads)) as team:
+    n_threads = threads_to_train(network.plan, network.dtype, data.n_rows, estimator.n_threads)
+    with Team(n_threads, is_wanted=estimator.n_threads is not None) as team:
         result = scipy.optimize.minimize(
             FullBatch(network, reported_loss, data, team),
             network.parameters.astype(np.float64),

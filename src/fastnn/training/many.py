@@ -91,6 +91,8 @@ def fit_many(
 
         try:
             trainer._run_fit(checked[index], copy.deepcopy(callbacks), watch)
+            if trainer.history.stop_reason == "interrupted":  # in the main thread, Ctrl-C comes here
+                run.is_stopped = True
         except FloatingPointError as error:
             run.diverged[index] = error
         except BaseException:
@@ -169,7 +171,10 @@ def in_background(
     conductor = threading.Thread(target=conduct, name="fastnn-many", daemon=True)
     try:
         with _display(run) if shows else contextlib.nullcontext(lambda: None) as refresh:
-            conductor.start()
+            try:
+                conductor.start()
+            except RuntimeError:  # the system refuses another thread: this one does the work, and shows nothing
+                conduct()
             while not is_done.wait(_REFRESH_SECONDS):
                 refresh()
             refresh()
@@ -181,7 +186,8 @@ def in_background(
     except BaseException:
         run.is_stopped = True
         raise
-    conductor.join()
+    if conductor.ident is not None:
+        conductor.join()
     if errors:
         raise errors[0]
 

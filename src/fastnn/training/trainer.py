@@ -430,7 +430,8 @@ class Trainer(Guarded):
                 hooks = [*hooks, ProgressBar(options.n_epochs, options.verbose)]
             rows_a_step = min(options.batch_size or data.n_rows, data.n_rows)
             n_threads = threads_to_train(task.network.plan, task.network.dtype, rows_a_step, options.n_threads)
-            with InterruptGate() as gate, Team(n_threads) as team:
+            is_wanted = options.n_threads is not None
+            with InterruptGate() as gate, Team(n_threads, is_wanted=is_wanted) as team:
                 loop = TrainingLoop(task, state, data, validation, options, hooks, team, blocks, watch)
                 del data, checked  # a stream's first block is not held to the end
                 for hook in hooks:
