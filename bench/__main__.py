@@ -39,13 +39,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def quick(arguments) -> int:
+    if arguments.check:
+        return check()  # before anything numerical is imported
+
     from bench.measure import Settings
     from bench.report import comparison
     from bench.results import Table
     from bench.run import choose, run
 
-    if arguments.check:
-        return check()
     settings = Settings(arguments.threads, rounds=5, slow_rounds=1, process_rounds=1, seconds=0.02)
     found = run(choose(arguments.keyword or ["core"]), settings, arguments.peer, arguments.output)
     table = Table(found)

@@ -23,7 +23,7 @@ def _make(name, *arguments, **options):
 
 
 def _activation(name):
-    return fastnn.LeakyReLU(0.2) if name == "leaky_relu" and hasattr(fastnn, "LeakyReLU") else name
+    return fastnn.activations.LeakyReLU(0.2) if name == "leaky_relu" else name
 
 
 def layers(described, shape, output="linear"):

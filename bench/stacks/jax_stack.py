@@ -1,8 +1,8 @@
 """JAX: convolutions by lax.conv_general_dilated (NHWC), recurrence by lax.scan over time, Adam of Optax.
 
 Two ways, of which the faster counts: a whole epoch in one jitted lax.scan, or one jitted step called for each batch.
-Inside a loop XLA's CPU backend runs convolutions without its fast library. The product of all steps' inputs is taken
-once, before the scan over time, and Adam's moments are one vector (optax.flatten).
+Convolutions are slow inside a loop of XLA's CPU backend (digits CNN: 5.0 ms a step against 1.0). The product of all
+steps' inputs is taken once, before the scan over time, and Adam's moments are one vector (optax.flatten).
 """
 
 from functools import partial

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,14 @@ def test_quick_measures_and_prints_a_table(tmp_path, capsys):
     assert re.search(r"\| 24-8-2 loss and gradient \| [\d.]+ µs \|", capsys.readouterr().out)
     table = Table.read(tmp_path / "out.json")
     assert list(table.entries) == [("24-8-2 loss and gradient", "numpy")]
+
+
+def test_the_check_of_ci_runs():
+    """In a new process, which it holds to a CPU, and without its measurements, which take time."""
+    code = "from bench import __main__; __main__.USUAL.clear(); print(__main__.main(['quick', '--check']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=BENCH.parent, capture_output=True, text=True)
+    assert done.stdout == "0\n", done.stderr
+    assert "python -m bench quick --check" in (BENCH.parent / ".ci" / "run").read_text()
 
 
 def test_the_committed_results_are_the_page():

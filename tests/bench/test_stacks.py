@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastnn
 from bench.stacks.gan import GANS
 from bench.stacks.layers import (
     Conv,
@@ -107,3 +108,23 @@ def test_a_gan_step_counts_what_a_step_does():
     assert generator == 2 * (16 * 64 + 64 * 2)
     assert discriminator == 2 * (2 * 64 + 64 * 64 + 64)
     assert gan.call_flops == 256 * (4 * generator + 8 * discriminator)
+
+
+def test_fastnn_builds_them_or_says_what_is_missing():
+    """Dense networks exist already; each of the others is built, or skipped with a layer's name."""
+    from bench.peers import Unsupported
+    from bench.stacks import fastnn_stack
+
+    for gan in GANS[:2]:
+        network = fastnn.Network(fastnn_stack.layers(gan.generator, gan.noise, gan.output), seed=0)
+        assert [w.shape for w in network.get_weights()] == [w.shape for w in gan.weights()[0]]
+        network = fastnn.Network(fastnn_stack.layers(gan.discriminator, gan.sample, "sigmoid"), seed=0)
+        network.set_weights(gan.weights()[1])
+    for stack in STACKS:
+        try:
+            network = fastnn.Network(fastnn_stack.layers(stack.layers, stack.shape, "softmax"), seed=0)
+        except Unsupported as reason:
+            assert str(reason).startswith("fastnn")
+            continue
+        weights = initial_weights(stack.layers, stack.shape)
+        assert [w.shape for w in network.get_weights()] == [w.shape for w in weights]
