@@ -11,6 +11,8 @@ References
 """
 
 import contextlib
+import errno
+import hashlib
 import io
 import json
 import math
@@ -32,6 +34,7 @@ MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 8
 MAX_SHOWN = 60  # characters of a file's own text in a message
 MAX_MESSAGE = 600  # characters of a message about a value in a file
+_LONGEST_NAME = 72  # bytes of a file's name that its temporary file has as well
 STALE_SECONDS = 3600  # a temporary file untouched for so long was left by a process that died
 
 _DTYPES: dict[str, np.dtype] = {
@@ -89,7 +92,7 @@ def write(path: str | os.PathLike, document: Mapping[str, Any], arrays: Mapping[
     ValueError
         If the document is too large or holds NaN or infinity.
     OSError
-        If writing fails; `path` is then as it was.
+        If writing fails, or `path` is a folder, device, pipe, socket or read-only file; it is then as it was.
     """
     header, chunks = _encode(document, arrays)
     replace_file(path, [len(header).to_bytes(8, "little"), header, *(chunk.data for chunk in chunks)])
@@ -97,9 +100,10 @@ def write(path: str | os.PathLike, document: Mapping[str, Any], arrays: Mapping[
 
 def replace_file(path: str | os.PathLike, chunks: Iterable[bytes | memoryview]) -> None:
     """Write bytes to `path`, whole or not at all, as `write` says."""
+    _check_replaceable(path)
     target = Path(os.path.realpath(os.fspath(path)))
     remove_leftovers(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_temporary_prefix(target)}{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -115,6 +119,30 @@ def replace_file(path: str | os.PathLike, chunks: Iterable[bytes | memoryview]) 
         temporary.unlink(missing_ok=True)
         raise
     _flush_folder(target.parent)
+
+
+def _check_replaceable(path: str | os.PathLike) -> None:
+    """Raise OSError where there is something that must not give way to a new file: renaming asks nobody."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a path may be bytes
+    except OSError:
+        return  # nothing is there, or creating the file will say what is wrong
+    name = os.fspath(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    if not stat.S_ISREG(status.st_mode):
+        raise FileExistsError(errno.EEXIST, "A device, pipe or socket is there, which is not replaced by a file", name)
+    # Root may write to every file; one that nobody is meant to write to stays as it is all the same.
+    if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "The file there is read-only, and is not replaced", name)
+
+
+def _temporary_prefix(target: Path) -> str:
+    """Return how the names of a file's temporary ones begin; a long name is cut, so that theirs are legal as well."""
+    name = os.fsencode(target.name)
+    if len(name) <= _LONGEST_NAME:
+        return f".{target.name}."
+    return f".{name[:_LONGEST_NAME].decode('utf-8', 'ignore')}-{hashlib.sha256(name).hexdigest()[:12]}."
 
 
 def _encode(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[bytes, list[np.ndarray]]:
@@ -155,7 +183,7 @@ def _flush_folder(folder: Path) -> None:
 
 def remove_leftovers(target: Path) -> None:
     """Delete temporary files of `target` whose writers died; those of a writer at work are younger."""
-    prefix, now = f".{target.name}.", time.time()
+    prefix, now = _temporary_prefix(target), time.time()
     with os.scandir(target.parent) as entries:
         for entry in entries:
             is_ours = entry.name.startswith(prefix) and entry.name.endswith(".tmp")
