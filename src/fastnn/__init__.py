@@ -41,7 +41,13 @@ for _module, _names in {
         later.register(_name, _door(_module, _name))
 
 # Imported when first asked for: scikit-learn takes longer to import than fastnn does.
-_LAZY = {"MLPClassifier": "fastnn.estimators", "MLPRegressor": "fastnn.estimators", "estimators": "fastnn.estimators"}
+_LAZY = {
+    "MLPClassifier": "fastnn.estimators",
+    "MLPRegressor": "fastnn.estimators",
+    "estimators": "fastnn.estimators",
+    "TabularClassifier": "fastnn.tabular.estimators",
+    "TabularRegressor": "fastnn.tabular.estimators",
+}
 
 __all__ = [
     "L1",

@@ -11,6 +11,8 @@ from fastnn.files import container
 from fastnn.files.container import printable
 from fastnn.files.persistence import member, network_part, read_network
 from fastnn.model.network import Network
+from fastnn.tabular.columns import is_number
+from fastnn.tabular.fitting import soften
 from fastnn.tabular.preprocessing import Preprocessing
 from fastnn.tabular.scoring import rows_with_target, scores
 from fastnn.tabular.seen import hash_rows, share_seen, sketch
@@ -29,12 +31,26 @@ class TableModel:
         With softmax outputs, one a class, or one linear output.
     preprocessing : Preprocessing
     trained_rows : ndarray of int64
-        A sketch of the rows that it was trained on: see `trained_on`. Empty where that is not known.
+        A sketch of the rows that it was trained on: see `share_trained_on`. Empty where that is not known.
+    others : tuple of Network
+        Further networks of the same form: predictions are the mean of all.
+    temperature : float
+        By which the logarithms of probabilities are divided.
     """
 
     network: Network
     preprocessing: Preprocessing
     trained_rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
+    others: tuple[Network, ...] = ()
+    temperature: float = 1.0
+
+    def outputs(self, table: "DataFrame") -> np.ndarray:
+        """Return probabilities of shape (n, n_classes), or the scaled target of shape (n, 1), for a table's rows."""
+        features = self.preprocessing.features(table)
+        total = self.network.predict(features)
+        for network in self.others:
+            total = total + network.predict(features)
+        return soften(total / (1 + len(self.others)), self.temperature)
 
     def predict(self, table: "DataFrame") -> dict[str, Any]:
         """Return predictions for the rows of a table, as named columns.
@@ -54,7 +70,7 @@ class TableModel:
         ValueError
             If a column is missing, unknown, or holds text in place of numbers.
         """
-        return self.preprocessing.predictions(self.network.predict(self.preprocessing.features(table)))
+        return self.preprocessing.predictions(self.outputs(table))
 
     def evaluate(self, table: "DataFrame") -> dict[str, float]:
         """Return how good the predictions are over the rows of a table that have a target.
@@ -95,12 +111,23 @@ class TableModel:
     def _has_targets(self, table: "DataFrame") -> bool:
         return rows_with_target(self.preprocessing, table) > 0
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the model to one file, whole or not at all; `Network.load` reads its network alone."""
+    def save(self, path: str | os.PathLike, **parts: Any) -> None:
+        """Write the model to one file, whole or not at all; `Network.load` reads its first network alone.
+
+        `parts` are further members of the file's document, for what an estimator knows beside the model.
+        """
         part, arrays = network_part(self.network)
+        others = []
+        for i, network in enumerate(self.others):
+            other, its_arrays = network_part(network, f"others.{i}.network")
+            others.append({"network": other})
+            arrays.update(its_arrays)
         if self.trained_rows.size:
             arrays["table.trained_rows"] = self.trained_rows
-        container.write(path, {"kind": "table", "network": part, "table": self.preprocessing.config}, arrays)
+        document: dict[str, Any] = {"kind": "table", "network": part, "table": self.preprocessing.config, **parts}
+        if others or self.temperature != 1.0:
+            document.update(others=others, temperature=self.temperature)
+        container.write(path, document, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "TableModel":
@@ -114,26 +141,40 @@ class TableModel:
             If it cannot be read.
         """
         with container.reading(path) as file:
-            if file.document.get("kind") != "table":
-                raise file.error("it holds no model of a table; `fastnn train FILE --target COLUMN` writes one")
-            try:
-                preprocessing = Preprocessing.from_config(member(file, file.document, "table", dict))
-            except ValueError as error:
-                if isinstance(error, container.FileFormatError):
-                    raise
-                raise file.error(f"table: {printable(str(error))}") from None
-            network = read_network(Network, file)
-            if (network.n_inputs, network.n_outputs) != (preprocessing.n_features, preprocessing.n_outputs):
-                raise file.error(
-                    f"its network has {network.n_inputs} inputs and {network.n_outputs} outputs, and its table "
-                    f"{preprocessing.n_features} features and {preprocessing.n_outputs} outputs"
-                )
-            rows = np.empty(0, np.int64)
-            if "table.trained_rows" in file.tensors:
-                rows = file.read("table.trained_rows")
-                if rows.dtype != np.int64 or rows.ndim != 1:
-                    raise file.error("the array 'table.trained_rows' must have dtype int64 and one axis")
-            return cls(network, preprocessing, rows)
+            return cls.read(file)
+
+    @classmethod
+    def read(cls, file: container.SavedFile) -> "TableModel":
+        """Return the model in an open file."""
+        if file.document.get("kind") != "table":
+            raise file.error("it holds no model of a table; `fastnn train FILE --target COLUMN` writes one")
+        try:
+            preprocessing = Preprocessing.from_config(member(file, file.document, "table", dict))
+        except ValueError as error:
+            if isinstance(error, container.FileFormatError):
+                raise
+            raise file.error(f"table: {printable(str(error))}") from None
+        network = read_network(Network, file)
+        if (network.n_inputs, network.n_outputs) != (preprocessing.n_features, preprocessing.n_outputs):
+            raise file.error(
+                f"its network has {network.n_inputs} inputs and {network.n_outputs} outputs, and its table "
+                f"{preprocessing.n_features} features and {preprocessing.n_outputs} outputs"
+            )
+        rows = np.empty(0, np.int64)
+        if "table.trained_rows" in file.tensors:
+            rows = file.read("table.trained_rows")
+            if rows.dtype != np.int64 or rows.ndim != 1:
+                raise file.error("the array 'table.trained_rows' must have dtype int64 and one axis")
+        others, temperature = file.document.get("others", []), file.document.get("temperature", 1.0)
+        if not isinstance(others, list) or not all(isinstance(other, dict) for other in others):
+            raise file.error("its others must be a list of objects")
+        if not is_number(temperature) or not 0 < temperature < 1e6:
+            raise file.error("its temperature must be a positive number")
+        members = tuple(read_network(Network, file, other, f"others.{i}.network") for i, other in enumerate(others))
+        for member_network in members:
+            if (member_network.n_inputs, member_network.n_outputs) != (network.n_inputs, network.n_outputs):
+                raise file.error("its networks must have the same inputs and outputs")
+        return cls(network, preprocessing, rows, members, float(temperature))
 
 
 def sketch_rows(preprocessing: Preprocessing, table: "DataFrame") -> np.ndarray:

@@ -52,6 +52,8 @@ class Preprocessing:
         Of the target in a regression, which is trained scaled.
     missing : tuple of str
         Texts (and the numbers that they are) that stand for no value, beside a table's own.
+    logs : bool
+        Whether a regression learns log(1 + target); mean and deviation are those of the logarithm.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class Preprocessing:
     mean: float = 0.0
     deviation: float = 1.0
     missing: tuple[str, ...] = ()
+    logs: bool = False
 
     @classmethod
     def learn(
@@ -193,7 +196,8 @@ class Preprocessing:
         """
         values = table[self.target]
         if self.task == "regression":
-            return (as_numbers(values) - self.mean) / self.deviation
+            numbers = as_numbers(values)
+            return ((np.log1p(np.maximum(numbers, -0.999)) if self.logs else numbers) - self.mean) / self.deviation
         texts = _spelled(as_texts(values), self.classes)
         unknown = (~texts.is_in(list(self.classes))).arg_true()
         if len(unknown):
@@ -205,11 +209,17 @@ class Preprocessing:
     def predictions(self, outputs: np.ndarray) -> dict[str, Any]:
         """Return a network's outputs as named columns: "prediction", and for classes a probability each."""
         if self.task == "regression":
-            return {"prediction": outputs[:, 0].astype(np.float64) * self.deviation + self.mean}
+            return {"prediction": self.numbers(outputs)}
         best = outputs.argmax(axis=1)
         columns: dict[str, Any] = {"prediction": [self.classes[number] for number in best]}
         columns.update({f"probability of {name}": outputs[:, i] for i, name in enumerate(self.classes)})
         return columns
+
+    def numbers(self, outputs: np.ndarray) -> np.ndarray:
+        """Return a network's outputs as numbers on the target's own scale."""
+        values = outputs[:, 0].astype(np.float64) * self.deviation + self.mean
+        # Beyond the logarithms of training e^x would soon be beyond everything.
+        return np.expm1(np.minimum(values, self.mean + 20.0 * self.deviation)) if self.logs else values
 
     @property
     def config(self) -> dict[str, Any]:
@@ -217,7 +227,7 @@ class Preprocessing:
         return {
             "target": self.target, "task": self.task, "columns": [column_config(column) for column in self.columns],
             "left_out": self.left_out, "classes": list(self.classes), "mean": self.mean, "deviation": self.deviation,
-            "missing": list(self.missing),
+            "missing": list(self.missing), "logs": self.logs,
         }  # fmt: skip
 
     @classmethod
@@ -225,7 +235,7 @@ class Preprocessing:
         """Return the preprocessing that `config` described, or raise ValueError."""
         members = {"target": str, "task": str, "columns": list, "left_out": dict, "classes": list}
         # Members that came later than the first release have a default: older files lack them.
-        late = {"missing"}
+        late = {"missing", "logs"}
         known = {item.name for item in fields(cls)}
         if not isinstance(config, dict) or not known - late <= config.keys() <= known:
             raise ValueError(f"a preprocessing must have the members {', '.join(cls.__dataclass_fields__)}")
@@ -236,6 +246,8 @@ class Preprocessing:
         missing = config.get("missing", [])
         if not isinstance(missing, list):
             raise ValueError("'missing' must be a list")
+        if type(config.get("logs", False)) is not bool:
+            raise ValueError("'logs' must be true or false")
         texts = [*config["classes"], *config["left_out"], *config["left_out"].values(), *missing]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("'classes', 'left_out' and 'missing' must hold texts")
