@@ -1,0 +1,125 @@
+"""The one place that knows what a Trainer consists of: what travels to workers, what comes back, where it goes.
+
+What comes back of a shard is one flat vector: parameters, running statistics and moments, one after the other.
+"""
+
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.engine.team import Team
+from fastnn.inputs.data import check_data
+from fastnn.losses import LossFunction
+from fastnn.metrics import Metric
+from fastnn.model.network import Network
+from fastnn.optimizers import Optimizer
+from fastnn.training.evaluation import Evaluation
+from fastnn.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Start:
+    """What every shard of a round starts from.
+
+    Attributes
+    ----------
+    version : str
+        The client's fastnn.
+    network : Network
+        With the parameters and running statistics of the round's start.
+    state : dict
+        As `Trainer.state_dict` returns it, without history and callbacks.
+    loss, optimizer, metrics, mixup
+        As for `Trainer`.
+    """
+
+    version: str
+    network: Network
+    state: dict[str, Any]
+    loss: LossFunction
+    optimizer: Optimizer
+    metrics: tuple[Metric, ...]
+    mixup: float
+
+    def __sizeof__(self) -> int:  # what Dask asks for before it decides to spill
+        return 1000 + self.network.parameters.nbytes + self.state["moments"].nbytes
+
+
+def start_of(trainer: Trainer, metrics: tuple[Metric, ...] | None = None) -> Start:
+    """Return a trainer's present state as a `Start`."""
+    from fastnn import __version__
+
+    state = trainer.state_dict()
+    state["history"], state["callbacks"] = _NO_HISTORY, []
+    return Start(
+        __version__, trainer.network, state, trainer.loss, trainer.optimizer,
+        trainer.metrics if metrics is None else metrics, trainer.mixup,
+    )  # fmt: skip
+
+
+_NO_HISTORY: dict[str, Any] = {"epoch": (), "seconds": (), "learning_rate": (), "columns": {}, "stop_reason": None}
+
+
+def trainer_of(start: Start, metrics: tuple[Metric, ...] | None = None) -> Trainer:
+    """Return a trainer with the start's settings and a network of its own; `begin` gives it the state."""
+    network = pickle.loads(pickle.dumps(start.network, protocol=5))
+    return Trainer(
+        network, loss=start.loss, optimizer=start.optimizer, metrics=start.metrics if metrics is None else metrics,
+        mixup=start.mixup,
+    )  # fmt: skip
+
+
+def begin(trainer: Trainer, start: Start, seed: int) -> None:
+    """Bring a trainer to the start of a round, with a seed of its own."""
+    network = trainer.network
+    network.parameters[:] = start.network.parameters
+    network.state[:] = start.network.state
+    trainer.load_state_dict({**start.state, "seed": seed})
+
+
+def vector_of(trainer: Trainer) -> np.ndarray:
+    """Return parameters, running statistics and moments as one vector: a copy."""
+    network = trainer.network
+    return np.concatenate([network.parameters, network.state, trainer.state_dict()["moments"].ravel()])
+
+
+def take(trainer: Trainer, vector: np.ndarray, step: int, epochs_done: int) -> None:
+    """Give a trainer what a round has made; its history and callbacks stay."""
+    network, state = trainer.network, trainer.state_dict()
+    n_parameters, n_states = network.parameters.size, network.state.size
+    moments = vector[n_parameters + n_states :].reshape(state["moments"].shape)
+    callback_states, history = trainer.callback_states, trainer.history
+    network.parameters[:] = vector[:n_parameters]
+    network.state[:] = vector[n_parameters : n_parameters + n_states]
+    state.update(moments=moments, step=step, epochs_done=epochs_done, callbacks=[])
+    trainer.load_state_dict(state)
+    trainer.history = history  # the object that callbacks and the caller hold
+    trainer.callback_states = callback_states
+
+
+def evaluate_alone(trainer: Trainer, X: Any, y: Any, sample_weight: np.ndarray | None) -> dict[str, float]:
+    """Return what ``trainer.evaluate`` does, in one thread: Dask has given its task no more."""
+    data = check_data(trainer.network, trainer.loss, X, y, sample_weight)
+    with Team(1) as team:
+        return Evaluation(trainer.network, trainer.loss, trainer.metrics, data, team).run()
+
+
+def put(trainer: Trainer, trained: dict[str, Any]) -> None:
+    """Give a trainer all that a copy of it became elsewhere; see `taken`."""
+    trainer.network.parameters[:] = trained["parameters"]
+    trainer.network.state[:] = trained["statistics"]
+    history = trainer.history
+    trainer.load_state_dict(trained["state"])
+    vars(history).update(vars(trainer.history))
+    trainer.history = history
+
+
+def taken(trainer: Trainer) -> dict[str, Any]:
+    """Return all that `put` gives to the original of a copy."""
+    network = trainer.network
+    return {"parameters": network.parameters.copy(), "statistics": network.state.copy(), "state": trainer.state_dict()}
+
+
+__all__ = ["Start", "begin", "evaluate_alone", "put", "start_of", "take", "taken", "trainer_of", "vector_of"]

@@ -1,0 +1,314 @@
+"""One call of `fit` on a cluster: shards, rounds, and what happens when something goes wrong.
+
+A round is one small graph. Its first task holds what every shard starts from; one task a worker's thread trains that
+worker's shards and averages them; the averages meet in a tree; the root comes back, and only then the trainer changes.
+Tasks are pure functions of that first task and the shards, so Dask may run any of them again when a worker dies.
+"""
+
+import contextlib
+import time
+import uuid
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from fastnn.callbacks import Callback
+from fastnn.distributed import blocks, carrier, tree, work
+from fastnn.distributed.outer import OuterStep
+from fastnn.training.trainer import Trainer
+
+ROUND_LOGS = ("rows_per_second", "bytes_moved", "waiting")
+_POLL_SECONDS = 0.2  # how often a waiting client looks at what is done
+_MOST_SHARDS_A_TASK = 8  # so that little is lost with a worker
+_MOST_ATTEMPTS = 5  # at a round whose futures Dask has lost
+
+
+class Session:
+    """One call of `fit`. Leaving it lets go of everything on the cluster."""
+
+    def __init__(self, client: Any, trainer: Trainer, options: dict[str, Any], hooks: list[Callback]):
+        self._client, self._trainer, self._options, self._hooks = client, trainer, options, hooks
+        self._name = f"fastnn-{uuid.uuid4().hex[:12]}"
+        self._outer = next((hook for hook in hooks if isinstance(hook, OuterStep)), None)
+        self._received: dict[str, int] = {}  # bytes that each worker has got from others so far
+        self._attempts = 0
+        self._is_over = False
+        self._shards: list[Any] = []
+        self._validation: tuple | None = None
+        self._validation_shards: list[Any] = []
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        futures = [*self._shards, *self._validation_shards, *self._running]
+        if not self._is_over:  # something may still train
+            with contextlib.suppress(Exception):
+                self._client.run(work.stop_here, self._name, on_error="ignore")
+            self._client.cancel(futures)
+        for future in futures:
+            future.release()
+
+    # --- data
+
+    _running: Sequence[Any] = ()
+
+    def load(self, data: tuple, cuts: list[range], validation: tuple | None) -> None:
+        """Make the shards, and wait for what their chunks turn out to be."""
+        network, client = self._trainer.network, self._client
+        form = work.Form(network.n_inputs, network.n_outputs, network.dtype, self._trainer.loss)
+        self._cuts, self._validation = cuts, validation
+        self._shards, self._owners = blocks.make_shards(client, form, data, cuts, self._name)
+        if validation is not None and validation[0] == "there":
+            own = blocks.cut(len(validation[1][0]), None)
+            self._validation_shards, _ = blocks.make_shards(client, form, validation[1], own, f"{self._name}-val")
+        notes = client.map(work.describe, [*self._shards, *self._validation_shards], pure=False)
+        self._running = notes
+        try:
+            found = client.gather(notes)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._explain(error)
+            raise
+        self._running = ()
+        own = found[: len(self._shards)]
+        self._rows, self._owners = [rows for rows, _, _ in own], [worker for _, worker, _ in own]
+        for _, worker, received in found:
+            self._received[worker] = max(received, self._received.get(worker, 0))
+        if not sum(self._rows):
+            raise ValueError("X must have at least one sample that weighs something, got none")
+        if self._validation_shards and not sum(rows for rows, _, _ in found[len(self._shards) :]):
+            raise ValueError("validation_data must have at least one sample that weighs something, got none")
+
+    # --- rounds
+
+    def run(self, rounds: int) -> None:
+        """Train; on_train_end of every callback that began runs in any case."""
+        trainer, hooks = self._trainer, self._hooks
+        trainer.stop_training = False
+        trainer.history.stop_reason = None
+        names = ("loss", *(metric.name for metric in trainer.metrics))
+        validated = tuple(f"val_{name}" for name in names) if self._validation else ()
+        trainer.log_names = (*names, *validated, *ROUND_LOGS)
+        for hook in hooks:
+            hook.set_trainer(trainer)
+        begun: list[Callback] = []
+        try:
+            for hook in hooks:
+                begun.append(hook)
+                hook.on_train_begin()
+            trainer.callback_states.begin(hooks)
+            for _ in range(rounds):
+                self._round()
+                if trainer.stop_training:
+                    break
+            else:
+                self._is_over = True
+            if trainer.stop_training and trainer.history.stop_reason is None:
+                trainer.history.stop_reason = "stopped by a callback"
+        except KeyboardInterrupt:
+            trainer.history.stop_reason = "interrupted"
+            warnings.warn("Training was interrupted; the network keeps its last finished round.", stacklevel=3)
+        finally:
+            trainer.history.drop_unfinished()
+            with ExitStack() as endings:  # runs all of them, whichever raises
+                endings.callback(trainer.callback_states.end)
+                for hook in reversed(begun):
+                    endings.callback(hook.on_train_end)
+
+    def _round(self) -> None:
+        trainer, epochs = self._trainer, self._options["epochs"]
+        began = time.perf_counter()
+        for hook in self._hooks:
+            hook.on_epoch_begin(trainer.epochs_done + epochs - 1)
+        if trainer.stop_training:
+            return
+        start = carrier.start_of(trainer)
+        part = self._train(start)
+        problem = next(((r.shard, r.problem) for r in part.reports if r.problem), None)
+        if problem is None and part.vector is not None and not np.isfinite(part.vector).all():
+            problem = (-1, "the averaged parameters or moments are not finite")
+        if problem is not None:
+            self._give_up(*problem)
+            return
+        vector = part.vector
+        assert vector is not None
+        if self._outer is not None:
+            parameters = trainer.network.parameters
+            vector = vector.copy()
+            self._outer.apply(parameters, vector[: parameters.size])
+        reports = [report for report in part.reports if report.shard >= 0]
+        logs = work.means(trainer.metrics, [(report.weight, report.logs) for report in reports])
+        steps = max(report.steps for report in reports)
+        carrier.take(trainer, vector, trainer.step + steps, trainer.epochs_done + epochs)
+        logs.update(self._validate())
+        seconds = time.perf_counter() - began
+        logs.update(self._measures(part.reports, seconds))
+        epoch = trainer.epochs_done - 1
+        trainer.history.append(epoch, logs, seconds, trainer.learning_rate)
+        for hook in self._hooks:
+            hook.on_epoch_end(epoch, logs)
+
+    def _give_up(self, shard: int, problem: str) -> None:
+        where = "" if shard < 0 else f"shard {shard} ({self._chunks(shard)}): "
+        message = f"{where}{problem}"
+        trainer = self._trainer
+        trainer.history.stop_reason = message
+        trainer.stop_training = True
+        if not any([hook.on_divergence(trainer.epochs_done, message) for hook in self._hooks]):
+            raise FloatingPointError(f"{message}; the trainer keeps the last finished round.")
+
+    def _train(self, start: carrier.Start) -> work.Part:
+        """Have the cluster do one round, again where Dask has lost it."""
+        for attempt in range(_MOST_ATTEMPTS):
+            self._attempts += 1
+            try:
+                return self._try(start, f"{self._name}-{self._attempts}")
+            except Exception as error:
+                self._explain(error)
+                if not _is_cancelled(error) or attempt == _MOST_ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    def _try(self, start: carrier.Start, name: str) -> work.Part:
+        client = self._client
+        threads = blocks.threads_of(client)
+        mine = {owner: self._owners.count(owner) for owner in set(self._owners)}
+
+        def most(owner: str) -> int:
+            return min(_MOST_SHARDS_A_TASK, -(-mine[owner] // threads.get(owner, 1)))
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            opened = client.submit(work.open_start, dumps(start), key=f"{name}-start", pure=False)
+        trained: list[tuple[int, Any]] = []
+        leaves: dict[int, tuple[int, Any]] = {}
+        for first, last in tree.groups(self._owners, most):
+            owner = self._owners[first]
+            where = {"workers": [owner], "allow_other_workers": True} if owner in threads else {}
+            future = client.submit(
+                work.train, opened, self._name, first, self._options, self._shards[first:last],
+                key=f"{name}-train-{first}", pure=False, **where,
+            )  # fmt: skip
+            trained.append((sum(self._rows[first:last]), future))
+            leaves[first] = (last, future)
+        merged: list[Any] = []
+
+        def meet(first: int, last: int) -> Any:
+            if first in leaves and leaves[first][0] == last:
+                return leaves[first][1]
+            at = tree.middle(first, last)
+            future = client.submit(
+                work.merge_here, meet(first, at), meet(at, last), key=f"{name}-merge-{first}-{last}", pure=False
+            )
+            merged.append(future)
+            return future
+
+        root = meet(0, len(self._shards))
+        self._running = [opened, *(future for _, future in trained), *merged]
+        self._wait(root, trained)
+        part = root.result()
+        for future in self._running:
+            future.release()
+        self._running = ()
+        return part
+
+    def _wait(self, root: Any, trained: list[tuple[int, Any]]) -> None:
+        """Wait for the round's end, and show what is done meanwhile."""
+        from distributed import wait
+
+        listeners = [hook.on_progress for hook in self._hooks if hook.overrides("on_progress")]
+        while True:
+            with contextlib.suppress(TimeoutError):
+                wait(root, timeout=_POLL_SECONDS)
+                return
+            done = sum(rows for rows, future in trained if future.status == "finished")
+            for hook in listeners:
+                hook(done, sum(self._rows))
+            if any(future.status in ("cancelled", "lost") for _, future in trained):
+                return
+
+    def _validate(self) -> dict[str, float]:
+        trainer = self._trainer
+        if self._validation is None:
+            return {}
+        if self._validation[0] == "here":
+            X, y, *weights = self._validation[1]
+            logs = trainer.evaluate(X, y, sample_weight=weights[0] if weights else None)
+            return {f"val_{name}": value for name, value in logs.items()}
+        client = self._client
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            opened = client.submit(work.open_start, dumps(carrier.start_of(trainer)), pure=False)
+        parts = [client.submit(work.evaluate_shard, opened, shard, pure=False) for shard in self._validation_shards]
+        root = client.submit(work.total_up, opened, parts, "val_", pure=False)
+        self._running = [opened, *parts, root]
+        try:
+            logs = root.result()
+        except Exception as error:
+            self._explain(error)
+            raise
+        for future in self._running:
+            future.release()
+        self._running = ()
+        return logs
+
+    def _measures(self, reports: Sequence[work.Report], seconds: float) -> dict[str, float]:
+        """Return how fast the round was, how many bytes went between workers, and how long threads waited."""
+        received: dict[str, int] = {}
+        for report in reports:
+            received[report.worker] = max(received.get(report.worker, 0), report.received)
+            if report.shard >= 0:
+                self._owners[report.shard] = report.worker
+        known = self._received
+        moved = sum(total - known[worker] for worker, total in received.items() if worker in known)
+        self._received = {**known, **received}
+        threads = blocks.threads_of(self._client)
+        n_threads = sum(threads.get(worker, 1) for worker in received)
+        busy = sum(report.seconds for report in reports)
+        return {
+            "rows_per_second": sum(self._rows) * self._options["epochs"] / seconds,
+            "bytes_moved": float(moved),
+            "waiting": max(0.0, 1.0 - busy / (seconds * min(n_threads, len(self._shards)))),
+        }
+
+    # --- when something goes wrong
+
+    def _chunks(self, shard: int) -> str:
+        cut = self._cuts[shard]
+        return f"chunk {cut.start}" if len(cut) == 1 else f"chunks {cut.start} to {cut.stop - 1}"
+
+    def _explain(self, error: Exception) -> None:
+        """Raise RuntimeError where shards are what was lost; else return."""
+        from distributed.scheduler import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            raise RuntimeError(
+                f"workers died again and again at {error.task!r}; their memory may not hold their chunks. "
+                "The trainer keeps the last finished round."
+            ) from error
+        lost = [i for i, shard in enumerate(self._shards) if shard.status in ("cancelled", "lost")]
+        if lost:
+            names = ", ".join(self._chunks(i) for i in lost)
+            raise RuntimeError(
+                f"{names} of X, y or sample_weight died with a worker, and Dask knows no way to make that again. "
+                "The trainer keeps the last finished round. Data that were scattered are lost with their worker: "
+                "load them from files, or scatter several copies."
+            ) from error
+
+
+def _is_cancelled(error: Exception) -> bool:
+    from concurrent.futures import CancelledError
+
+    from distributed.client import FutureCancelledError
+
+    return isinstance(error, (CancelledError, FutureCancelledError))
+
+
+def dumps(start: carrier.Start) -> bytes:
+    import cloudpickle  # losses and metrics may be functions of the user's
+
+    return cloudpickle.dumps(start, protocol=5)
