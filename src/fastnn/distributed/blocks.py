@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn.common.validation import check_integer
 from fastnn.distributed import work
+from fastnn.inputs.data import DataSpec
 
 _WANTED = "a Dask array, a Dask data frame or a sequence of delayed blocks"
 
@@ -126,7 +127,7 @@ def place(client: Any, parts: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def make_shards(
-    client: Any, form: work.Form, blocks: tuple[list[Any], list[Any], list[Any]], cuts: list[range], name: str
+    client: Any, spec: DataSpec, blocks: tuple[list[Any], list[Any], list[Any]], cuts: list[range], name: str
 ) -> tuple[list[Any], list[str]]:
     """Have the workers make shards; return their futures and where they lie."""
     from dask import delayed
@@ -136,7 +137,7 @@ def make_shards(
     owners = place(client, [[b for source in blocks if source for b in source[c.start : c.stop]] for c in cuts])
     delayed_shards = [
         make(
-            form, c.start, xs[c.start : c.stop], ys[c.start : c.stop], ws[c.start : c.stop],
+            spec, c.start, xs[c.start : c.stop], ys[c.start : c.stop], ws[c.start : c.stop],
             dask_key_name=f"{name}-shard-{i}",
         )
         for i, c in enumerate(cuts)

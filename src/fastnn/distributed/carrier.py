@@ -4,6 +4,7 @@ What comes back of a shard is one flat vector: parameters, running statistics an
 """
 
 import pickle
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastnn.metrics import Metric
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.training.evaluation import Evaluation
+from fastnn.training.state import TrainingState
 from fastnn.training.trainer import Trainer
 
 
@@ -87,33 +89,38 @@ def vector_of(trainer: Trainer) -> np.ndarray:
 
 def take(trainer: Trainer, vector: np.ndarray, step: int, epochs_done: int) -> None:
     """Give a trainer what a round has made; its history and callbacks stay."""
-    network, state = trainer.network, trainer.state_dict()
+    network, state = trainer.network, trainer._state
     n_parameters, n_states = network.parameters.size, network.state.size
-    moments = vector[n_parameters + n_states :].reshape(state["moments"].shape)
-    callback_states, history = trainer.callback_states, trainer.history
     network.parameters[:] = vector[:n_parameters]
     network.state[:] = vector[n_parameters : n_parameters + n_states]
-    state.update(moments=moments, step=step, epochs_done=epochs_done, callbacks=[])
-    trainer.load_state_dict(state)
-    trainer.history = history  # the object that callbacks and the caller hold
-    trainer.callback_states = callback_states
+    moments = state.moments.reshape(-1, network.plan.parameter_stride)[:, :n_parameters]  # without padding
+    moments[...] = vector[n_parameters + n_states :].reshape(moments.shape)
+    state.step, state.epochs_done = step, epochs_done
+    state.holds_average = state.optimizer.use_ema and step > 0
+
+
+def state_of(trainer: Trainer) -> TrainingState:
+    """Return what training changes beside the network, for who conducts it in place of `Trainer.fit`."""
+    return trainer._state
+
+
+def alone(trainer: Trainer) -> AbstractContextManager[None]:
+    """Let nobody else train with this trainer meanwhile."""
+    return trainer._alone()
 
 
 def evaluate_alone(trainer: Trainer, X: Any, y: Any, sample_weight: np.ndarray | None) -> dict[str, float]:
     """Return what ``trainer.evaluate`` does, in one thread: Dask has given its task no more."""
-    data = check_data(trainer.network, trainer.loss, X, y, sample_weight)
+    data = check_data(trainer._task.data_spec, X, y, sample_weight)
     with Team(1) as team:
-        return Evaluation(trainer.network, trainer.loss, trainer.metrics, data, team).run()
+        return Evaluation(trainer._task, data, team).run()
 
 
 def put(trainer: Trainer, trained: dict[str, Any]) -> None:
     """Give a trainer all that a copy of it became elsewhere; see `taken`."""
     trainer.network.parameters[:] = trained["parameters"]
     trainer.network.state[:] = trained["statistics"]
-    history = trainer.history
     trainer.load_state_dict(trained["state"])
-    vars(history).update(vars(trainer.history))
-    trainer.history = history
 
 
 def taken(trainer: Trainer) -> dict[str, Any]:
@@ -122,4 +129,7 @@ def taken(trainer: Trainer) -> dict[str, Any]:
     return {"parameters": network.parameters.copy(), "statistics": network.state.copy(), "state": trainer.state_dict()}
 
 
-__all__ = ["Start", "begin", "evaluate_alone", "put", "start_of", "take", "taken", "trainer_of", "vector_of"]
+__all__ = [
+    "Start", "alone", "begin", "evaluate_alone", "put", "start_of", "state_of", "take", "taken", "trainer_of",
+    "vector_of",
+]  # fmt: skip

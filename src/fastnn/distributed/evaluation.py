@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from fastnn.distributed import blocks, carrier, rounds, session, work
+from fastnn.inputs.data import DataSpec
 from fastnn.training.trainer import Trainer
 
 
@@ -52,11 +53,10 @@ def evaluate(trainer: Trainer, X: Any, y: Any, *, client: Any = None, sample_wei
     client = blocks.get_client(client)
     xs, ys, ws = blocks.check_blocks(X, y, sample_weight)
     rounds.check_workers(client)
-    network = trainer.network
-    form = work.Form(network.n_inputs, network.n_outputs, network.dtype, trainer.loss)
+    spec = DataSpec.of(trainer.network, trainer.loss)
     start = delayed(work.open_start, pure=False)(session.dumps(carrier.start_of(trainer)))
     one = delayed(work.evaluate_chunk, pure=False)
-    parts = [one(start, form, i, xs[i], ys[i], ws[i] if ws else None) for i in range(len(xs))]
+    parts = [one(start, spec, i, xs[i], ys[i], ws[i] if ws else None) for i in range(len(xs))]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")
         future = client.compute(delayed(work.total_up, pure=False)(start, parts))

@@ -6,7 +6,7 @@ from typing import Any
 from fastnn.callbacks import Callback
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.common.validation import check_bool, check_integer
-from fastnn.distributed import blocks
+from fastnn.distributed import blocks, carrier
 from fastnn.distributed.outer import OuterStep, check_outer
 from fastnn.distributed.session import Session
 from fastnn.training.arguments import check_callbacks
@@ -146,7 +146,7 @@ def fit(
     if verbose:
         hooks.append(ProgressBar(rounds * options["epochs"], verbose))
     hooks.sort(key=lambda hook: hook.runs_last)
-    with Session(client, trainer, options, hooks) as run:
+    with carrier.alone(trainer), Session(client, trainer, options, hooks) as run:
         run.load(data, cuts, validation)
         run.run(rounds)
     return trainer.history

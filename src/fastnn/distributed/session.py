@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.callbacks import Callback
+from fastnn.common.interrupts import InterruptGate
 from fastnn.distributed import blocks, carrier, tree, work
 from fastnn.distributed.outer import OuterStep
+from fastnn.inputs.data import DataSpec
 from fastnn.training.trainer import Trainer
 
 ROUND_LOGS = ("rows_per_second", "bytes_moved", "waiting")
@@ -35,7 +37,6 @@ class Session:
         self._outer = next((hook for hook in hooks if isinstance(hook, OuterStep)), None)
         self._received: dict[str, int] = {}  # bytes that each worker has got from others so far
         self._attempts = 0
-        self._is_over = False
         self._shards: list[Any] = []
         self._validation: tuple | None = None
         self._validation_shards: list[Any] = []
@@ -45,10 +46,10 @@ class Session:
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         futures = [*self._shards, *self._validation_shards, *self._running]
-        if not self._is_over:  # something may still train
+        if self._running:  # something may still train
             with contextlib.suppress(Exception):
                 self._client.run(work.stop_here, self._name, on_error="ignore")
-            self._client.cancel(futures)
+                self._client.cancel(futures)
         for future in futures:
             future.release()
 
@@ -58,13 +59,13 @@ class Session:
 
     def load(self, data: tuple, cuts: list[range], validation: tuple | None) -> None:
         """Make the shards, and wait for what their chunks turn out to be."""
-        network, client = self._trainer.network, self._client
-        form = work.Form(network.n_inputs, network.n_outputs, network.dtype, self._trainer.loss)
+        client = self._client
+        spec = DataSpec.of(self._trainer.network, self._trainer.loss)
         self._cuts, self._validation = cuts, validation
-        self._shards, self._owners = blocks.make_shards(client, form, data, cuts, self._name)
+        self._shards, self._owners = blocks.make_shards(client, spec, data, cuts, self._name)
         if validation is not None and validation[0] == "there":
             own = blocks.cut(len(validation[1][0]), None)
-            self._validation_shards, _ = blocks.make_shards(client, form, validation[1], own, f"{self._name}-val")
+            self._validation_shards, _ = blocks.make_shards(client, spec, validation[1], own, f"{self._name}-val")
         notes = client.map(work.describe, [*self._shards, *self._validation_shards], pure=False)
         self._running = notes
         try:
@@ -87,35 +88,40 @@ class Session:
 
     def run(self, rounds: int) -> None:
         """Train; on_train_end of every callback that began runs in any case."""
+        with InterruptGate() as self._gate:
+            self._run(rounds)
+
+    def _run(self, rounds: int) -> None:
         trainer, hooks = self._trainer, self._hooks
+        state = carrier.state_of(trainer)
         trainer.stop_training = False
         trainer.history.stop_reason = None
         names = ("loss", *(metric.name for metric in trainer.metrics))
         validated = tuple(f"val_{name}" for name in names) if self._validation else ()
-        trainer.log_names = (*names, *validated, *ROUND_LOGS)
+        state.log_names = (*names, *validated, *ROUND_LOGS)
         for hook in hooks:
             hook.set_trainer(trainer)
         begun: list[Callback] = []
         try:
+            self._gate.open()
             for hook in hooks:
                 begun.append(hook)
                 hook.on_train_begin()
-            trainer.callback_states.begin(hooks)
+            state.callback_states.begin(hooks)
             for _ in range(rounds):
                 self._round()
                 if trainer.stop_training:
                     break
-            else:
-                self._is_over = True
             if trainer.stop_training and trainer.history.stop_reason is None:
                 trainer.history.stop_reason = "stopped by a callback"
         except KeyboardInterrupt:
             trainer.history.stop_reason = "interrupted"
             warnings.warn("Training was interrupted; the network keeps its last finished round.", stacklevel=3)
         finally:
+            self._gate.is_closed = True
             trainer.history.drop_unfinished()
             with ExitStack() as endings:  # runs all of them, whichever raises
-                endings.callback(trainer.callback_states.end)
+                endings.callback(state.callback_states.end)
                 for hook in reversed(begun):
                     endings.callback(hook.on_train_end)
 
@@ -143,12 +149,16 @@ class Session:
         reports = [report for report in part.reports if report.shard >= 0]
         logs = work.means(trainer.metrics, [(report.weight, report.logs) for report in reports])
         steps = max(report.steps for report in reports)
+        self._gate.is_closed = True  # Ctrl-C finds all of a round or nothing
         carrier.take(trainer, vector, trainer.step + steps, trainer.epochs_done + epochs)
-        logs.update(self._validate())
-        seconds = time.perf_counter() - began
-        logs.update(self._measures(part.reports, seconds))
         epoch = trainer.epochs_done - 1
-        trainer.history.append(epoch, logs, seconds, trainer.learning_rate)
+        try:
+            self._gate.open()
+            logs.update(self._validate())
+        finally:  # the round is done, whatever becomes of its validation
+            seconds = time.perf_counter() - began
+            logs.update(self._measures(part.reports, seconds))
+            trainer.history.append(epoch, logs, seconds, trainer.learning_rate)
         for hook in self._hooks:
             hook.on_epoch_end(epoch, logs)
 

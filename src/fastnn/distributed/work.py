@@ -11,7 +11,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +19,7 @@ from fastnn.callbacks import Callback
 from fastnn.common.validation import as_sample_weight, is_sparse
 from fastnn.distributed import carrier
 from fastnn.distributed.tree import fold
-from fastnn.inputs.data import check_data
-from fastnn.losses import LossFunction
+from fastnn.inputs.data import DataSpec, check_data
 from fastnn.metrics import Metric, Outputs, check_metrics
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it are far apart
@@ -29,16 +27,6 @@ _PIECE_ROWS = 4096  # that many are predicted in one thread
 _received: dict[str, tuple[float, int]] = {}  # by worker: when its last counted transfer ended, bytes
 _counting = threading.Lock()
 _STOPPED: set[str] = set()  # fits whose client asked this process to stop
-
-
-@dataclass(frozen=True)
-class Form:
-    """What data have to suit; stands for the network where data are checked."""
-
-    n_inputs: int
-    n_outputs: int
-    dtype: np.dtype
-    loss: LossFunction
 
 
 class Shard(NamedTuple):
@@ -75,14 +63,14 @@ class Part(NamedTuple):
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
-def check_chunk(form: Form, number: int, X: Any, y: Any, weights: Any) -> tuple[Any, Any, Any] | None:
+def check_chunk(spec: DataSpec, number: int, X: Any, y: Any, weights: Any) -> tuple[Any, Any, Any] | None:
     """Return one chunk in forms that `fit` takes without converting, None if it has no row; errors name it."""
     X = X if is_sparse(X) else np.asarray(X)
     y = np.asarray(y)
     if X.ndim and X.shape[0] == 0 and y.ndim and y.shape[0] == 0:
         return None
     names = (f"X (chunk {number})", f"y (chunk {number})", f"sample_weight (chunk {number})")
-    data = check_data(form, form.loss, X, y, None, names)  # type: ignore[arg-type]
+    data = check_data(spec, X, y, None, names)
     if weights is not None:
         weights = np.asarray(weights)
         # Rows without weight are nothing unusual in a chunk; all that is asked of them is their number.
@@ -90,10 +78,10 @@ def check_chunk(form: Form, number: int, X: Any, y: Any, weights: Any) -> tuple[
     return data.x.array, data.y.array, weights
 
 
-def make_shard(form: Form, first: int, xs: Sequence[Any], ys: Sequence[Any], weights: Sequence[Any]) -> Shard:
+def make_shard(spec: DataSpec, first: int, xs: Sequence[Any], ys: Sequence[Any], weights: Sequence[Any]) -> Shard:
     """Return the chunks from number `first` on as one shard; a single chunk is not copied."""
     chunks = [
-        check_chunk(form, first + i, X, y, w)
+        check_chunk(spec, first + i, X, y, w)
         for i, (X, y, w) in enumerate(zip(xs, ys, weights or [None] * len(xs), strict=True))
     ]
     found = [chunk for chunk in chunks if chunk is not None]
@@ -323,10 +311,10 @@ class Evaluated(NamedTuple):
     outputs: tuple[Any, Any, Any] | None
 
 
-def evaluate_chunk(start: carrier.Start, form: Form, number: int, X: Any, y: Any, weights: Any) -> Evaluated:
+def evaluate_chunk(start: carrier.Start, spec: DataSpec, number: int, X: Any, y: Any, weights: Any) -> Evaluated:
     """Return loss and metrics of one chunk."""
     check_version(start.version)
-    checked = check_chunk(form, number, X, y, weights)
+    checked = check_chunk(spec, number, X, y, weights)
     if checked is None:
         return Evaluated(0.0, {}, None)
     X, y, weights = checked
