@@ -29,6 +29,9 @@ _FROM_LOGITS = {
     ("poisson", "exponential"): kernels.exponential_poisson,
 }
 
+# What makes probabilities of logits, for losses that are told to expect those.
+_PROBABILITIES = {"categorical_crossentropy": "softmax", "log_loss": "sigmoid"}
+
 
 @dataclass(frozen=True)
 class LossFunction:
@@ -78,11 +81,45 @@ class LossFunction:
         """Whether penalties on parameters are divided by the weight of the batch."""
         return False
 
+    @property
+    def from_logits(self) -> bool:
+        """Whether a network's outputs are logits, of which the loss makes probabilities."""
+        return False
+
+    def check_outputs(self, output_activation: str) -> None:
+        """Raise ValueError where a network's outputs are not what the loss is made for: it would learn nonsense."""
+        activation = _PROBABILITIES.get(self.name)
+        if activation is None or self.from_logits == (output_activation == "linear"):
+            return
+        if self.from_logits:
+            raise ValueError(
+                f"from_logits must be False for the loss {self.name!r} of a network whose output activation is "
+                f"{output_activation!r}; logits are the outputs of a layer without activation"
+            )
+        raise ValueError(
+            f"the loss {self.name!r} needs probabilities, but the network's outputs are linear: take "
+            f"output={activation!r} (activation={activation!r} in the last layer), or the loss "
+            f"fastnn.losses.{_WITH_PARAMETERS[self.name].__name__}(from_logits=True)"
+        )
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return a network's outputs in the form in which metrics take them: probabilities where they are logits."""
+        if not self.from_logits:
+            return outputs
+        import scipy.special
+
+        if _PROBABILITIES[self.name] == "sigmoid":
+            return scipy.special.expit(outputs)
+        return scipy.special.softmax(outputs, axis=-1)
+
     def job_fields(self, output_activation: str) -> dict[str, Any]:
         """Everything that kernels have to know about the loss, as fields of a job's record."""
-        fused = _FROM_LOGITS.get((self.name, output_activation))
+        self.check_outputs(output_activation)
+        applied = _PROBABILITIES[self.name] if self.from_logits else output_activation
+        fused = _FROM_LOGITS.get((self.name, applied))
+        takes_logits = fused is not None and not self.from_logits  # in place of an op that makes probabilities of them
         fields: dict[str, Any] = {
-            "loss": fused or self.unit, "takes_logits": fused is not None, "loss_value": self.value,
+            "loss": fused or self.unit, "takes_logits": takes_logits, "loss_value": self.value,
             "loss_scale": self.scale, "penalty_per_sample": self.penalty_per_sample,
             "y.smoothing": self.label_smoothing,
         }  # fmt: skip
@@ -146,22 +183,29 @@ class _Smoothed(LossFunction):
     """A loss of class probabilities whose targets are moved towards uniform, each y to (1 - s) y + s / n_classes."""
 
     smoothing: float = 0.0
+    takes_logits: bool = False
 
-    def __init__(self, label_smoothing: float = 0.0):
-        object.__setattr__(
-            self, "smoothing", check_real("label_smoothing", label_smoothing, 0.0, 1.0, closed="left")
-        )  # fmt: skip
+    def __init__(self, label_smoothing: float = 0.0, *, from_logits: bool = False):
+        smoothing = check_real("label_smoothing", label_smoothing, 0.0, 1.0, closed="left")
+        object.__setattr__(self, "smoothing", smoothing)
+        object.__setattr__(self, "takes_logits", check_bool("from_logits", from_logits))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(label_smoothing={self.smoothing})"
+        option = ", from_logits=True" if self.takes_logits else ""
+        return f"{type(self).__name__}(label_smoothing={self.smoothing}{option})"
 
     @property
     def label_smoothing(self) -> float:
         return self.smoothing
 
     @property
+    def from_logits(self) -> bool:
+        return self.takes_logits
+
+    @property
     def config(self) -> str | dict[str, Any]:
-        return {"name": self.name, "label_smoothing": self.smoothing}
+        config = {"name": self.name, "label_smoothing": self.smoothing}
+        return {**config, "from_logits": True} if self.takes_logits else config
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -175,6 +219,10 @@ class CategoricalCrossentropy(_Smoothed):
     ----------
     label_smoothing : float, default 0.0
         s in y (1 - s) + s / n_classes, in [0, 1).
+    from_logits : bool, default False
+        False: the network's outputs are probabilities (output "softmax"). True: its last layer is linear, as is usual
+        in PyTorch; the loss takes their softmax, and so do metrics, while `Network.predict` gives the logits. Values
+        and gradients are the same.
 
     Raises
     ------
@@ -209,6 +257,10 @@ class LogLoss(_Smoothed):
     ----------
     label_smoothing : float, default 0.0
         s in y (1 - s) + s / 2, in [0, 1).
+    from_logits : bool, default False
+        False: the network's outputs are probabilities (output "sigmoid"). True: its last layer is linear, as is usual
+        in PyTorch; the loss takes their sigmoid, and so do metrics, while `Network.predict` gives the logits. Values
+        and gradients are the same.
 
     Raises
     ------
@@ -221,9 +273,12 @@ class LogLoss(_Smoothed):
 
     Examples
     --------
+    >>> import fastnn
     >>> from fastnn.losses import LogLoss
-    >>> LogLoss(label_smoothing=0.1)
-    LogLoss(label_smoothing=0.1)
+    >>> network = fastnn.Network.mlp(1, [], 1, seed=0)  # its output is linear
+    >>> trainer = fastnn.Trainer(network, loss=LogLoss(label_smoothing=0.1, from_logits=True))
+    >>> round(trainer.evaluate([[0.0]], [1.0])["loss"], 4)  # a logit of 0 is a probability of one half
+    0.6931
     """
 
     name: ClassVar[str] = "log_loss"  # type: ignore[misc]
@@ -282,6 +337,10 @@ class Scaled(LossFunction):
     @property
     def label_smoothing(self) -> float:
         return self.loss.label_smoothing
+
+    @property
+    def from_logits(self) -> bool:
+        return self.loss.from_logits
 
     @property
     def scale(self) -> float:

@@ -386,7 +386,7 @@ def test_mixup_leaves_evaluation_alone():
 
 
 def test_mixup_wants_classes_and_a_valid_alpha():
-    network = fastnn.Network.mlp(3, [], 1)
+    network = fastnn.Network.mlp(3, [], 1, output="sigmoid")
     with pytest.raises(ValueError, match=r"mixup must be 0 unless the loss is .* got 0.2 with mse"):
         fastnn.Trainer(network, loss="mse", mixup=0.2)
     with pytest.raises(ValueError, match=r"mixup must be a number in \[0, inf\), got -1"):

@@ -55,6 +55,7 @@ class Objective:
         penalties: bool = True,
     ):
         function = losses.get(loss)
+        function.check_outputs(network.plan.output_activation)
         array = as_features("X", X, network.n_inputs, network.dtype)
         check_not_empty("X", array)
         # Rows hold the arrays, and with them the addresses that the kernel reads.

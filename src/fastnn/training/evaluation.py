@@ -86,7 +86,7 @@ def _all_outputs(task: Task, data: Data) -> Outputs:
     network = task.network
     is_multilabel = task.loss.name == "log_loss" and network.n_outputs > 1
     if data.rows is None:
-        predictions = read_only(network.predict(data.x.array))
+        predictions = read_only(task.loss.probabilities(network.predict(data.x.array)))
         return Outputs(data.y.array, predictions, data.weights if data.weights.size else None, is_multilabel)
     rows = data.rows
     predictions = np.empty((rows.size, network.n_outputs), network.dtype)
@@ -94,5 +94,6 @@ def _all_outputs(task: Task, data: Data) -> Outputs:
         piece = slice(first, first + _PIECE_ROWS)
         network.predict(data.x.array[rows[piece]], out=predictions[piece])
     weights = read_only(data.weights[rows]) if data.weights.size else None
+    predictions = task.loss.probabilities(predictions)
     # The next metric is given the same arrays, so none may write to them.
     return Outputs(read_only(data.y.array[rows]), read_only(predictions), weights, is_multilabel)

@@ -34,6 +34,7 @@ class Task:
     def of(cls, network: Network, loss: Any, metrics: Any, mixup: Any) -> "Task":
         """Return what a user asks for, checked, or raise ValueError or TypeError."""
         loss, metrics = losses.get(loss), metric_functions.check_metrics(metrics)
+        loss.check_outputs(network.plan.output_activation)
         is_multilabel = loss.name == "log_loss" and network.n_outputs > 1
         metric_functions.check_suited(metrics, network.n_outputs, is_multilabel)
         mixup = check_real("mixup", mixup, 0.0)
