@@ -11,7 +11,30 @@ from fastnn.common.validation import check_bool, check_choice, check_real
 from fastnn.kernels import losses as kernels
 from fastnn.kernels.units import Unit
 
-_ALIASES = {"binary_crossentropy": "log_loss"}
+# Keras's names for the same losses.
+_ALIASES = {
+    **dict.fromkeys(("mean_squared_error", "MeanSquaredError", "MSE"), "mse"),
+    **dict.fromkeys(("mean_absolute_error", "MeanAbsoluteError", "MAE"), "mae"),
+    **dict.fromkeys(("binary_crossentropy", "BinaryCrossentropy"), "log_loss"),
+    **dict.fromkeys(
+        ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "CategoricalCrossentropy"),
+        "categorical_crossentropy",
+    ),
+    "Huber": "huber",
+    "Poisson": "poisson",
+}
+# What users of PyTorch and scikit-learn may mean: not quite the same, or under conditions.
+_MEANT = {
+    **dict.fromkeys(("MSELoss", "mse_loss", "squared_error", "squared_loss", "l2"), "mse"),
+    **dict.fromkeys(("L1Loss", "l1_loss", "l1", "absolute_error"), "mae"),
+    **dict.fromkeys(("SmoothL1Loss", "smooth_l1_loss", "HuberLoss", "huber_loss"), "huber"),
+    **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss", "bce", "BCE", "logloss", "logistic"), "log_loss"),
+    **dict.fromkeys(
+        ("CrossEntropyLoss", "cross_entropy", "crossentropy", "NLLLoss", "nll_loss", "nll", "softmax"),
+        "categorical_crossentropy",
+    ),
+    **dict.fromkeys(("PoissonNLLLoss", "poisson_nll_loss"), "poisson"),
+}
 _UNITS = {
     "mse": kernels.mse,
     "mae": kernels.mae,
@@ -42,7 +65,8 @@ class LossFunction:
     Parameters
     ----------
     name : str
-        One of `fastnn.losses.NAMES`, or "binary_crossentropy" for log_loss.
+        One of `fastnn.losses.NAMES`. Where a loss is chosen by name, Keras's names for these are taken too, such as
+        "binary_crossentropy" for log_loss or "mean_squared_error" for mse.
 
     Raises
     ------
@@ -59,7 +83,7 @@ class LossFunction:
     name: str
 
     def __post_init__(self):
-        check_choice("loss", self.name, NAMES)
+        check_choice("loss", self.name, NAMES, _MEANT)
 
     @property
     def value(self) -> float:
@@ -467,7 +491,7 @@ def get(loss: "str | LossFunction | dict | Callable[..., Any]") -> LossFunction:
         return PythonLoss(loss)
     if isinstance(loss, str):
         loss = _ALIASES.get(loss, loss)
-    name = check_choice("loss", loss, [*NAMES, *_ALIASES])
+    name = check_choice("loss", loss, NAMES, _MEANT)
     return Huber() if name == "huber" else LossFunction(name)
 
 

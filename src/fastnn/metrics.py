@@ -9,7 +9,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class Metric:
 
     def __reduce__(self) -> Any:
         # A pickle holds the name, since the functions of most metrics have none of their own.
-        is_known = _METRICS.get(self.name) is self
+        is_known = _BY_NAME.get(self.name) is self
         return (_known, (self.name,)) if is_known else super().__reduce__()
 
 
@@ -174,9 +174,41 @@ _METRICS = {
 }
 NAMES = tuple(_METRICS)
 
+# Keras's names for the same numbers. In logs and `History` a metric has the name by which it was asked for.
+_ALIASES = {
+    "acc": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "auc": "roc_auc",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "mean_absolute_error": "mae",
+    "binary_crossentropy": "log_loss",
+    "categorical_crossentropy": "log_loss",
+    "sparse_categorical_crossentropy": "log_loss",
+    "r2_score": "r2",
+}
+# Names of Keras's classes.
+_CLASSES = {
+    "AUC": "auc", "MSE": "mse", "MAE": "mae", "MeanSquaredError": "mean_squared_error",
+    "MeanAbsoluteError": "mean_absolute_error", "RootMeanSquaredError": "root_mean_squared_error",
+    "BinaryAccuracy": "binary_accuracy", "CategoricalAccuracy": "categorical_accuracy",
+    "SparseCategoricalAccuracy": "sparse_categorical_accuracy", "R2Score": "r2_score",
+}  # fmt: skip
+# What may be meant, but is not the same: Keras averages over classes otherwise.
+_MEANT = {
+    **dict.fromkeys(("Precision", "precision_score"), "precision"),
+    **dict.fromkeys(("Recall", "recall_score"), "recall"),
+    **dict.fromkeys(("F1Score", "f1_score", "f1score"), "f1"),
+    **dict.fromkeys(("roc_auc_score", "ROC_AUC"), "roc_auc"),
+    **dict.fromkeys(("accuracy_score", "Accuracy"), "accuracy"),
+    **dict.fromkeys(("top_k_categorical_accuracy", "TopKCategoricalAccuracy"), "top_5_accuracy"),
+}
+_BY_NAME = {**_METRICS, **{alias: replace(_METRICS[name], name=alias) for alias, name in _ALIASES.items()}}
+
 
 def _known(name: str) -> Metric:
-    return _METRICS[name]
+    return _BY_NAME[name]
 
 
 def count_sums(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray, sums: np.ndarray) -> None:
@@ -287,7 +319,7 @@ def check_metrics(metrics: Any) -> tuple[Metric, ...]:
         elif isinstance(metric, str) and (top_k := re.fullmatch(r"top_([1-9]\d{0,8})_accuracy", metric)):
             checked.append(TopKAccuracy(int(top_k[1])))
         elif isinstance(metric, str) or not callable(metric):
-            checked.append(_METRICS[check_choice("metrics", metric, NAMES)])
+            checked.append(_named(metric))
         else:
             checked.append(FunctionMetric(metric))
     names = ["loss", *(metric.name for metric in checked)]
@@ -295,6 +327,14 @@ def check_metrics(metrics: Any) -> tuple[Metric, ...]:
         if names.count(name) > 1 or name.startswith("val_"):
             raise ValueError(f"metrics must have names of their own that do not start with 'val_', got {name!r}")
     return tuple(checked)
+
+
+def _named(name: Any) -> Metric:
+    if isinstance(name, str):
+        name = _CLASSES.get(name, name)
+        if name in _BY_NAME:
+            return _BY_NAME[name]
+    return _METRICS[check_choice("metrics", name, NAMES, _MEANT)]
 
 
 def check_suited(metrics: Iterable[Metric], n_outputs: int, is_multilabel: bool) -> None:
@@ -315,7 +355,7 @@ def saved_names(metrics: Iterable[Metric]) -> list[str]:
     """
     names = []
     for metric in metrics:
-        if metric is not _METRICS.get(metric.name) and not isinstance(metric, TopKAccuracy):
+        if metric is not _BY_NAME.get(metric.name) and not isinstance(metric, TopKAccuracy):
             raise ValueError(
                 f"metrics must have names that fastnn knows to be saved, got {metric.name!r}, a function of yours; "
                 "keep trainer.state_dict() instead"

@@ -112,3 +112,128 @@ def test_a_signal_handler_that_raises_is_an_exception_like_any_other():
     finally:
         signal.signal(signal.SIGALRM, old)
     assert threading.active_count() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT to the own process")
+def test_a_storm_of_ctrl_c_leaves_no_thread_behind_and_no_epoch_out():
+    done = python("""
+        import os, signal, threading, time, warnings
+        from citizen import make_data, make_trainer, train
+
+        warnings.simplefilter("ignore")
+        X, y = make_data(64)
+        make_trainer().fit(X, y, n_threads=2, batch_size=64)
+        before, handler = threading.active_count(), signal.getsignal(signal.SIGINT)
+
+        def storm(seconds, is_over):
+            time.sleep(seconds)
+            while not is_over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.0001)
+
+        n_interrupted = 0
+        for i in range(30):
+            trainer = make_trainer()
+            is_over = threading.Event()
+            thread = threading.Thread(target=storm, args=(0.001 * i, is_over))
+            thread.start()
+            while True:
+                try:
+                    trainer.fit(X, y, epochs=10**9, batch_size=64, n_threads=2)
+                    n_interrupted += 1
+                    break
+                except KeyboardInterrupt:
+                    if trainer.step:
+                        break
+            while thread.is_alive():
+                try:
+                    is_over.set()
+                    thread.join()
+                except KeyboardInterrupt:
+                    pass
+            assert not trainer.is_training
+            assert trainer.epochs_done == len(trainer.history.epoch), (trainer.epochs_done, trainer.history.epoch)
+            assert trainer.step in (trainer.epochs_done, trainer.epochs_done + 1)  # one step an epoch
+            assert all(len(column) == trainer.epochs_done for column in trainer.history.history.values())
+            deadline = time.monotonic() + 10
+            while threading.active_count() > before and time.monotonic() < deadline:
+                time.sleep(0.001)
+            assert threading.active_count() == before, threading.enumerate()
+            assert signal.getsignal(signal.SIGINT) is handler
+        assert train() == train()
+        print("sound")
+    """)
+    assert done.stdout.split() == ["sound"], done.stderr
+
+
+def test_an_interrupt_between_any_two_lines_leaves_no_epoch_out(monkeypatch):
+    """The history is what counts: an epoch that it has is done, one that it has not is not."""
+    from fastnn.training.history import History
+
+    X, y = make_data(64)
+    for name, own in (("append", History.append), ("add_to_last", History.add_to_last)):
+        for before in (True, False):
+            trainer = make_trainer()
+            hook = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(extra=1.0))
+            trainer.fit(X, y, epochs=2, batch_size=64, callbacks=[hook])
+
+            def interrupted(self, *arguments, _own=own, _before=before):
+                if not _before:
+                    _own(self, *arguments)
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patch, pytest.warns(UserWarning, match="interrupted"):
+                patch.setattr(History, name, interrupted)
+                trainer.fit(X, y, epochs=2, batch_size=64, callbacks=[hook])
+            n_done = 2 if name == "append" and before else 3
+            assert trainer.epochs_done == len(trainer.history.epoch) == n_done
+            assert trainer.fit(X, y, batch_size=64).epoch == list(range(n_done + 1))
+
+
+def test_a_hook_that_catches_ctrl_c_does_not_make_training_deaf():
+    trainer, caught = make_trainer(), []
+
+    def on_epoch_end(epoch, logs):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            caught.append(epoch)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        trainer.fit(*make_data(), epochs=9, callbacks=[fastnn.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)])
+    assert caught == [0, 1, 2] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_ends_the_last_hook_of_a_user_s_callback():
+    trainer, other = make_trainer(), []
+
+    class Slow(fastnn.Callback):
+        def on_train_end(self):
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("it was not interrupted")
+
+    class Other(fastnn.Callback):
+        def on_train_end(self):
+            other.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(*make_data(), callbacks=[Other(), Slow()])
+    assert other == [True] and trainer.history.epoch == [0] and not trainer.is_training
+
+
+def test_interrupts_wait_while_the_gate_is_closed():
+    from fastnn.common.interrupts import InterruptGate
+
+    reached = []
+    with pytest.raises(KeyboardInterrupt), InterruptGate() as gate:
+        gate.open()
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            reached.append("first")
+        signal.raise_signal(signal.SIGINT)  # waits for the end of the block
+        reached.append("cleaned up")
+    assert reached == ["first", "cleaned up"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

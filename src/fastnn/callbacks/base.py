@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from fastnn.common.attributes import Guarded
+from fastnn.common.words import check_keywords
 from fastnn.metrics import Metric
 from fastnn.model.network import Network
 
@@ -75,6 +76,12 @@ class Callback(Guarded):
     0 ['loss']
     1 ['loss']
     """
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        """Make a callback; a keyword that a constructor does not take is a helpful TypeError."""
+        if keywords and "_is_strict" in vars(cls):
+            check_keywords(cls, keywords)
+        return super().__new__(cls)
 
     trainer: TrainerOfCallback = None  # type: ignore[assignment]
 

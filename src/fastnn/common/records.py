@@ -1,11 +1,19 @@
 """What declarative objects share: layers, optimizers, schedules and penalties are frozen records of arguments."""
 
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Self
+
+from fastnn.common.words import check_keywords
 
 
 class Record:
     """Mixin for frozen dataclasses: prints as it is written down, and turns into JSON types."""
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        """Make an object, whose fields `__init__` sets; a keyword that it does not take is a helpful TypeError."""
+        if keywords.keys() - cls.__dataclass_fields__.keys():  # type: ignore[attr-defined]
+            check_keywords(cls, keywords)
+        return super().__new__(cls)
 
     def __repr__(self) -> str:
         """Return the call that makes this object; keyword-only arguments appear only where they are not the default."""

@@ -5,7 +5,7 @@ import difflib
 import math
 import mmap
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,15 +52,19 @@ def check_bool(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """Return `value` if it is one of `choices`, or raise ValueError that suggests the nearest."""
+def check_choice(name: str, value: Any, choices: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
+    """Return `value` if it is one of `choices`, or raise ValueError that suggests one.
+
+    `meant` has the choice for words of other libraries; for all others the nearest is suggested.
+    """
     known = list(choices)
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     if value in known:
         return value
     near = difflib.get_close_matches(value.lower(), known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    suggested = (meant or {}).get(value, near[0] if near else None)
+    hint = f"; did you mean {suggested!r}?" if suggested else ""
     raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}{hint}")
 
 

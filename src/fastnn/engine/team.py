@@ -131,7 +131,9 @@ class Team:
 
     def close(self) -> None:
         """End the helpers. A call that not all threads have entered is given up."""
-        self._dismiss()
+        # Not by way of the finalizer, which would be spent if Ctrl-C came within it: this may be called again.
+        _dismiss(self.shared, self._queues)
+        self._dismiss.detach()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()

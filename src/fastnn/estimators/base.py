@@ -22,10 +22,18 @@ from fastnn.estimators.files import load_estimator, save_estimator
 from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
 from fastnn.estimators.tasks import CallbackSupportMixin, FitTasks
+from fastnn.estimators.weights import Weights
 from fastnn.model.network import Network
 from fastnn.training.trainer import Trainer
 
 _FLOAT_DTYPES = (np.float64, np.float32)
+
+# Attributes that fit learns, and that predictions do not look at one by one.
+_LEARNED = {
+    "network_": "its optimizer and curves belong to it; assign network_.parameters, or coefs_ and intercepts_",
+    "out_activation_": "it is that of network_'s last layer; make a Network with another one from its weights",
+    "classes_": "fit learns them; map the labels that predict returns, or fit with other ones",
+}
 
 
 def _need_no_check(X: Any, y: Any) -> bool:
@@ -180,10 +188,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if self.normalization == "batch" and self.solver == "lbfgs":
             raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
         layers = parameters.make_layers(self, samples.X.shape[1], self.n_outputs_, output)
-        self.network_ = Network._blank(layers, dtype=dtype, seed=0)
+        self.__dict__["network_"] = Network._blank(layers, dtype=dtype, seed=0)
         parameters.initialize(self.network_, self.activation, random_state)
         self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
-        self.out_activation_ = parameters.sklearn_name(output)
+        self.__dict__["out_activation_"] = parameters.sklearn_name(output)
         self.n_iter_ = 0
         self.t_ = 0
         if self.solver != "lbfgs":
@@ -227,22 +235,35 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     # --- the fitted parameters, in scikit-learn's form --------------------------------------------------------------
 
-    def _variables(self, name: str, attribute: str) -> list[np.ndarray]:
+    def _variables(self, name: str, attribute: str) -> Weights:
         network = self.__dict__.get("network_")
         if network is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}: it is not fitted yet")
         pairs = zip(network.plan.variables, network.get_weights(), strict=True)
-        return [view for variable, view in pairs if variable.name == name]
+        return Weights(attribute, [view for variable, view in pairs if variable.name == name])
 
     @property
     def coefs_(self) -> list[np.ndarray]:
-        """Kernels of shape (fan_in, units), one a layer: views into `network_`, so writing to them changes it."""
+        """Kernels of shape (fan_in, units), one a layer, of `network_`: writing to them or assigning one changes it."""
         return self._variables("kernel", "coefs_")
+
+    @coefs_.setter
+    def coefs_(self, values: Any) -> None:
+        self._variables("kernel", "coefs_")[:] = values
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
-        """Biases of shape (units,), one a layer: views into `network_`."""
+        """Biases of shape (units,), one a layer, of `network_`, as `coefs_`."""
         return self._variables("bias", "intercepts_")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Any) -> None:
+        self._variables("bias", "intercepts_")[:] = values
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _LEARNED:
+            raise AttributeError(f"{type(self).__name__}.{name} cannot be assigned: {_LEARNED[name]}")
+        super().__setattr__(name, value)
 
     # --- prediction -------------------------------------------------------------------------------------------------
 

@@ -324,7 +324,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             labels = LabelEncoding(y)
             self._labels = labels if labels.kind == "multilabel-indicator" else LabelEncoding(classes)
-            self.classes_ = self._labels.classes
+            self.__dict__["classes_"] = self._labels.classes
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
@@ -333,7 +333,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _learn_targets(self, y: Any, is_first: bool, is_incremental: bool) -> None:
         if not is_incremental and (not self.warm_start or not hasattr(self, "classes_")):
             self._labels = LabelEncoding(y)
-            self.classes_ = self._labels.classes
+            self.__dict__["classes_"] = self._labels.classes
             self.n_outputs_ = self._labels.n_outputs
             return
         if is_first:

@@ -65,8 +65,8 @@ def fit_members(
             raise KeyboardInterrupt
     estimator.estimators_ = members
     first = members[0]
-    estimator.network_ = first.network_
-    estimator.n_layers_, estimator.out_activation_ = first.n_layers_, first.out_activation_
+    estimator.__dict__.update(network_=first.network_, out_activation_=first.out_activation_)
+    estimator.n_layers_ = first.n_layers_
     estimator.n_iter_ = max(member.n_iter_ for member in members)
     estimator.t_ = first.t_
     estimator.loss_ = float(np.mean([member.loss_ for member in members]))
@@ -75,7 +75,7 @@ def fit_members(
 def _member(estimator: "BaseMLP") -> "BaseMLP":
     member = clone(estimator).set_params(n_estimators=1, bootstrap=False, n_threads=1)
     if hasattr(estimator, "_labels"):  # a classifier knows its labels by now; partial_fit was told all of them
-        member._labels, member.classes_ = estimator._labels, estimator.classes_
+        member.__dict__.update(_labels=estimator._labels, classes_=estimator.classes_)
     return member
 
 

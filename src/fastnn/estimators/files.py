@@ -223,7 +223,7 @@ def read_estimator(cls: "type[BaseMLP]", file: SavedFile) -> "BaseMLP":
             raise file.error(f"estimator.members must be a list of estimators, got {shown(members)}")
         estimator.estimators_ = [_read_member(estimator, file, one, i) for i, one in enumerate(members)]
         # As after a fit, the estimator's network is that of its first member.
-        estimator.network_ = estimator.estimators_[0].network_
+        estimator.__dict__["network_"] = estimator.estimators_[0].network_
     return estimator
 
 
@@ -250,8 +250,8 @@ def _read_own(cls: "type[BaseMLP]", file: SavedFile, part: dict[str, Any], where
             given = shown(fitted.get(name))
             raise file.error(f"{where}.fitted.{name} must be {value}, as in the network, got {given}")
     for name, value in fitted.items():
-        setattr(estimator, name, value)
-    estimator.network_ = network
+        estimator.__dict__[name] = value
+    estimator.__dict__["network_"] = network
     if "feature_names" in part:
         names = _decode_labels(file, f"{where}.feature_names", part["feature_names"])
         if len(names) != network.n_inputs:
@@ -311,7 +311,7 @@ def _read_classes(file: SavedFile, estimator: Any, part: Any) -> None:
         is_sorted = False
     if not is_sorted:
         raise file.error("estimator.classes must be sorted, and differ")
-    estimator.classes_ = classes
+    estimator.__dict__["classes_"] = classes
     estimator._labels = LabelEncoding.known(classes, kind)
 
 

@@ -1,5 +1,6 @@
 """Loss and gradient over fixed data as a function of the parameters: what L-BFGS and its like minimise."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ _WEIGHT, _LOSS = int(tables.Sum.WEIGHT), int(tables.Sum.LOSS)  # members of an e
 
 class Objective:
     """Loss and gradient of a network over all rows of some data, which are checked once.
+
+    Several threads may call it; they take turns.
 
     Parameters
     ----------
@@ -70,6 +73,7 @@ class Objective:
         )
         if not check_bool("penalties", penalties):
             self._workspace.set(penalty=0)
+        self._lock = threading.Lock()
         self._no_moments = np.empty(0, network.dtype)
         self._own_parameters = aligned_zeros(network.parameter_buffer.size, network.dtype)
 
@@ -93,15 +97,17 @@ class Objective:
         ValueError
             If the vector has another length.
         """
+        n_parameters = self._network.plan.n_parameters
+        if parameters is not None and np.shape(parameters) != (n_parameters,):
+            raise ValueError(f"parameters must have shape ({n_parameters},), got {np.shape(parameters)}")
         network, workspace = self._network, self._workspace
-        buffer, n_parameters = network.parameter_buffer, network.plan.n_parameters
-        if parameters is not None:
-            if np.shape(parameters) != (n_parameters,):
-                raise ValueError(f"parameters must have shape ({n_parameters},), got {np.shape(parameters)}")
-            np.copyto(self._own_parameters, buffer)  # running statistics are the network's
-            buffer = self._own_parameters
-            buffer[:n_parameters] = parameters
-        workspace.begin()
-        workspace.run(1, buffer, self._no_moments, sample_weight=self._weights)
-        sums = workspace.totals()
-        return sums[_LOSS] / sums[_WEIGHT], workspace.gradients[:n_parameters].copy()
+        buffer = network.parameter_buffer
+        with self._lock:  # threads that call it at once take turns
+            if parameters is not None:
+                np.copyto(self._own_parameters, buffer)  # running statistics are the network's
+                buffer = self._own_parameters
+                buffer[:n_parameters] = parameters
+            workspace.begin()
+            workspace.run(1, buffer, self._no_moments, sample_weight=self._weights)
+            sums = workspace.totals()
+            return sums[_LOSS] / sums[_WEIGHT], workspace.gradients[:n_parameters].copy()
