@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import MLPClassifier, MLPRegressor
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -77,7 +78,7 @@ def test_copies_are_plain_lists():
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("network_", "assign network_.parameters"), ("out_activation_", "last layer"), ("classes_", "fit learns them")],
+    [("out_activation_", "last layer"), ("classes_", "fit learns them")],
 )
 @pytest.mark.parametrize("n_estimators", [1, 2])
 def test_what_fit_learns_is_not_assigned(name, advice, n_estimators):
@@ -88,3 +89,22 @@ def test_what_fit_learns_is_not_assigned(name, advice, n_estimators):
         setattr(model, name, getattr(model, name))
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_an_assigned_network_is_the_one_that_predicts_and_goes_on_training():
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X, Y)
+    other = fastnn.Network.mlp(3, [5], 1, dtype="float64", seed=1)
+    model.network_ = other
+    np.testing.assert_array_equal(model.predict(X), other.predict(X)[:, 0])
+    before = other.parameters.copy()
+    model.partial_fit(X, Y)
+    assert not np.array_equal(other.parameters, before)
+    np.testing.assert_array_equal(model.predict(X), other.predict(X)[:, 0])
+    with pytest.raises(ValueError, match="network_ must have 3 inputs and 1 outputs as in fit, got 2 and 1"):
+        model.network_ = fastnn.Network.mlp(2, [5], 1)
+    with pytest.raises(TypeError, match=r"network_ must be a fastnn\.Network"):
+        model.network_ = None
+    several = MLPRegressor(hidden_layer_sizes=(4,), max_iter=1, n_estimators=2, random_state=0).fit(X, Y)
+    with pytest.raises(AttributeError, match="assign those of estimators_"):
+        several.network_ = other

@@ -30,7 +30,6 @@ _FLOAT_DTYPES = (np.float64, np.float32)
 
 # Attributes that fit learns, and that predictions do not look at one by one.
 _LEARNED = {
-    "network_": "its optimizer and curves belong to it; assign network_.parameters, or coefs_ and intercepts_",
     "out_activation_": "it is that of network_'s last layer; make a Network with another one from its weights",
     "classes_": "fit learns them; map the labels that predict returns, or fit with other ones",
 }
@@ -261,9 +260,27 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self._variables("bias", "intercepts_")[:] = values
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _LEARNED:
+        if name in _LEARNED and name in self.__dict__:
             raise AttributeError(f"{type(self).__name__}.{name} cannot be assigned: {_LEARNED[name]}")
+        if name == "network_":
+            self._check_network(value)
+            if value is not self.__dict__.get("network_"):
+                self.__dict__.pop("_trainer", None)  # a continued fit begins with a new optimizer for this network
+                self._best_parameters, self._best_state = value.parameters.copy(), value.state.copy()
         super().__setattr__(name, value)
+
+    def _check_network(self, network: Any) -> None:
+        """Raise TypeError, ValueError or AttributeError if this cannot be the fitted estimator's network."""
+        if not isinstance(network, Network):
+            raise TypeError(f"network_ must be a fastnn.Network, got {network!r}")
+        if "estimators_" in self.__dict__:
+            raise AttributeError("network_ cannot be assigned where n_estimators > 1: assign those of estimators_")
+        own = self.__dict__.get("network_")
+        if own is not None and (own.n_inputs, own.n_outputs) != (network.n_inputs, network.n_outputs):
+            raise ValueError(
+                f"network_ must have {own.n_inputs} inputs and {own.n_outputs} outputs as in fit, got "
+                f"{network.n_inputs} and {network.n_outputs}"
+            )
 
     # --- prediction -------------------------------------------------------------------------------------------------
 
