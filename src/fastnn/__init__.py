@@ -12,7 +12,18 @@ from fastnn.engine.python_loss import check_gradient
 from fastnn.files.container import FileFormatError
 from fastnn.inputs.splits import train_validation_test_split
 from fastnn.interop.onnx import to_onnx
-from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, GaussianNoise, Input, LayerNormalization
+from fastnn.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    Input,
+    LayerNormalization,
+    Reshape,
+    Residual,
+)
 from fastnn.model.network import Network
 from fastnn.model.objective import Objective
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
@@ -65,6 +76,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "FileFormatError",
+    "Flatten",
     "GaussianNoise",
     "History",
     "Input",
@@ -75,6 +87,8 @@ __all__ = [
     "Network",
     "Objective",
     "RMSprop",
+    "Reshape",
+    "Residual",
     "Trainer",
     "activations",
     "callbacks",

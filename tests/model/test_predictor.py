@@ -71,7 +71,8 @@ def test_normalizations_give_the_bits_they_give_in_a_batch():
 
 def test_every_layer_has_its_inference_on_rows():
     """A layer that lacks it would fall back to panels in silence, and have no compiled predictor."""
-    needed = {fastnn.Dense: [2], fastnn.Dropout: [0.5], fastnn.GaussianNoise: [0.5], fastnn.Activation: ["tanh"]}
+    needed = {fastnn.Dense: [2], fastnn.Dropout: [0.5], fastnn.GaussianNoise: [0.5], fastnn.Activation: ["tanh"],
+              fastnn.Reshape: [(3,)], fastnn.Residual: [[fastnn.Dense(3)]]}  # fmt: skip
     for cls in fastnn.layers.LAYERS:
         if cls is not fastnn.Input:
             layers = [fastnn.Input(3), cls(*needed.get(cls, [])), fastnn.Dense(1)]

@@ -27,6 +27,20 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None) -> i
     return number
 
 
+def check_shape(name: str, value: Any, *, with_unknown: bool = False) -> tuple[int, ...]:
+    """Return `value` as a tuple of integers >= 1, at least one; `with_unknown` allows one of them to be -1."""
+    kind = "a tuple of integers >= 1" + (", one of which may be -1" if with_unknown else "")
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be {kind}, got {value!r}")
+    if any(isinstance(n, bool) or not isinstance(n, numbers.Integral) for n in value):
+        raise TypeError(f"{name} must be {kind}, got {value!r}")
+    shape = tuple(int(n) for n in value)
+    unknown = shape.count(-1) if with_unknown else 0
+    if not shape or unknown > 1 or sum(n >= 1 for n in shape) + unknown != len(shape):
+        raise ValueError(f"{name} must be {kind}, got {value!r}")
+    return shape
+
+
 def check_real(name: str, value: Any, low: float, high: float = math.inf, closed: str = "both") -> float:
     """Return `value` as a finite float in the interval; `closed` ends: "both", "left", "right" or "neither"."""
     opening = "[" if closed in ("both", "left") else "("
@@ -181,15 +195,40 @@ def as_csr(name: str, matrix: Any, dtype: np.dtype) -> Any:
     return copy.copy(csr)
 
 
-def as_features(name: str, X: Any, n_features: int, dtype: np.dtype, *, lazily: bool = False) -> Any:
-    """Return X as a 2-D array or CSR matrix of shape (n, n_features) that kernels can read: see `as_gatherable`."""
+def as_features(name: str, X: Any, shape: int | tuple[int, ...], dtype: np.dtype, *, lazily: bool = False) -> Any:
+    """Return X as a 2-D array or CSR matrix that kernels can read: see `as_gatherable`.
+
+    `shape` is the number of features, or the shape of one sample: then X may be (n, *shape), and comes back as rows in
+    C order, which is a copy only where its memory is in another order.
+    """
     array = X if is_sparse(X) else as_array(name, X)
+    n_features = shape
+    if isinstance(shape, tuple):
+        n_features = math.prod(shape)
+        if len(shape) > 1 and array.ndim != 2:
+            return as_gatherable(_as_rows(name, array, shape), dtype, lazily=lazily)
     if array.ndim != 2:
         hint = "; one sample is X.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (samples, features), got shape {array.shape}{hint}")
     if array.shape[1] != n_features:
         raise ValueError(f"{name} must have {n_features} features (the network's inputs), got shape {array.shape}")
     return as_csr(name, array, dtype) if is_sparse(array) else as_gatherable(array, dtype, lazily=lazily)
+
+
+def _as_rows(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return samples of a shape as rows, or raise ValueError that says what was given."""
+    if array.shape[1:] == shape:
+        return array.reshape(array.shape[0], -1)
+    wanted = f"(n, {', '.join(map(str, shape))})"
+    hint = ""
+    if array.shape == shape:
+        hint = f"; one sample is {name}[numpy.newaxis]"
+    elif array.ndim == len(shape) + 1 and array.shape[1:] == (shape[-1], *shape[:-1]):
+        axes = ", ".join(map(str, (0, *range(2, array.ndim), 1)))
+        hint = f"; channels come last here: {name}.transpose({axes})"
+    elif array.ndim == len(shape) and shape[-1] == 1 and array.shape[1:] == shape[:-1]:
+        hint = f"; a single channel is {name}[..., numpy.newaxis]"
+    raise ValueError(f"{name} must have shape {wanted} or (n, {math.prod(shape)}), got {array.shape}{hint}")
 
 
 def check_not_empty(name: str, array: Any) -> None:

@@ -75,12 +75,13 @@ def link(
             records.append(record)
             op["details"] = record.ctypes.data
         if for_rows:
+            assert kind.row is not None, f"{kind.name} has no unit for single rows"
             op["row"] = kind.row.address(dtype)
             continue
         op["forward"] = kind.forward.address(dtype)
         if goes_back:
             if op["needs_backward"]:
                 op["backward"] = kind.backward.address(dtype)
-            if kind.after_update is not None:
+            if kind.after_update is not None and op["sees_batch"]:
                 op["after_update"] = kind.after_update.address(dtype)
     return LinkedOps(ops, records)

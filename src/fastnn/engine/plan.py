@@ -5,6 +5,7 @@ Buffer regions are counted in units; a kernel multiplies by the samples its work
 """
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +17,7 @@ from fastnn.kernels.ops.activation import ACTIVATIONS
 from fastnn.kernels.units import OpKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fastnn.constraints import MaxNorm
     from fastnn.regularizers import L1L2
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # The parameter buffer is cut at whole cache lines of either dtype: parameters, then what else a network keeps.
 _LINE = 16
 
+_INSIDE = 2**32  # apart from the keys of layers
 _STRIP = 32  # a strip of transposed deltas is at most this many units wide, in either dtype
 
 
@@ -71,6 +73,7 @@ class Plan:
     op_flops: tuple[int, ...]  # of the forward pass of one sample, by op
     regions: dict[str, int]  # buffer offsets, in units
     n_units: int  # of the whole buffer
+    n_kept_for_rows: int  # elements that ops keep for others while a single row is predicted
 
     @cached_property
     def parameter_stride(self) -> int:
@@ -106,7 +109,7 @@ class Plan:
     @cached_property
     def has_batch_statistics(self) -> bool:
         """Whether a layer normalises over the batch."""
-        return any(kind.sees_batch for kind in self.kinds)
+        return bool(self.ops["sees_batch"].any())
 
     @cached_property
     def has_penalties(self) -> bool:
@@ -122,6 +125,11 @@ class Plan:
     def has_frozen(self) -> bool:
         """Whether any tensor is not trained."""
         return not all(variable.is_trained for variable in self.variables)
+
+    @cached_property
+    def has_rows(self) -> bool:
+        """Whether every op can work on a single row."""
+        return all(kind.row is not None for kind in self.kinds)
 
     @cached_property
     def flops(self) -> int:
@@ -162,7 +170,11 @@ class PlanBuilder:
         self._n_parameters = 0
         self._first_parameter = 0  # of those that no op owns yet
         self._has_trained = False  # whether any op so far has trained parameters
+        self._prefix = ""  # of the names of variables, where layers hold others
+        self._n_inside = 0  # the number of the layer inside others that is being built; 0: none
+        self._n_layers_inside = 0  # how many of those there were so far
         self._n_units = 0
+        self._n_kept_for_rows = 0
         self._input_region = 0
         self._region = -1  # where the current activations lie
         self._output_is_needed = False  # by the backward pass of the op that wrote them, or by an op to come
@@ -198,7 +210,16 @@ class PlanBuilder:
         l1, l2 = (regularizer.l1, regularizer.l2) if regularizer and self.is_trained else (0.0, 0.0)
         max_norm = constraint.max_value if constraint else 0.0
         variable = Variable(
-            self.layer, name, shape, self._n_parameters, initializer, l1, l2, max_norm, is_kernel, self.is_trained
+            self.layer,
+            self._prefix + name,
+            shape,
+            self._n_parameters,
+            initializer,
+            l1,
+            l2,
+            max_norm,
+            is_kernel,
+            self.is_trained,
         )
         self._variables.append(variable)
         self._n_parameters += variable.size
@@ -207,7 +228,7 @@ class PlanBuilder:
     def add_state(self, name: str, shape: tuple[int, ...], initializer: str) -> int:
         """Reserve a tensor that is kept with the parameters but not trained; return its offset among such."""
         offset = sum(state.size for state in self._states)
-        self._states.append(Variable(self.layer, name, shape, offset, initializer))
+        self._states.append(Variable(self.layer, self._prefix + name, shape, offset, initializer))
         return offset
 
     def add_op(
@@ -223,8 +244,9 @@ class PlanBuilder:
         needs_input: bool = False,
         needs_output: bool = False,
         extra_units: int = 0,
+        keeps_input: bool = False,
         flops: int = 0,
-    ) -> None:
+    ) -> int:
         """Append one op of the forward pass. It owns the variables that were added since the op before.
 
         Parameters
@@ -245,12 +267,19 @@ class PlanBuilder:
             Whether its backward pass reads its input, its output.
         extra_units : int, default 0
             Units of buffer it keeps from the forward for the backward pass.
+        keeps_input : bool, default False
+            Whether it is only passed through, so that what was true of its input's region stays true.
         flops : int, default 0
             Floating-point operations of its forward pass for one sample, as far as they are products.
+
+        Returns
+        -------
+        int
+            The number of the op.
         """
         shape = self.shape if shape is None else shape
         source = self._region
-        stays = in_place and self._works_in_place and not self._output_is_needed
+        stays = keeps_input or (in_place and self._works_in_place and not self._output_is_needed)
         target = source if stays else self._add_region(math.prod(shape))
         n_own = self._n_parameters - self._first_parameter if self.is_trained else 0
         self._ops.append(
@@ -266,9 +295,10 @@ class PlanBuilder:
                 "first_parameter": self._first_parameter,
                 "n_parameters": n_own,
                 "layer": self.layer,
+                "key": self.layer + self._n_inside * _INSIDE,
                 "has_gradient_below": self._has_trained,
                 "needs_backward": self._has_trained or n_own > 0,
-                "sees_batch": kind.sees_batch,
+                "sees_batch": kind.sees_batch and self.is_trained,
                 "updates_itself": kind.updates_itself and self.positions == 1,
                 "value": value,
             }
@@ -280,7 +310,26 @@ class PlanBuilder:
         self._has_trained = self._has_trained or n_own > 0
         self.shape = shape
         self._region = target
-        self._output_is_needed = needs_output
+        self._output_is_needed = needs_output or (keeps_input and self._output_is_needed)
+        return len(self._ops) - 1
+
+    @contextmanager
+    def inside(self, number: int) -> "Iterator[None]":
+        """Build what follows as layer number `number` inside the current one: names begin with it."""
+        prefix, before = self._prefix, self._n_inside
+        self._prefix = f"{prefix}{number}."
+        self._n_inside = self._n_layers_inside = self._n_layers_inside + 1
+        try:
+            yield
+        finally:
+            self._prefix, self._n_inside = prefix, before
+
+    def add(self, layer: Buildable) -> None:
+        """Let a layer write itself into the plan. What a layer that is not trained holds is not trained either."""
+        before = self.is_trained
+        self.is_trained = before and getattr(layer, "trainable", True)
+        layer.build(self)
+        self.is_trained = before
 
     def reshape(self, shape: tuple[int, ...]) -> None:
         """Go on with the same numbers in another shape, which costs nothing."""
@@ -290,6 +339,16 @@ class PlanBuilder:
         """Keep the current activations as they are, for an op to come; return where they lie."""
         self._output_is_needed = True
         return self._region
+
+    def keep_for_rows(self, size: int) -> int:
+        """Reserve elements, in whole vectors, in which an op keeps numbers of a single row for another; return where."""
+        offset = self._n_kept_for_rows
+        self._n_kept_for_rows += -(-size // _LINE) * _LINE
+        return offset
+
+    def extra_of(self, op: int) -> int:
+        """Return where an op keeps what its backward pass needs."""
+        return self._ops[op]["extra"]
 
     def _add_region(self, units: int) -> int:
         offset = self._n_units
@@ -335,6 +394,7 @@ class PlanBuilder:
         return Plan(
             ops, tuple(self._kinds), details, tuple(self._variables), variable_table, self.n_inputs, n_outputs,
             self._n_parameters, tuple(self._states), tuple(shapes), tuple(self._flops), regions, self._n_units,
+            self._n_kept_for_rows,
         )  # fmt: skip
 
 
@@ -364,6 +424,6 @@ def make_plan(layers: "Sequence[Buildable]", *, works_in_place: bool = True) -> 
     shapes = []
     for index, layer in enumerate(layers):
         builder.layer = index
-        layer.build(builder)
+        builder.add(layer)
         shapes.append(builder.shape)
     return builder.finish(shapes)

@@ -272,6 +272,16 @@ class Workspace:
             data["address"] = rows.address
             data["row_stride"], data["column_stride"] = rows.row_stride, rows.column_stride
 
+    def write_input_gradient(self, out: np.ndarray) -> None:
+        """Have the backward pass write the gradient of the inputs to rows of an array, which the caller holds."""
+        unit = sources.INPUT_GRADIENT_SCATTERS[_SOURCES[out.dtype]]
+        self.set(
+            **{
+                "input_gradient.gather": unit, "input_gradient.address": out.ctypes.data,
+                "input_gradient.row_stride": out.strides[0], "input_gradient.column_stride": out.strides[1],
+            }
+        )  # fmt: skip
+
     def _link(self) -> None:
         """Have the units that these jobs need, and no others."""
         goes_back = self._goes_back and int(self.jobs["mode"][0]) in _BACKWARD_MODES
@@ -455,16 +465,19 @@ class RowWorkspace:
     """What `kernels.rows` works in: a record, and two rows of the widest layer, each of whole vectors."""
 
     def __init__(self, plan: Plan, dtype: np.dtype, parameters: np.ndarray):
-        self.buffer = aligned_zeros(row_buffer_size(plan, dtype), dtype)
+        row_size, buffer_size = row_sizes(plan, dtype)
+        self.buffer = aligned_zeros(buffer_size, dtype)
         self.parameters = parameters
         self.rows = np.zeros(1, tables.ROWS[dtype])
         self.rows["parameters"], self.rows["n_values"] = parameters.ctypes.data, parameters.size
         self.rows["buffer"], self.rows["buffer_size"] = self.buffer.ctypes.data, self.buffer.size
+        self.rows["row_size"] = row_size
 
 
-def row_buffer_size(plan: Plan, dtype: np.dtype) -> int:
-    """Return how many elements two rows of the widest layer take, each of whole vectors."""
-    return 2 * whole_lines(plan.widest_row, dtype)
+def row_sizes(plan: Plan, dtype: np.dtype) -> tuple[int, int]:
+    """Return how many elements a row of the widest layer takes, in whole vectors, and the buffer for single rows."""
+    row_size = whole_lines(plan.widest_row, dtype)
+    return row_size, 2 * row_size + plan.n_kept_for_rows
 
 
 def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -486,5 +499,5 @@ def source_of(dtype: np.dtype) -> int:
 
 __all__: Sequence[str] = (
     "MICRO_BATCH_PANELS", "PLAIN", "RowWorkspace", "Rows", "Workspace", "aligned_zeros", "available_cpus",
-    "parameter_buffer", "row_buffer_size", "source_of", "threads_to_infer", "threads_to_train", "whole_lines",
+    "parameter_buffer", "row_sizes", "source_of", "threads_to_infer", "threads_to_train", "whole_lines",
 )  # fmt: skip

@@ -28,7 +28,10 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 1  # raised when older versions of fastnn could misread a file
+FORMAT = 2  # the newest that is read; see docs/format.md for what each added
+_FIRST_LAYERS = {
+    "Input", "Dense", "Activation", "Dropout", "GaussianNoise", "LayerNormalization", "BatchNormalization",
+}  # fmt: skip
 METADATA_KEY = "fastnn"
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 8
@@ -145,9 +148,23 @@ def _temporary_prefix(target: Path) -> str:
     return f".{name[:_LONGEST_NAME].decode('utf-8', 'ignore')}-{hashlib.sha256(name).hexdigest()[:12]}."
 
 
+def _needs_second_format(value: Any) -> bool:
+    """Whether a document holds what came with format 2: other layers, shapes, and words of those before."""
+    if isinstance(value, Mapping):
+        if "layer" in value and (
+            value["layer"] not in _FIRST_LAYERS or isinstance(value.get("n_features"), (list, tuple))
+            or "trainable" in value
+        ):  # fmt: skip
+            return True
+        return "compiled" in value or any(map(_needs_second_format, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_needs_second_format, value))
+
+
 def _encode(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[bytes, list[np.ndarray]]:
     """Return the JSON header, padded so that the data after it are aligned, and the data."""
-    text = json.dumps({"format": FORMAT, **document}, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    # The lowest that does it, so that an older fastnn reads what it can.
+    document = {"format": 2 if _needs_second_format(document) else 1, **document}
+    text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     header: dict[str, Any] = {"__metadata__": {METADATA_KEY: text}}
     chunks = []
     end = 0

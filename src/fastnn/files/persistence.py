@@ -23,6 +23,7 @@ MAX_LAYERS = 10_000
 _MAX_INTEGER = 2**31
 _MAX_TEXT = 100
 _MAX_DEPTH = 4
+_MAX_LAYER_DEPTH = 32  # of layers within layers
 _MAX_ITEMS = 100
 
 
@@ -77,7 +78,7 @@ def _array_names(plan: Plan, where: str) -> list[str]:
 
 
 def _is_variance(name: str) -> bool:
-    return name.endswith("/moving_variance")
+    return name.endswith(("/moving_variance", ".moving_variance"))
 
 
 def _arrays(network: SavedNetwork) -> list[np.ndarray]:
@@ -141,7 +142,7 @@ def _read_layers(file: SavedFile, configs: list[Any]) -> list[Layer]:
         raise file.error(f"network.layers must hold at most {MAX_LAYERS:,} layers, got {len(configs):,}")
     layers = []
     for i, config in enumerate(configs):
-        if not isinstance(config, dict) or not _is_modest(config, _MAX_DEPTH):
+        if not isinstance(config, dict) or not _is_modest(config, _MAX_LAYER_DEPTH):
             raise file.error(f"network.layers[{i}] is not the configuration of a layer: {shown(config)}")
         try:
             layers.append(from_config(config))

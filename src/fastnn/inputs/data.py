@@ -63,14 +63,16 @@ class DataSpec:
 
     Attributes
     ----------
-    n_inputs, n_outputs : int
+    input_shape : tuple of int
+        Of one sample.
+    n_outputs : int
     dtype : numpy.dtype
     has_batch_statistics : bool
         Whether a layer needs the variance over a batch.
     loss : LossFunction
     """
 
-    n_inputs: int
+    input_shape: tuple[int, ...]
     n_outputs: int
     dtype: np.dtype
     has_batch_statistics: bool
@@ -80,7 +82,7 @@ class DataSpec:
     def of(cls, network: TakesData, loss: LossFunction) -> "DataSpec":
         """Return the spec of a network that is to be trained or judged by a loss."""
         plan = network.plan
-        return cls(plan.n_inputs, plan.n_outputs, network.dtype, bool(plan.has_batch_statistics), loss)
+        return cls(plan.input_shape, plan.n_outputs, network.dtype, bool(plan.has_batch_statistics), loss)
 
 
 def check_data(
@@ -92,7 +94,7 @@ def check_data(
 ) -> Data:
     """Return what a user passed as `Data`, or raise ValueError or TypeError in which it is called by `names`."""
     lazily = not isinstance(spec.loss, PythonLoss)  # which holds targets and gradients of all rows anyway
-    array = as_features(names[0], X, spec.n_inputs, spec.dtype, lazily=lazily)
+    array = as_features(names[0], X, spec.input_shape, spec.dtype, lazily=lazily)
     check_not_empty(names[0], array)
     targets = as_targets(names[1], y, array.shape[0], spec.n_outputs, spec.loss, spec.dtype, lazily=lazily)
     weights = as_sample_weight(sample_weight, array.shape[0], names[2])

@@ -1,5 +1,6 @@
 """Targets in the form that a loss takes: class numbers, or rows of numbers."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ def as_targets(
     array = as_array(name, y)
     if array.ndim == 0 or array.shape[0] != n_samples:
         raise ValueError(f"{name} must have as many samples as its X ({n_samples}), got shape {array.shape}")
+    if array.ndim > 2 and math.prod(array.shape[1:]) == n_outputs:  # outputs of several axes, sample by sample
+        array = array.reshape(n_samples, n_outputs)
     takes_any = isinstance(loss, PythonLoss)  # its targets are its own business
     if array.ndim == 2 and array.shape[1] == 1 and n_outputs > 1 and not takes_any:
         array = array[:, 0]

@@ -36,14 +36,14 @@ def _address_of(array):
     return where
 
 
-def make_predictor(parameters, ops, buffer_size, n_inputs, n_outputs):
+def make_predictor(parameters, ops, row_size, buffer_size, n_inputs, n_outputs):
     """Compile ``predict(x, out)`` for the network with these arrays, which must stay where they are for ever.
 
     Parameters
     ----------
     parameters : (n,) float32 or float64, contiguous, with a whole vector of slack after it
     ops : the network's ops, with the addresses of their units for single rows
-    buffer_size : int, elements of the buffer of `rows.predict_row`
+    row_size, buffer_size : int, elements of a row and of the whole buffer of `rows.predict_row`
     n_inputs, n_outputs : int
     """
     parameters_at, ops_address = _address_of(parameters), _address_of(ops)
@@ -56,7 +56,7 @@ def make_predictor(parameters, ops, buffer_size, n_inputs, n_outputs):
         buffer = np.empty(buffer_size, dtype)
         row = record_on_stack()
         row.parameters, row.n_values = parameters_at(), n_values
-        row.buffer, row.buffer_size = buffer.ctypes.data, buffer_size
+        row.buffer, row.buffer_size, row.row_size = buffer.ctypes.data, buffer_size, row_size
         predict_row(x, n_inputs, out, n_outputs, row, ops_at(ops_address(), n_ops))
         buffer[0] = 0.0  # keeps the buffer alive until here
 

@@ -18,7 +18,7 @@ from fastnn.kernels.views import buffer_of
 @inner
 def forward_row(row, ops):
     """Run all ops on the row at the start of the buffer; `row.source` says where their outputs lie."""
-    row.source, row.target = 0, row.buffer_size // 2
+    row.source, row.target = 0, row.row_size
     for o in range(ops.size):
         call_row(ops[o].row, row, ops[o])
 
@@ -27,7 +27,7 @@ def forward_row(row, ops):
 def predict_rows(X, out, rows, ops):
     """Write the outputs for the rows of X into out; both are C-contiguous and of the network's dtype.
 
-    The buffer of `rows`, one record, holds two rows of the widest layer, each padded to whole vectors.
+    `rows` is one record: its buffer holds two rows of the widest layer, each padded to whole vectors.
     """
     row = rows[0]
     buffer = buffer_of(row)

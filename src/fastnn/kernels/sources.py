@@ -7,7 +7,8 @@ Jobs
 - `GATHERS`, `gather_in_place`: the units that bring rows (shuffled or in order) of float32, float64 or uint8, class
   numbers, or compressed sparse rows, into (units, samples) panels
 - `gather_weights`: sample weights; samples that only fill up a panel weigh 0, so they touch neither loss nor gradient
-- `SCATTERS`: panels of outputs to rows of float32 or float64
+- `SCATTERS`, `INPUT_GRADIENT_SCATTERS`: panels of outputs, or of the gradient of the inputs, to rows of float32 or
+  float64
 - `FINITE_TESTS`: the check that fit and predict make before they start
 """
 
@@ -221,23 +222,43 @@ def gather_weights(job):
         buffer[target + i] = 0.0
 
 
-def _scatters(target, item_size):
+@inner
+def _scatter(job, data, region, width, target):
+    """Write `width` rows of the panels in a region of the buffer to rows of memory."""
+    buffer, source = buffer_of(job), region * job.capacity * PANEL
+    first = data.address + (job.position + job.first_sample) * data.row_stride
+    for i in range(job.n_samples):
+        at = source + (i // PANEL) * width * PANEL + i % PANEL
+        to = first + i * data.row_stride
+        for j in range(width):
+            put_at(to + j * data.column_stride, buffer[at + j * PANEL], target)
+
+
+def _scatters(target):
     @data_unit
     @named(f"scatter_{target.__name__}")
     def scatter(job, data):
-        buffer, source = buffer_of(job), job.output * job.capacity * PANEL
-        first = data.address + (job.position + job.first_sample) * data.row_stride
-        for i in range(job.n_samples):
-            at = source + (i // PANEL) * job.n_outputs * PANEL + i % PANEL
-            to = first + i * data.row_stride
-            for j in range(job.n_outputs):
-                put_at(to + j * data.column_stride, buffer[at + j * PANEL], target)
+        _scatter(job, data, job.output, job.n_outputs, target)
         return True
 
     return scatter
 
 
-SCATTERS = {Source.FLOAT32: _scatters(np.float32, 4), Source.FLOAT64: _scatters(np.float64, 8)}
+def _scatters_input_gradient(target):
+    @data_unit
+    @named(f"scatter_input_gradient_{target.__name__}")
+    def scatter(job, data):
+        _scatter(job, data, job.delta, job.x.width, target)
+        return True
+
+    return scatter
+
+
+SCATTERS = {Source.FLOAT32: _scatters(np.float32), Source.FLOAT64: _scatters(np.float64)}
+INPUT_GRADIENT_SCATTERS = {
+    Source.FLOAT32: _scatters_input_gradient(np.float32),
+    Source.FLOAT64: _scatters_input_gradient(np.float64),
+}
 
 
 @inner

@@ -84,7 +84,8 @@ OP = np.dtype(
         ("first_parameter", np.int64),  # the range of the parameter vector that this op owns
         ("n_parameters", np.int64),
         # What the walk has to know.
-        ("layer", np.int64),  # which layer this is, the key of its random numbers
+        ("layer", np.int64),  # which layer of the network it belongs to
+        ("key", np.int64),  # of its random numbers: the layer, and its place where layers hold others
         ("has_gradient_below", np.int64),  # whether anything before this op wants a gradient
         ("needs_backward", np.int64),  # whether this op or anything before it wants one
         ("sees_batch", np.int64),  # whether threads without samples take part, since it looks at the whole batch
@@ -194,6 +195,7 @@ def job_record(dtype: np.dtype | type) -> np.dtype:
             # The data.
             ("x", DATA),
             ("y", DATA),
+            ("input_gradient", DATA),  # where the gradient of the inputs goes; without a unit: nowhere
             ("n_rows", np.int64),
             # The network.
             ("reading_tile", np.int64),  # addresses of units
@@ -271,8 +273,9 @@ def row_record(dtype: np.dtype | type) -> np.dtype:
             ("element", dtype),  # as in `job_record`
             ("parameters", np.int64),
             ("n_values", np.int64),
-            ("buffer", np.int64),
+            ("buffer", np.int64),  # two rows of the widest layer, then what ops keep for others
             ("buffer_size", np.int64),
+            ("row_size", np.int64),  # elements of one of the two rows
             ("source", np.int64),  # where in the buffer the input of the next op lies, in elements
             ("target", np.int64),  # where its output may go
         ],

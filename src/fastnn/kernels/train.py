@@ -118,8 +118,12 @@ def _micro_batch(job, weight):
             return False
         if not np.isfinite(_batch_loss(job)):
             job.updates = 0
-    if job.mode != EVALUATE:
-        return backward(job)
+    if job.mode == EVALUATE:
+        return True
+    if not backward(job):
+        return False
+    if job.input_gradient.gather != 0 and job.n_samples > 0:
+        call_data(job.input_gradient.gather, job, job.input_gradient)
     return True
 
 

@@ -149,8 +149,8 @@ class OpKind:
         For people: in `explain`, errors and tests.
     forward, backward : Unit
         (job, op) -> bool.
-    row : Unit
-        The op on a single row at inference.
+    row : Unit or None
+        The op on a single row at inference; without it networks that have the op predict single rows in panels.
     after_update : Unit or None, default None
         Run by one thread after each update: running statistics.
     sees_batch : bool, default False
@@ -168,7 +168,7 @@ class OpKind:
     name: str
     forward: Unit
     backward: Unit
-    row: Unit
+    row: Unit | None
     after_update: Unit | None = None
     sees_batch: bool = False
     updates_itself: bool = False

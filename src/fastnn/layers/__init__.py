@@ -13,9 +13,11 @@ from fastnn.layers.base import Input, Layer
 from fastnn.layers.dense import Dense
 from fastnn.layers.noise import Dropout, GaussianNoise
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+from fastnn.layers.structure import Flatten, Reshape, Residual
 
 LAYERS: tuple[type[Layer], ...] = (
-    Input, Dense, Activation, Dropout, GaussianNoise, LayerNormalization, BatchNormalization,
+    Input, Dense, Activation, Dropout, GaussianNoise, LayerNormalization, BatchNormalization, Flatten, Reshape,
+    Residual,
 )  # fmt: skip
 
 
@@ -35,6 +37,8 @@ def from_config(config: dict[str, Any]) -> Layer:
     arguments = dict(config)
     known = {cls.__name__: cls for cls in LAYERS}
     name = check_choice("layer", arguments.pop("layer", None), known)
+    if name == "Residual" and isinstance(arguments.get("layers"), list):
+        arguments["layers"] = [from_config(layer) for layer in arguments["layers"]]
     return known[name](**arguments)
 
 
@@ -58,6 +62,6 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
 
 
 __all__ = [
-    "LAYERS", "Activation", "BatchNormalization", "Dense", "Dropout", "GaussianNoise", "Input", "Layer",
-    "LayerNormalization", "check_layers", "from_config",
+    "LAYERS", "Activation", "BatchNormalization", "Dense", "Dropout", "Flatten", "GaussianNoise", "Input", "Layer",
+    "LayerNormalization", "Reshape", "Residual", "check_layers", "from_config",
 ]  # fmt: skip

@@ -15,6 +15,8 @@ from fastnn.layers.base import Layer
 class Dense(Layer):
     """A fully connected layer: activation(x W + b), with W of shape (fan_in, units).
 
+    On samples of several axes it works on the last, with the same W and b everywhere, as in Keras.
+
     Parameters
     ----------
     units : int
@@ -30,6 +32,9 @@ class Dense(Layer):
         Penalty on W, on b: `fastnn.L1(l1)`, `fastnn.L2(l2)`, `fastnn.L1L2(l1, l2)`; a number means L2.
     kernel_constraint : MaxNorm or None, default None
         `fastnn.MaxNorm(max_value)`: a limit of the norm of each column of W, kept after every update.
+    trainable : bool, default True
+        Whether training changes W and b. Optimizers, weight decay, penalties and constraints leave those of a layer
+        that is not trained alone.
 
     Raises
     ------
@@ -52,11 +57,13 @@ class Dense(Layer):
     kernel_regularizer: Any = None
     bias_regularizer: Any = None
     kernel_constraint: Any = None
+    trainable: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "units", check_integer("units", self.units, 1))
         object.__setattr__(self, "activation", activations.get(self.activation))
         object.__setattr__(self, "use_bias", check_bool("use_bias", self.use_bias))
+        object.__setattr__(self, "trainable", check_bool("trainable", self.trainable))
         check_choice("kernel_initializer", self.kernel_initializer, initializers.NAMES)
         for name in ("kernel_regularizer", "bias_regularizer"):
             object.__setattr__(self, name, regularizers.get(name, getattr(self, name)))

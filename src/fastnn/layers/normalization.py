@@ -1,6 +1,6 @@
 """Layers that normalise activations, each with a learned scale gamma and shift beta of every unit."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from math import ceil
 
 from fastnn.common.validation import check_bool, check_real
@@ -30,6 +30,8 @@ class LayerNormalization(Layer):
         Added to the variance, > 0 (Keras's default).
     center, scale : bool, default True
         Whether beta, gamma exist. They start at 0 and 1.
+    trainable : bool, default True
+        Whether training changes them.
 
     Raises
     ------
@@ -52,11 +54,14 @@ class LayerNormalization(Layer):
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
+    _: KW_ONLY
+    trainable: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "epsilon", check_real("epsilon", self.epsilon, 0.0, closed="neither"))
         check_bool("center", self.center)
         check_bool("scale", self.scale)
+        check_bool("trainable", self.trainable)
 
     def build(self, plan: PlanBuilder) -> None:
         gamma, beta = _add_scale_and_shift(plan, self.scale, self.center)
@@ -86,6 +91,9 @@ class BatchNormalization(Layer):
         Added to the variance, > 0.
     center, scale : bool, default True
         Whether beta, gamma exist. They start at 0 and 1.
+    trainable : bool, default True
+        Whether training changes them. A layer that is not trained keeps its running statistics, and uses them in
+        training too, as in Keras.
 
     Raises
     ------
@@ -110,12 +118,15 @@ class BatchNormalization(Layer):
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
+    _: KW_ONLY
+    trainable: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "momentum", check_real("momentum", self.momentum, 0.0, 1.0, closed="left"))
         object.__setattr__(self, "epsilon", check_real("epsilon", self.epsilon, 0.0, closed="neither"))
         check_bool("center", self.center)
         check_bool("scale", self.scale)
+        check_bool("trainable", self.trainable)
 
     def build(self, plan: PlanBuilder) -> None:
         gamma, beta = _add_scale_and_shift(plan, self.scale, self.center)

@@ -116,7 +116,7 @@ class NetworkCore(Guarded):
         array = as_array("state", values)
         for tensor in self.plan.states if array.shape == self._state.shape else ():
             part = array[tensor.offset : tensor.offset + tensor.size]
-            if tensor.name == "moving_variance" and (part < 0).any():
+            if tensor.name.endswith("moving_variance") and (part < 0).any():
                 raise ValueError(f"state must not hold negative variances, got {part[part < 0][0]}")
         self._copy_into(self._state, "state", array)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from fastnn.common.later import later
-from fastnn.engine.workspace import row_buffer_size
+from fastnn.engine.workspace import row_sizes
 from fastnn.files import persistence
 from fastnn.kernels.predictor import make_predictor
 from fastnn.model.core import NetworkCore
@@ -120,8 +120,7 @@ class Exchange(NetworkCore):
         """
         if self._predictor is None:
             self._predictor = make_predictor(
-                self.parameter_buffer, self.row_ops.table, row_buffer_size(self.plan, self.dtype), self.n_inputs,
-                self.n_outputs,
+                self.parameter_buffer, self.row_ops.table, *row_sizes(self.plan, self.dtype), self.n_inputs, self.n_outputs,
             )  # fmt: skip
             _COMPILED.append(self)
         return self._predictor

@@ -29,6 +29,7 @@ from fastnn.model import summary
 from fastnn.model.exchange import Exchange
 from fastnn.model.explain import Explanation, explain
 from fastnn.model.objective import Objective
+from fastnn.model.vjp import vjp
 
 # Rows for which predict keeps one workspace: enough for the kernel's micro-batch.
 _PREDICT_ROWS = 128
@@ -90,6 +91,7 @@ class Network(Exchange):
         super()._set_up(layers, dtype, seed)
         self._idle_workspaces: list[Workspace] = []
         self._idle_rows: list[RowWorkspace] = []
+        self._few_rows = _FEW_ROWS if self.plan.has_rows and len(self.plan.output_shape) == 1 else 0
 
     @classmethod
     def mlp(
@@ -182,7 +184,7 @@ class Network(Exchange):
         # that leave no doubt.
         if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN:
             shape = X.shape
-            if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= _FEW_ROWS:
+            if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= self._few_rows:
                 if out is None:
                     out = np.empty((shape[0], plan.n_outputs), dtype)
                 if (
@@ -203,27 +205,31 @@ class Network(Exchange):
             type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs
             or not X.flags.aligned
         ):  # fmt: skip
-            X = as_features("X", X, plan.n_inputs, dtype, lazily=True)
+            X = as_features("X", X, plan.input_shape, dtype, lazily=True)
+        n_rows = X.shape[0]
+        shape = (n_rows, *plan.output_shape)
         if out is None:
-            out = np.empty((X.shape[0], plan.n_outputs), dtype)
+            out = np.empty(shape, dtype)
         elif not isinstance(out, np.ndarray):
             raise TypeError(f"out must be a NumPy array or None, got {out!r}")
-        elif out.shape != (X.shape[0], plan.n_outputs) or out.dtype != dtype or not out.flags.writeable:
+        elif out.shape != shape or out.dtype != dtype or not out.flags.writeable:
             kind = "" if out.flags.writeable else "read-only "
             raise ValueError(
-                f"out must be a writable {dtype} array of shape {(X.shape[0], plan.n_outputs)}, "
-                f"got a {kind}{out.dtype} array of shape {out.shape}"
+                f"out must be a writable {dtype} array of shape {shape}, got a {kind}{out.dtype} array of shape "
+                f"{out.shape}"
             )
+        elif out.ndim > 2 and not out.flags.c_contiguous:
+            raise ValueError(f"out must be C-contiguous where outputs have the shape {plan.output_shape}")
         elif overlaps(X, out):
             X = X.copy()
-        n_rows = X.shape[0]
+        rows = out.reshape(n_rows, plan.n_outputs)
         if n_rows <= _ROWS_A_CALL:
-            self._predict_rows(X, 0, out)
+            self._predict_rows(X, 0, rows)
             return out
         # Cut, so that Ctrl-C works; over several threads if that pays.
         starts = range(0, n_rows, _ROWS_A_CALL)
         n_threads = threads_to_infer(plan, self.dtype, n_rows)
-        share_out(lambda first: self._predict_rows(X, first, out[first : first + _ROWS_A_CALL]), starts, n_threads)
+        share_out(lambda first: self._predict_rows(X, first, rows[first : first + _ROWS_A_CALL]), starts, n_threads)
         return out
 
     def _predict_loudly(self, X: Any, out: np.ndarray | None, verbose: int) -> np.ndarray:
@@ -246,6 +252,47 @@ class Network(Exchange):
             rows = as_gatherable(X[first : first + len(out)], self.dtype)
             workspace.predict(self.parameter_buffer, rows, source_of(rows.dtype), out)
         self._idle_workspaces.append(workspace)
+
+    def vjp(self, X: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradients of sum(v * outputs) with respect to X and to the parameters.
+
+        This is the product of a vector with the Jacobian of the network, by which gradients of whatever comes behind
+        the network go through it [1]_: into SciPy, JAX or PyTorch code, or another network. As for `predict`, layers
+        are in inference mode: dropout is off, and batch normalisation uses its running statistics.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *input_shape) or (n, n_inputs)
+            Features.
+        v : array-like of shape (n, *output_shape) or (n, n_outputs)
+            The derivative of something by the outputs.
+
+        Returns
+        -------
+        by_inputs : ndarray of the shape of X
+            In the network's dtype.
+        by_parameters : ndarray of shape (n_parameters,)
+            In the network's dtype, in the layout of `parameters`; penalties of layers take no part.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape or value is wrong.
+
+        References
+        ----------
+        .. [1] A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 3.2.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> network = fastnn.Network([fastnn.Input(2), fastnn.Dense(1)], dtype="float64")
+        >>> network.set_weights([[[3.0], [4.0]], [0.0]])
+        >>> by_inputs, by_parameters = network.vjp([[1.0, 2.0]], [[10.0]])
+        >>> by_inputs, by_parameters
+        (array([[30., 40.]]), array([10., 20., 10.]))
+        """
+        return vjp(self.plan, self.dtype, self.parameter_buffer, X, v)
 
     def loss_and_gradient(
         self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None, penalties: bool = True

@@ -59,7 +59,7 @@ class Objective:
     ):
         function = losses.get(loss)
         function.check_outputs(network.plan.output_activation)
-        array = as_features("X", X, network.n_inputs, network.dtype)
+        array = as_features("X", X, network.plan.input_shape, network.dtype)
         check_not_empty("X", array)
         # Rows hold the arrays, and with them the addresses that the kernel reads.
         self._y = as_targets("y", y, array.shape[0], network.n_outputs, function, network.dtype)

@@ -9,22 +9,24 @@ _CELL = "padding: 0.2em 0.8em; text-align: right"
 _NAME = "padding: 0.2em 0.8em; text-align: left"
 
 
-def layer_rows(network: NetworkCore) -> list[tuple[str, int, int]]:
+def layer_rows(network: NetworkCore) -> list[tuple[str, str, int]]:
     """Return (description, outputs, parameters) of each layer."""
     counts = [0] * len(network.layers)
     for variable in network.plan.variables:
         counts[variable.layer] += variable.size
     names = [_describe(layer) for layer in network.layers]
-    return list(zip(names, network.plan.units_after, counts, strict=True))
+    shapes = [" x ".join(map(str, shape)) for shape in network.plan.shapes]
+    return list(zip(names, shapes, counts, strict=True))
 
 
 def as_text(network: NetworkCore) -> str:
     """Return the table in columns of characters."""
     rows = layer_rows(network)
     width = max(16, *(len(name) + 1 for name, _, _ in rows))
-    lines = [f"{'layer':<{width}} {'output':>6}  {'parameters':>10}"]
-    lines += [f"{name:<{width}} {units:>6}  {count:>10,}" for name, units, count in rows]
-    lines.append(f"{'total':<{width}} {'':>6}  {network.n_parameters:>10,}")
+    column = max(6, *(len(shape) for _, shape, _ in rows))
+    lines = [f"{'layer':<{width}} {'output':>{column}}  {'parameters':>10}"]
+    lines += [f"{name:<{width}} {shape:>{column}}  {count:>10,}" for name, shape, count in rows]
+    lines.append(f"{'total':<{width}} {'':>{column}}  {network.n_parameters:>10,}")
     return "\n".join(lines)
 
 
@@ -41,7 +43,7 @@ def as_html(network: NetworkCore) -> str:
         f"<p>Network, {network.dtype.name}: {network.n_inputs} inputs, {network.n_outputs} outputs</p>",
         '<table style="border-collapse: collapse">',
         row("th", "layer", "output", "parameters", "border-bottom: 1px solid currentColor"),
-        *(row("td", name, f"{units:,}", f"{count:,}") for name, units, count in layer_rows(network)),
+        *(row("td", name, shape, f"{count:,}") for name, shape, count in layer_rows(network)),
         row("td", "total", "", f"{network.n_parameters:,}", "border-top: 1px solid currentColor; font-weight: bold"),
         "</table>",
         "</div>",
@@ -53,4 +55,5 @@ def _describe(layer: Layer) -> str:
     function = getattr(layer, "activation", None) or getattr(layer, "function", None)
     rate = getattr(layer, "rate", None)
     detail = function.name if function else "" if rate is None else f"{rate:g}"
-    return f"{type(layer).__name__} {detail}".strip()
+    frozen = "" if getattr(layer, "trainable", True) else " (not trained)"
+    return f"{type(layer).__name__} {detail}".strip() + frozen

@@ -125,9 +125,10 @@ def _recall_statistics(job, op):
 def batch_normalization_forward(job, op):
     """target = gamma (x - mean) / sqrt(variance + epsilon) + beta; False if the team was dismissed.
 
-    In training all threads call this alike, those without samples too.
+    In training all threads call this alike, those without samples too. A layer that is not trained keeps its running
+    statistics and uses them in training as well: its op does not see the batch.
     """
-    if job.is_training:
+    if job.is_training and op.sees_batch:
         if job.n_samples > 0:
             _publish_statistics(job, op)
         if not wait_for_all(shared_of(job), job.n_threads):
@@ -169,13 +170,13 @@ def batch_normalization_backward(job, op):
                 put(gradient, op.weights + unit, own_product, job.start)
             if op.bias >= 0:
                 put(gradient, op.bias + unit, own_sum, job.start)
-    if job.is_training and not wait_for_all(shared_of(job), job.n_threads):
+    if job.is_training and op.sees_batch and not wait_for_all(shared_of(job), job.n_threads):
         return False
     share = 1.0 / (job.batch_rows * op.positions)
     inverses = _row(job, op, INVERSE)
     for unit in range(op.units):
         through_mean, through_variance = 0.0, 0.0
-        if job.is_training:
+        if job.is_training and op.sees_batch:
             for thread in range(job.n_threads):
                 through_mean += workspaces[thread * job.buffer_size + sums + unit] * share
                 through_variance += workspaces[thread * job.buffer_size + products + unit] * share

@@ -24,7 +24,7 @@ def _pass_on(job, op):
 def _drop(job, op, source, target):
     """target = source * mask."""
     buffer = buffer_of(job)
-    key = mix(mix(job.seed, job.step), op.layer)
+    key = mix(mix(job.seed, job.step), op.key)
     n_units = op.positions * op.units
     for unit in range(n_units):
         unit_key = mix(key, unit)
@@ -62,7 +62,7 @@ def noise_forward(job, op):
         return True
     buffer, scale = buffer_of(job), job.capacity * PANEL
     source, target = op.source * scale, op.target * scale
-    key = mix(mix(job.seed, job.step), op.layer)
+    key = mix(mix(job.seed, job.step), op.key)
     n_units = op.positions * op.units
     for unit in range(n_units):
         unit_key = mix(key, unit)
