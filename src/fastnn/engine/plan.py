@@ -341,7 +341,7 @@ class PlanBuilder:
         return self._region
 
     def keep_for_rows(self, size: int) -> int:
-        """Reserve elements, in whole vectors, in which an op keeps numbers of a single row for another; return where."""
+        """Reserve elements in which an op keeps numbers of a single row for another; return where they begin."""
         offset = self._n_kept_for_rows
         self._n_kept_for_rows += -(-size // _LINE) * _LINE
         return offset
