@@ -370,7 +370,7 @@ def test_a_negative_variance(tmp_path):
 
 
 @pytest.mark.parametrize("version, message", [
-    (2, r"format is 2, .* reads formats up to 1: it was written by a later one"),
+    (3, r"format is 3, .* reads formats up to 2: it was written by a later one"),
     (10**100, "written by a later one"),
     (0, "format must be an integer >= 1, got 0"),
     (-1, "got -1"), (True, "got True"), (1.0, r"got 1\.0"), ("1", "got '1'"), (None, "got None"),

@@ -14,6 +14,7 @@ import pytest
 import fastnn
 import reference as ref
 from fastnn import activations, layers, losses, optimizers
+from fastnn.kernels.layerwise import LEAST_PARAMETERS
 from support import assert_close, rng
 
 PARTS = [
@@ -24,7 +25,13 @@ PARTS = [
     fastnn.Dropout(0.3),
     fastnn.GaussianNoise(0.1),
     fastnn.LayerNormalization(),
+    fastnn.LayerNormalization(scale=False),
     fastnn.BatchNormalization(),
+    fastnn.BatchNormalization(scale=False),
+    fastnn.Dense(4, trainable=False),
+    fastnn.Flatten(),
+    fastnn.Reshape((-1,)),
+    fastnn.Residual([fastnn.LayerNormalization(center=False), fastnn.Dense(5, "tanh"), fastnn.Dense(5)]),
     # Activations, as hidden and as output layer.
     *map(activations.get, activations.NAMES),
     activations.LeakyReLU(0.3),
@@ -119,6 +126,22 @@ def test_it_is_a_value(part):
     for name in part.__dataclass_fields__:
         with pytest.raises(AttributeError):
             setattr(part, name, None)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("part", [part for part in PARTS if isinstance(part, layers.Layer)], ids=repr)
+def test_an_update_layer_by_layer_is_the_update_of_the_whole(part, n_threads):
+    """A limit that no gradient reaches has the whole gradient made first, and changes nothing else."""
+    X_wide, y = rng(3).normal(size=(70, 400)), rng(4).normal(size=(70, N_OUTPUTS))
+    steps = []
+    for limit in (None, 1e9):
+        shape = [fastnn.Input(400), fastnn.Dense(300, "tanh"), fastnn.Dense(5), part, fastnn.Dense(N_OUTPUTS)]
+        network = fastnn.Network(shape, dtype="float64", seed=0)
+        assert network.n_parameters >= LEAST_PARAMETERS
+        trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(0.1, global_clipnorm=limit))
+        trainer.fit(X_wide, y, batch_size=None, n_threads=n_threads)
+        steps.append(network.parameters.copy())
+    np.testing.assert_allclose(steps[0], steps[1], rtol=1e-12, atol=1e-14)
 
 
 @each_part

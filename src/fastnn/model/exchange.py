@@ -120,7 +120,8 @@ class Exchange(NetworkCore):
         """
         if self._predictor is None:
             self._predictor = make_predictor(
-                self.parameter_buffer, self.row_ops.table, *row_sizes(self.plan, self.dtype), self.n_inputs, self.n_outputs,
+                self.parameter_buffer, self.row_ops.table, *row_sizes(self.plan, self.dtype), self.n_inputs,
+                self.n_outputs,
             )  # fmt: skip
             _COMPILED.append(self)
         return self._predictor
