@@ -28,7 +28,6 @@ PARTS = [
     fastnn.LayerNormalization(scale=False),
     fastnn.BatchNormalization(),
     fastnn.BatchNormalization(scale=False),
-    fastnn.Dense(4, trainable=False),
     fastnn.Flatten(),
     fastnn.Reshape((-1,)),
     fastnn.Residual([fastnn.LayerNormalization(center=False), fastnn.Dense(5, "tanh"), fastnn.Dense(5)]),
