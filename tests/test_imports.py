@@ -32,10 +32,8 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-KNOWN = {  # types only, of code that is being rewritten
+KNOWN = {  # code that is being rewritten
     ("tabular.quantiles", "tabular.columns"),
-    ("estimators.ensemble", "estimators.base"),
-    ("estimators.files", "estimators.base"),
 }
 
 MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}

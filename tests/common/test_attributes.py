@@ -103,6 +103,21 @@ def test_networks_refuse_the_rest(name, advice):
         setattr(make_network(), name, None)
 
 
+@pytest.mark.parametrize(
+    ("made", "name", "advice"),
+    [
+        (fastnn.Adam(), "learning_rate", "trainer.learning_rate = ... sets the rate"),
+        (fastnn.SGD(), "momentum", "trainer.optimizer = SGD(momentum=...) begins anew"),
+        (fastnn.Dense(3), "units", "make a new Network with Dense(units=...)"),
+        (fastnn.Dropout(0.5), "rate", "make a new Network with Dropout(rate=...)"),
+    ],
+)
+def test_optimizers_and_layers_are_fixed(made, name, advice):
+    with pytest.raises(AttributeError, match=re.escape(advice)):
+        setattr(made, name, 1)
+    assert pickle.loads(pickle.dumps(made)) == made == copy.deepcopy(made)
+
+
 # --- trainers -------------------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,21 @@
 """What declarative objects share: layers, optimizers, schedules and penalties are frozen records of arguments."""
 
-from dataclasses import MISSING, fields
+from collections.abc import Iterable
+from dataclasses import MISSING, FrozenInstanceError, fields
 from typing import Any, Self
 
 from fastnn.common.words import check_keywords
+
+
+def fix(classes: Iterable[type], advice: str) -> None:
+    """Have frozen dataclasses say, where somebody assigns to a field, what to do instead."""
+
+    def refuse(self: Any, name: str, value: Any) -> None:
+        cls = type(self).__name__
+        raise FrozenInstanceError(f"{cls}.{name} cannot be assigned: {advice.format(cls=cls, name=name)}")
+
+    for cls in classes:
+        cls.__setattr__ = refuse  # type: ignore[method-assign, assignment]
 
 
 class Record:

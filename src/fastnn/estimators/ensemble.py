@@ -1,6 +1,6 @@
 """Several networks as one estimator: members that differ in their random numbers, trained side by side, averaged."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -12,14 +12,11 @@ from fastnn.common.cpus import available_cpus
 from fastnn.engine.team import share_out
 from fastnn.training.many import Run, in_background
 
-if TYPE_CHECKING:
-    from fastnn.estimators.base import BaseMLP
-
 _LARGEST_SEED = 2**31 - 1
 
 
 def fit_members(
-    estimator: "BaseMLP", X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool
+    estimator: Any, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool
 ) -> None:
     """Fit `n_estimators` copies of an estimator to checked data, as many at once as there are CPUs.
 
@@ -72,14 +69,14 @@ def fit_members(
     estimator.loss_ = float(np.mean([member.loss_ for member in members]))
 
 
-def _member(estimator: "BaseMLP") -> "BaseMLP":
+def _member(estimator: Any) -> Any:
     member = clone(estimator).set_params(n_estimators=1, bootstrap=False, n_threads=1)
     if hasattr(estimator, "_labels"):  # a classifier knows its labels by now; partial_fit was told all of them
         member.__dict__.update(_labels=estimator._labels, classes_=estimator.classes_)
     return member
 
 
-def mean_outputs(estimator: "BaseMLP", X: Any) -> np.ndarray:
+def mean_outputs(estimator: Any, X: Any) -> np.ndarray:
     """Return the mean of the members' outputs for checked rows, of shape (n, n_outputs_)."""
     total = estimator.estimators_[0]._outputs_of_checked(X)
     for member in estimator.estimators_[1:]:

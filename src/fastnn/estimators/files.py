@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
 from fastnn.training.files import read_trainer, trainer_part
 from fastnn.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from fastnn.estimators.base import BaseMLP
 
 _MAX_DEPTH = 8
 
@@ -158,7 +155,7 @@ def _decode_labels(file: SavedFile, name: str, part: Any) -> np.ndarray:
 # --- the file -------------------------------------------------------------------------------------------------------
 
 
-def save_estimator(estimator: "BaseMLP", path: str | os.PathLike, **parts: Any) -> None:
+def save_estimator(estimator: Any, path: str | os.PathLike, **parts: Any) -> None:
     """Write a fitted estimator, whole or not at all.
 
     Parameters
@@ -186,7 +183,7 @@ def save_estimator(estimator: "BaseMLP", path: str | os.PathLike, **parts: Any) 
     container.write(path, document, arrays)
 
 
-def _own_part(estimator: "BaseMLP", where: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _own_part(estimator: Any, where: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return what one estimator is beside its network, and put its arrays under names that begin with `where`."""
     fitted = {name: _encode(name, getattr(estimator, name)) for name in _FITTED if hasattr(estimator, name)}
     own: dict[str, Any] = {
@@ -205,13 +202,13 @@ def _own_part(estimator: "BaseMLP", where: str, arrays: dict[str, np.ndarray]) -
     return own
 
 
-def load_estimator(cls: "type[BaseMLP]", path: str | os.PathLike) -> "BaseMLP":
+def load_estimator(cls: type[Any], path: str | os.PathLike) -> Any:
     """Return the estimator in a file; an instance of `cls`, which the file must be of."""
     with container.reading(path) as file:
         return read_estimator(cls, file)
 
 
-def read_estimator(cls: "type[BaseMLP]", file: SavedFile) -> "BaseMLP":
+def read_estimator(cls: type[Any], file: SavedFile) -> Any:
     """Return the estimator in an open file."""
     if "estimator" not in file.document:
         raise file.error(f"it holds no estimator but a {shown(file.document.get('kind'))}")
@@ -227,7 +224,7 @@ def read_estimator(cls: "type[BaseMLP]", file: SavedFile) -> "BaseMLP":
     return estimator
 
 
-def _read_member(estimator: "BaseMLP", file: SavedFile, part: dict[str, Any], i: int) -> "BaseMLP":
+def _read_member(estimator: Any, file: SavedFile, part: dict[str, Any], i: int) -> Any:
     """Return one of several estimators whose outputs are averaged."""
     where = f"estimator/members/{i}"
     network = read_network(Network, file, part, f"{where}/network")
@@ -238,7 +235,7 @@ def _read_member(estimator: "BaseMLP", file: SavedFile, part: dict[str, Any], i:
     return one
 
 
-def _read_own(cls: "type[BaseMLP]", file: SavedFile, part: dict[str, Any], where: str, network: Network) -> "BaseMLP":
+def _read_own(cls: type[Any], file: SavedFile, part: dict[str, Any], where: str, network: Network) -> Any:
     """Return the estimator that a part of the document called `where` describes, around a network."""
     if part.get("class") != cls.__name__:
         raise file.error(f"it holds an estimator of class {shown(part.get('class'))}, not {cls.__name__}")
@@ -272,7 +269,7 @@ def _read_own(cls: "type[BaseMLP]", file: SavedFile, part: dict[str, Any], where
     return estimator
 
 
-def _read_parameters(cls: "type[BaseMLP]", file: SavedFile, part: dict[str, Any]) -> "BaseMLP":
+def _read_parameters(cls: type[Any], file: SavedFile, part: dict[str, Any]) -> Any:
     try:
         estimator = cls(**{name: _decode(value) for name, value in part.items()})
         estimator._validate_params()

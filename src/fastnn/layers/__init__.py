@@ -7,6 +7,7 @@ One file a family of layers. To add a layer: its class in a file here, its name 
 from collections.abc import Iterable
 from typing import Any
 
+from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
 from fastnn.layers.activation import Activation
 from fastnn.layers.base import Input, Layer
@@ -19,6 +20,8 @@ LAYERS: tuple[type[Layer], ...] = (
     Input, Dense, Activation, Dropout, GaussianNoise, LayerNormalization, BatchNormalization, Flatten, Reshape,
     Residual,
 )  # fmt: skip
+
+fix(LAYERS, "a layer is fixed; make a new Network with {cls}({name}=...)")
 
 
 def from_config(config: dict[str, Any]) -> Layer:

@@ -4,6 +4,7 @@ To add one: its unit in kernels/optimizers.py, a class in a file here (a frozen 
 in `_CLASSES`. Names, ranges, files and tests follow from the class.
 """
 
+from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
 from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastnn.optimizers.base import Optimizer
@@ -13,6 +14,11 @@ from fastnn.optimizers.rms import Adadelta, Adagrad, RMSprop
 _CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Nadam, Adamax, Lion)
 BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
 NAMES = tuple(BY_NAME)
+fix(
+    _CLASSES,
+    "an optimizer is fixed; trainer.learning_rate = ... sets the rate, "
+    "trainer.optimizer = {cls}({name}=...) begins anew",
+)
 
 
 def get(optimizer: "str | Optimizer | dict") -> Optimizer:
