@@ -12,14 +12,15 @@ import numpy as np
 from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
 from fastnn.inputs.splits import split_off
-from fastnn.tabular.columns import as_texts, unknown_column
-from fastnn.tabular.dates import holds_dates
+from fastnn.tabular.columns import as_numbers, as_texts, unknown_column
+from fastnn.tabular.dates import as_days, find_order, holds_dates
 from fastnn.tabular.preprocessing import TASKS, Preprocessing, find_task
 from fastnn.tabular.reading import SUFFIXES, read_table, table_suffix
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series
 
+PRESETS = ("best", "fast", "plain")
 _OPTIONS = (
     "target",
     "task",
@@ -46,6 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dayfirst", action=argparse.BooleanOptionalAction, help="what comes first in dates such as 1/2/2020"
     )
     table.add_argument("--missing", nargs="+", metavar="TEXT", help="what stands for no value, beside NA and the like")
+    table.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="best compares recipes and trains several networks, fast trains one, plain is the network described below "
+        "(default: best, or plain where an option for it is given)",
+    )
+    table.add_argument("--time-limit", type=float, metavar="SECONDS", help="how long training may take")
+    table.add_argument("--cv", type=int, metavar="K", help="also score K models, each on another part of the rows")
+    table.add_argument("--group", metavar="COLUMN", help="rows of the same value are tested on together")
+    table.add_argument("--time", metavar="COLUMN", help="the last rows by this column are tested on")
+    table.add_argument("--json", type=Path, metavar="FILE", help="write scores and importances to a JSON file")
     table.add_argument(
         "--output",
         "-o",
@@ -98,14 +110,16 @@ def load(arguments: argparse.Namespace) -> TableData:
     path = Path(arguments.name)
     test_size = check_real("--test-size", arguments.test_size, 0.0, 1.0, closed="neither")
     check_output(output_path(arguments))
+    if arguments.json is not None:
+        check_output(arguments.json, "--json")
     table, task = read_with_target(path, arguments)
     used = table[arguments.target].is_not_null().arg_true().to_numpy().astype(np.int64)
     if not used.size:
         raise ValueError(f"the target {arguments.target!r} must have values, got none")
-    train_rows, test_rows = _split(table[used][arguments.target], task, arguments, test_size)
+    train_rows, test_rows = _split(table[used], task, arguments, test_size)
     # From the whole table, so that errors give row numbers of the file.
     preprocessing = Preprocessing.learn(
-        table, arguments.target, task=task, categorical=arguments.categorical or (), drop=arguments.drop or (),
+        table, arguments.target, task=task, categorical=arguments.categorical or (), drop=dropped(arguments),
         rows=used[train_rows], missing=arguments.missing or (), dayfirst=arguments.dayfirst,
         keep=arguments.keep_column or (),
     )  # fmt: skip
@@ -124,7 +138,13 @@ def read_with_target(path: Path, arguments: argparse.Namespace) -> "tuple[DataFr
     """
     texts, missing = list(arguments.categorical or ()), list(arguments.missing or ())
     table = read_table(path, missing, texts)
-    for name in (arguments.target, *texts, *(arguments.drop or ()), *(arguments.keep_column or ())):
+    for name in (
+        arguments.target,
+        *texts,
+        *(arguments.drop or ()),
+        *(arguments.keep_column or ()),
+        *(name for name in (arguments.group, arguments.time) if name is not None),
+    ):
         if name not in table.columns:
             raise unknown_column(name, table.columns, str(path))
     task = arguments.task
@@ -135,15 +155,46 @@ def read_with_target(path: Path, arguments: argparse.Namespace) -> "tuple[DataFr
     return table, task
 
 
+def dropped(arguments: argparse.Namespace) -> list[str]:
+    """Return the columns that are left out as asked; groups are no features, since test rows have others."""
+    groups = [] if arguments.group is None else [arguments.group]
+    return list(dict.fromkeys([*(arguments.drop or ()), *groups]))
+
+
 def _split(
-    target: "Series", task: str | None, arguments: argparse.Namespace, test_size: float
+    table: "DataFrame", task: str | None, arguments: argparse.Namespace, test_size: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row numbers to train on and to test on, drawn class by class where there are classes."""
-    n_test = int(np.ceil(test_size * len(target)))
-    if n_test >= len(target):
-        raise ValueError(f"--test-size {test_size:g} leaves none of {len(target)} rows to train on")
-    classes = as_texts(target).rank("dense").to_numpy().astype(np.int64) if task == "classification" else None
-    return split_off(len(target), n_test, classes, arguments.seed)
+    """Return the row numbers to train on and to test on: class by class, by groups, or the last ones by time."""
+    n = table.height
+    n_test = int(np.ceil(test_size * n))
+    if n_test >= n:
+        raise ValueError(f"--test-size {test_size:g} leaves none of {n} rows to train on")
+    if arguments.time is not None:
+        times = table[arguments.time]
+        order = np.argsort(as_days(times, find_order(times, arguments.dayfirst)) if holds_dates(times)
+                           else as_numbers(times), kind="stable")  # fmt: skip
+        return np.sort(order[:-n_test]), np.sort(order[-n_test:])
+    if arguments.group is not None:
+        return split_by_groups(group_numbers(table[arguments.group]), n_test, arguments.seed)
+    classes = as_texts(table[arguments.target]).rank("dense").to_numpy().astype(np.int64)
+    return split_off(n, n_test, classes if task == "classification" else None, arguments.seed)
+
+
+def group_numbers(values: "Series") -> np.ndarray:
+    """Return a number for each different value, missing ones being one of them."""
+    return np.unique(as_texts(values).fill_null("").to_numpy(), return_inverse=True)[1]
+
+
+def split_by_groups(groups: np.ndarray, n_off: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rows that stay, rows split off): whole groups in random order until n_off rows are reached."""
+    n_groups = groups.max() + 1
+    if n_groups < 2:
+        raise ValueError("--group must name a column of at least two different values")
+    order = np.random.default_rng(seed).permutation(n_groups)
+    counts = np.bincount(groups)[order]
+    n_chosen = min(int(np.searchsorted(np.cumsum(counts), n_off)) + 1, n_groups - 1)
+    is_off = np.isin(groups, order[:n_chosen])
+    return np.flatnonzero(~is_off), np.flatnonzero(is_off)
 
 
 def output_path(arguments: argparse.Namespace) -> Path:

@@ -62,6 +62,27 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run, parser=parser)
 
 
+_OF_PLAIN = (
+    "hidden", "activation", "dropout", "epochs", "batch_size", "optimizer", "learning_rate", "validation_size", "plot",
+)  # fmt: skip
+_OF_PRESETS = ("cv", "time_limit", "json")
+
+
+def _preset(arguments: argparse.Namespace) -> str:
+    """Return the preset, as asked or by the options that are given; raises ValueError where they do not go together."""
+    plain = [name for name in _OF_PLAIN if getattr(arguments, name) != arguments.parser.get_default(name)]
+    of_presets = [name for name in _OF_PRESETS if getattr(arguments, name) is not None]
+    preset = arguments.preset or ("plain" if plain else "best")
+    wrong = of_presets if preset == "plain" else plain
+    if wrong:
+        reason = f"since --{plain[0].replace('_', '-')} is given" if arguments.preset is None else ""
+        goes_with = "best and fast" if preset == "plain" else "plain"
+        raise ValueError(
+            f"--{wrong[0].replace('_', '-')} goes with the preset {goes_with}, not {preset} {reason}".strip()
+        )
+    return preset
+
+
 class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, where there are any."""
 
@@ -183,6 +204,10 @@ def run(arguments: argparse.Namespace) -> int:
     }
     try:
         check_plot(arguments.plot)
+        if table.is_table(arguments) and _preset(arguments) != "plain":
+            from fastnn.cli import best
+
+            return best.run(arguments, table.load(arguments), _preset(arguments))
         loaded = table.load(arguments) if table.is_table(arguments) else None
         data = datasets.load(arguments.name) if loaded is None else loaded.data
         trainer = make_trainer(data, arguments)

@@ -127,8 +127,6 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _check_frame(self, X: Any, *, reset: bool) -> "tuple[DataFrame, tuple[str, ...]]":
         frame, categories = as_frame(X)
-        if _TARGET in frame.columns:  # the model's own name for what it predicts
-            frame = frame.rename({_TARGET: f"{_TARGET} (feature)"})
         _check_feature_names(self, X, reset=reset)
         _check_n_features(self, X, reset=reset)
         if reset:
@@ -200,8 +198,11 @@ class BaseTabular(BaseEstimator, ABC):
             ]
         _, mean, deviation = fitting.scale_targets(problem, choice.recipe, problem.y, problem.weights)
         classes = tuple(self._class_texts()) if problem.n_classes else ()
+        target = _TARGET
+        while target in self.feature_names_:
+            target += "_"
         preprocessing = Preprocessing(
-            _TARGET, "classification" if problem.n_classes else "regression", tuple(columns), self._left_out, classes,
+            target, "classification" if problem.n_classes else "regression", tuple(columns), self._left_out, classes,
             mean, deviation, tuple(self.missing), choice.recipe.logs,
         )  # fmt: skip
         return TableModel(networks[0], preprocessing, others=tuple(networks[1:]), temperature=choice.temperature)

@@ -36,6 +36,8 @@ class TableModel:
         Further networks of the same form: predictions are the mean of all.
     temperature : float
         By which the logarithms of probabilities are divided.
+    report : dict
+        What `fastnn train` found about it: scores on rows that were held back, importances of columns. JSON types.
     """
 
     network: Network
@@ -43,6 +45,7 @@ class TableModel:
     trained_rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
     others: tuple[Network, ...] = ()
     temperature: float = 1.0
+    report: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def outputs(self, table: "DataFrame") -> np.ndarray:
         """Return probabilities of shape (n, n_classes), or the scaled target of shape (n, 1), for a table's rows."""
@@ -125,6 +128,8 @@ class TableModel:
         if self.trained_rows.size:
             arrays["table.trained_rows"] = self.trained_rows
         document: dict[str, Any] = {"kind": "table", "network": part, "table": self.preprocessing.config, **parts}
+        if self.report:
+            document["report"] = self.report
         if others or self.temperature != 1.0:
             document.update(others=others, temperature=self.temperature)
         container.write(path, document, arrays)
@@ -174,7 +179,10 @@ class TableModel:
         for member_network in members:
             if (member_network.n_inputs, member_network.n_outputs) != (network.n_inputs, network.n_outputs):
                 raise file.error("its networks must have the same inputs and outputs")
-        return cls(network, preprocessing, rows, members, float(temperature))
+        report = file.document.get("report", {})
+        if not isinstance(report, dict):
+            raise file.error("its report must be an object")
+        return cls(network, preprocessing, rows, members, float(temperature), report)
 
 
 def sketch_rows(preprocessing: Preprocessing, table: "DataFrame") -> np.ndarray:

@@ -1,0 +1,111 @@
+"""`fastnn train FILE` without options: the estimators for tables, and what is reported about them."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from fastnn.cli import main
+from support import rng
+
+polars = pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+
+from fastnn.tabular import TableModel  # noqa: E402  (polars first)
+
+
+def table(n=240):
+    r = rng()
+    age, city = r.integers(18, 80, n), r.choice(["Oslo", "Rome", "Paris"], n)
+    return polars.DataFrame(
+        {
+            "age": age, "city": city, "shop": np.arange(n) // 12, "day": np.arange(n)[::-1] * 3,
+            "price": 2.0 * age + r.normal(size=n), "bought": np.where((age > 45) & (city != "Rome"), "yes", "no"),
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table().write_csv("shop.csv")
+    return tmp_path
+
+
+def usage_error(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_classification_is_reported_in_full_and_described(folder, capsys):
+    options = ["--target", "bought", "--drop", "price", "--json", "report.json", "--threads", "2"]
+    assert main(["train", "shop.csv", *options]) == 0
+    out = capsys.readouterr().out
+    for pattern in (
+        r"^test accuracy: \d+\.\d\d %$", r"^log loss: \d\.\d{4}, ROC AUC: \d\.\d{4}$",
+        r"^the most frequent class alone: \d+\.\d\d %$", r"^yes +\d\.\d{3}", r"^columns by importance: (age|city) ",
+        r"^time: [\d.]+ s, recipe: (encoded|plain|small)$", r"^report: report\.json$", r"^model: shop-bought\.saf",
+    ):  # fmt: skip
+        assert re.search(pattern, out, re.MULTILINE), pattern
+    report = json.loads((folder / "report.json").read_text())
+    assert report["test"]["accuracy"] > 0.9 > report["trivial"]["accuracy"]
+    assert np.sum(report["confusion"]) == 48
+    assert report["importance"]["age"] > report["importance"]["shop"]
+
+    assert main(["describe", "shop-bought.safetensors"]) == 0
+    described = capsys.readouterr().out
+    assert described.startswith("predicts bought: classification of no, yes\n  age: quantile")
+    assert (
+        "price: left out (as asked)" in described
+        and f"test accuracy: {100 * report['test']['accuracy']:.2f} %" in described
+    )
+    assert main(["predict", "shop-bought.safetensors", "shop.csv"]) == 0
+    assert "trained on 80 % of these rows" in capsys.readouterr().err
+
+
+def test_a_regression_is_reported_with_folds(folder, capsys):
+    assert main(["train", "shop.csv", "--target", "price", "--preset", "fast", "--cv", "2", "--quiet", "-o", "m"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^cross-validation: R2 0\.\d{4} \+- \d\.\d{4}, MAE ", out, re.MULTILINE)
+    assert float(re.search(r"test R2: ([\d.]+)", out)[1]) > 0.8
+    assert re.search(r"^MAE: [\d.]+, RMSE: [\d.]+$", out, re.MULTILINE)
+    assert re.search(r"^the mean alone: -?0\.\d+, MAE: [\d.]+, RMSE: [\d.]+$", out, re.MULTILINE)
+
+
+def test_groups_stay_together_and_time_goes_on(folder, capsys):
+    options = "train shop.csv --target bought --drop price --preset fast -o m --quiet"
+    assert main([*options.split(), "--group", "shop"]) == 0
+    assert "left out: shop (as asked)" in capsys.readouterr().out
+    model = TableModel.load("m")
+    data = table()
+    shares = {shop: model.share_trained_on(rows) for (shop,), rows in data.group_by("shop")}
+    assert set(shares.values()) == {0.0, 1.0} and sum(shares.values()) == 16
+    assert main([*options.split(), "--time", "day"]) == 0
+    model = TableModel.load("m")
+    assert model.share_trained_on(data[:48]) == 0.0 and model.share_trained_on(data[48:]) == 1.0
+    assert "no column 'shp'" in usage_error(capsys, *options.split(), "--group", "shp")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("--preset best --epochs 3", "--epochs goes with the preset plain, not best"),
+        ("--preset plain --cv 3", "--cv goes with the preset best and fast, not plain"),
+        (
+            "--hidden 8 --time-limit 3",
+            "--time-limit goes with the preset best and fast, not plain since --hidden is given",
+        ),
+        ("--cv 1", "--cv must be an integer"),
+        ("--json nowhere/report.json", "--json must be a file in a folder that exists"),
+        ("--time-limit -1", "time_limit must be a number"),
+    ],
+)
+def test_options_that_do_not_go_together(folder, capsys, arguments, message):
+    assert message in usage_error(capsys, "train", "shop.csv", "--target", "bought", *arguments.split())
+
+
+def test_describe_refuses_what_is_no_model(folder, capsys):
+    assert "not a fastnn file" in usage_error(capsys, "describe", "shop.csv")
+    assert main(["describe", "none"]) == 1
