@@ -58,6 +58,7 @@ _LAZY = {
     "estimators": "fastnn.estimators",
     "TabularClassifier": "fastnn.tabular.estimators",
     "TabularRegressor": "fastnn.tabular.estimators",
+    "tune": "fastnn.tabular.tuning",
 }
 
 __all__ = [

@@ -109,3 +109,19 @@ def test_options_that_do_not_go_together(folder, capsys, arguments, message):
 def test_describe_refuses_what_is_no_model(folder, capsys):
     assert "not a fastnn file" in usage_error(capsys, "describe", "shop.csv")
     assert main(["describe", "none"]) == 1
+
+
+def test_a_search_is_shown_saved_and_drawn(folder, capsys):
+    pytest.importorskip("matplotlib")
+    options = "--target bought --drop price --trials 4 --threads 1 --plot search.png --json report.json --quiet"
+    assert main(["tune", "shop.csv", *options.split()]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^4 configurations, \d on the highest rung; by log_loss the best are$", out, re.MULTILINE)
+    assert float(re.search(r"^test accuracy: ([\d.]+) %$", out, re.MULTILINE)[1]) > 85
+    assert (folder / "search.png").read_bytes().startswith(b"\x89PNG")
+    assert len(json.loads((folder / "report.json").read_text())["trials"]) == 4
+    assert main(["predict", "shop-bought.safetensors", "shop.csv"]) == 0
+    capsys.readouterr()
+    assert "metric must be one of" in usage_error(capsys, "tune", "shop.csv", "--target", "bought", "--metric", "r2")
+    assert "--target must name the column" in usage_error(capsys, "tune", "shop.csv")
+    assert "FILE must end in .csv" in usage_error(capsys, "tune", "iris", "--target", "x")

@@ -1,4 +1,4 @@
-"""The command line; each command (`fastnn train`, `predict`, `describe`, `bench`, `info`) is a module of this package.
+"""The command line; each command (`fastnn train`, `tune`, `predict`, ...) is a module of this package.
 
 A command's module has `add_parser(commands)`, which declares its arguments and sets `run`, a function of the parsed
 arguments that returns the exit code. A new command is such a module and its name in `_COMMANDS`.
@@ -10,9 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fastnn.cli import bench, describe, info, output, predict, train
+from fastnn.cli import bench, describe, info, output, predict, train, tune
 
-_COMMANDS = (train, predict, describe, bench, info)
+_COMMANDS = (train, tune, predict, describe, bench, info)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -2,8 +2,9 @@
 
 import argparse
 import json
+import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fastnn.tabular.scoring import r2
 
 MOST_CLASSES_SHOWN = 12
 MOST_COLUMNS_SHOWN = 10
+_MOST_TRIALS_SHOWN = 5
 
 
 def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
@@ -41,7 +43,10 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
                 f"{_NAMES[name]} {np.mean(values):.4f} +- {np.std(values):.4f}" for name, values in report["cv"].items()
             ))  # fmt: skip
         started = time.perf_counter()
-        estimator = make_estimator(arguments, loaded, preset).fit(X[loaded.train_rows], y[loaded.train_rows])
+        if preset == "tune":
+            estimator = _tune(arguments, loaded, X[loaded.train_rows], y[loaded.train_rows], report)
+        else:
+            estimator = make_estimator(arguments, loaded, preset).fit(X[loaded.train_rows], y[loaded.train_rows])
         report["seconds"] = time.perf_counter() - started
         report.update(_scores(estimator, X, y, loaded.train_rows, loaded.test_rows))
     report["recipe"] = estimator.recipe_.name
@@ -59,6 +64,39 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
         say(f"report: {arguments.json}")
     say(f"model: {path}")
     return 0
+
+
+def _tune(
+    arguments: argparse.Namespace, loaded: TableData, X: Any, y: np.ndarray, report: dict[str, Any]
+) -> BaseTabular:
+    """Search for a recipe, show the best ones, and return the estimator that follows the best."""
+    from fastnn.tabular.tuning import tune
+
+    options = make_estimator(arguments, loaded, "best").get_params()
+    for name in ("time_limit", "n_threads", "recipe", "random_state"):
+        del options[name]
+    result = tune(
+        X, y, task=loaded.preprocessing.task, time_limit=arguments.time_limit, n_trials=arguments.trials,
+        metric=arguments.metric, n_jobs=arguments.threads, random_state=arguments.seed, **options,
+    )  # fmt: skip
+    if result.was_interrupted:
+        say("fastnn tune: interrupted; what follows is the best so far", to=sys.stderr)
+    n_through = sum(len(trial.scores) == len(result.trials[0].scores) for trial in result.trials)
+    say(f"{len(result.trials)} configurations, {n_through} on the highest rung; by {result.metric} the best are")
+    for trial in result.trials[:_MOST_TRIALS_SHOWN]:
+        recipe = trial.recipe
+        sizes, is_encoded = "-".join(map(str, recipe.hidden)), "encoded" if recipe.encodes else "not encoded"
+        say(
+            f"  {trial.scores[-1]:.4f}  {sizes}, {is_encoded}, dropout {recipe.dropout:g}, "
+            f"rate {recipe.learning_rate:.2g}, decay {recipe.weight_decay:.2g}"
+        )
+    report["trials"] = [
+        {"scores": trial.scores, "seconds": trial.seconds, **asdict(trial.recipe)} for trial in result.trials
+    ]
+    if arguments.plot is not None:
+        result.plot().savefig(arguments.plot, dpi=150)
+        say(f"search: {arguments.plot}")
+    return result.estimator
 
 
 def make_estimator(arguments: argparse.Namespace, loaded: TableData, preset: str) -> BaseTabular:

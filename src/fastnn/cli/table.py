@@ -47,6 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dayfirst", action=argparse.BooleanOptionalAction, help="what comes first in dates such as 1/2/2020"
     )
     table.add_argument("--missing", nargs="+", metavar="TEXT", help="what stands for no value, beside NA and the like")
+    table.add_argument("--group", metavar="COLUMN", help="rows of the same value are tested on together")
+    table.add_argument("--time", metavar="COLUMN", help="the last rows by this column are tested on")
+    table.add_argument("--json", type=Path, metavar="FILE", help="write scores and importances to a JSON file")
+    table.add_argument(
+        "--output", "-o", type=Path, metavar="FILE",
+        help="where to save the model (default: NAME's stem, the target and .safetensors, here)",
+    )  # fmt: skip
+
+
+def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `fastnn train FILE` alone."""
+    table = parser.add_argument_group("presets", "where NAME is a file")
     table.add_argument(
         "--preset",
         choices=PRESETS,
@@ -55,16 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     table.add_argument("--time-limit", type=float, metavar="SECONDS", help="how long training may take")
     table.add_argument("--cv", type=int, metavar="K", help="also score K models, each on another part of the rows")
-    table.add_argument("--group", metavar="COLUMN", help="rows of the same value are tested on together")
-    table.add_argument("--time", metavar="COLUMN", help="the last rows by this column are tested on")
-    table.add_argument("--json", type=Path, metavar="FILE", help="write scores and importances to a JSON file")
-    table.add_argument(
-        "--output",
-        "-o",
-        type=Path,
-        metavar="FILE",
-        help="where to save the model (default: NAME's stem, the target and .safetensors, here)",
-    )
 
 
 def is_table(arguments: argparse.Namespace) -> bool:

@@ -40,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("name", metavar="NAME", help=f"a file, or a data set: {', '.join(datasets.NAMES)}")
     table.add_arguments(parser)
+    table.add_preset_arguments(parser)
     network = parser.add_argument_group("network")
     network.add_argument("--hidden", type=int, nargs="*", default=[128, 64], metavar="UNITS", help="hidden layers")
     network.add_argument("--activation", default="relu", metavar="NAME", help="of the hidden layers")

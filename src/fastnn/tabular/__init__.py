@@ -1,9 +1,13 @@
-"""Tables: CSV and Parquet files as features and targets, and models that are saved with their preprocessing.
+"""Tables: files and data frames as features and targets, and models that are saved with their preprocessing.
 
 - `reading`: files as polars data frames
 - `columns`: what becomes of one column: numbers scaled, categories one-hot or by rank; `dates`: of one of dates
 - `preprocessing`: all columns and the target; plain, and JSON where it is saved
-- `model`: a network with its preprocessing, in one file; `scoring`: how good its predictions are
+- `texts`, `ids`, `quantiles`: how values are written, which columns only tell rows apart, how estimators see numbers
+- `model`: networks with their preprocessing, in one file; `scoring`: how good its predictions are; `seen`: whether it
+  was trained on the rows that it is scored on
+- `estimators`: `TabularClassifier` and `TabularRegressor`; `frames`, `recipes` and `fitting`: what they take and do
+- `tuning`: a search for a recipe, `fastnn.tune`
 
 polars comes with the extra "tables", and is imported when a file is read.
 """
@@ -11,5 +15,6 @@ polars comes with the extra "tables", and is imported when a file is read.
 from fastnn.tabular.model import TableModel
 from fastnn.tabular.preprocessing import Preprocessing
 from fastnn.tabular.reading import read_table
+from fastnn.tabular.recipes import Recipe
 
-__all__ = ["Preprocessing", "TableModel", "read_table"]
+__all__ = ["Preprocessing", "Recipe", "TableModel", "read_table"]

@@ -8,7 +8,7 @@ import itertools
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("best", "fast")
 MOST_ENCODED_COLUMNS = 100  # more columns are not encoded: the network would be nothing but its first layer
-_ROWS_OF_ONE_MEMBER = 30_000  # larger tables have one network by default
+_ROWS_OF_ONE_MEMBER = 15_000  # larger tables have one network by default
 _TARGET = "target"
 _SKEWED = 1.5  # skewness of a target from which on its logarithm is tried
 
@@ -54,8 +54,8 @@ class BaseTabular(BaseEstimator, ABC):
     def __init__(
         self, *, preset: str = "best", n_estimators: int | None = None, time_limit: float | None = None,
         categorical: Sequence[str] = (), drop: Sequence[str] = (), keep: Sequence[str] = (),
-        missing: Sequence[str] = (), dayfirst: bool | None = None, random_state: Any = None,
-        n_threads: int | None = None,
+        missing: Sequence[str] = (), dayfirst: bool | None = None, recipe: Recipe | None = None,
+        random_state: Any = None, n_threads: int | None = None,
     ):  # fmt: skip
         self.preset = preset
         self.n_estimators = n_estimators
@@ -65,6 +65,7 @@ class BaseTabular(BaseEstimator, ABC):
         self.keep = keep
         self.missing = missing
         self.dayfirst = dayfirst
+        self.recipe = recipe
         self.random_state = random_state
         self.n_threads = n_threads
 
@@ -91,26 +92,36 @@ class BaseTabular(BaseEstimator, ABC):
         self._check_parameters()
         deadline = Deadline(self.time_limit)
         n_jobs = fitting.n_threads_of(self.n_threads)
-        frame, categories = self._check_frame(X, reset=True)
-        if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None")
-        targets, n_classes = self._learn_targets(y, frame.height)
-        weights = self._weights(sample_weight, targets, frame)
+        problem = self._learn_problem(X, y, sample_weight)
+        columns, targets, _n_classes = self._columns, problem.y, problem.n_classes
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        columns = self._learn_columns(frame, categories, weights)
-        problem = self._make_problem(columns, frame, targets, n_classes, weights)
         is_encoded = not problem.is_plain.all()
-        recipes = self._recipes(candidates(self.preset, len(targets), is_encoded), targets)
+        if self.recipe is None:
+            recipes = self._recipes(candidates(self.preset, len(targets), is_encoded), targets)
+        else:
+            recipes = [self.recipe]
         choice = Choice(recipes[0], problem=problem)
-        if n_classes != 1 and frame.height >= 10:
+        if len(targets) >= 10:
             held_out = None if eval_set is None else self._held_out(columns, problem, eval_set)
             choice = fitting.choose(problem, recipes, seed, n_jobs, deadline, held_out)
-        n_members = self.n_estimators or (2 if self.preset == "best" and frame.height <= _ROWS_OF_ONE_MEMBER else 1)
+        n_members = self.n_estimators or (2 if self.preset == "best" and len(targets) <= _ROWS_OF_ONE_MEMBER else 1)
         networks = fitting.fit_networks(problem, choice.recipe, seed, n_members, n_jobs, deadline)
         self.recipe_, self.recipe_losses_ = choice.recipe, choice.losses
         self.model_ = self._make_model(problem, choice, networks, columns)
         self._learn_importances(choice, columns, seed)
         return self
+
+    def _learn_problem(self, X: Any, y: Any, sample_weight: Any) -> Problem:
+        """Return what is learnt, and remember what was learnt of columns and classes."""
+        frame, categories = self._check_frame(X, reset=True)
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None")
+        name = getattr(y, "name", None)
+        self._target_name = name if isinstance(name, str) and name else _TARGET
+        targets, n_classes = self._learn_targets(y, frame.height)
+        weights = self._weights(sample_weight, targets, frame)
+        self._columns = self._learn_columns(frame, categories, weights)
+        return self._make_problem(self._columns, frame, targets, n_classes, weights)
 
     def _check_parameters(self) -> None:
         check_choice("preset", self.preset, PRESETS)
@@ -120,6 +131,8 @@ class BaseTabular(BaseEstimator, ABC):
             check_integer("n_threads", self.n_threads, 1)
         if self.time_limit is not None:
             check_real("time_limit", self.time_limit, 0.0, closed="neither")
+        if self.recipe is not None and not isinstance(self.recipe, Recipe):
+            raise TypeError(f"recipe must be a fastnn.tabular.Recipe or None, got {self.recipe!r}")
         for name in ("categorical", "drop", "keep", "missing"):
             names = getattr(self, name)
             if isinstance(names, str) or not all(isinstance(text, str) for text in names):
@@ -198,7 +211,7 @@ class BaseTabular(BaseEstimator, ABC):
             ]
         _, mean, deviation = fitting.scale_targets(problem, choice.recipe, problem.y, problem.weights)
         classes = tuple(self._class_texts()) if problem.n_classes else ()
-        target = _TARGET
+        target = self._target_name
         while target in self.feature_names_:
             target += "_"
         preprocessing = Preprocessing(
@@ -248,7 +261,7 @@ class BaseTabular(BaseEstimator, ABC):
             "class": type(self).__name__, "parameters": parameters, "columns": self.columns_,
             "features": self.feature_names_, "has_names": hasattr(self, "feature_names_in_"),
             "importance": self.permutation_importance_.tolist(), "losses": self.recipe_losses_,
-            "labels": _labels_part(getattr(self, "classes_", None)),
+            "labels": _labels_part(getattr(self, "classes_", None)), "recipe": asdict(self.recipe_),
         }  # fmt: skip
         self.model_.save(path, estimator=part)
 
@@ -278,6 +291,8 @@ class BaseTabular(BaseEstimator, ABC):
         parameters: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in part["parameters"].items()
         }
+        if parameters.get("recipe") is not None:
+            parameters["recipe"] = Recipe(**parameters["recipe"])
         estimator = cls(**parameters)
         estimator._check_parameters()
         names = part["features"]
@@ -288,6 +303,7 @@ class BaseTabular(BaseEstimator, ABC):
         if importance.shape != (len(names),) or not isinstance(columns, dict) or not isinstance(losses, dict):
             raise ValueError("importance, columns and losses must suit the features")
         estimator.model_, estimator.feature_names_, estimator.n_features_in_ = model, names, len(names)
+        estimator.recipe_ = Recipe(**part["recipe"])
         estimator.columns_, estimator.recipe_losses_, estimator.permutation_importance_ = columns, losses, importance
         if part["has_names"]:
             estimator.feature_names_in_ = np.array(names, dtype=object)
@@ -310,6 +326,8 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.random.RandomState):
         return None
+    if isinstance(value, Recipe):
+        return asdict(value)
     return list(value) if isinstance(value, tuple | list | np.ndarray) else value
 
 
@@ -341,7 +359,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     preset : "best" or "fast", default "best"
         "fast" trains one network by the first recipe and does not compare.
     n_estimators : int or None, default None
-        Networks whose mean is the prediction. None: 2 with the preset "best" up to 30,000 rows, else 1.
+        Networks whose mean is the prediction. None: 2 with the preset "best" up to 15,000 rows, else 1.
     time_limit : float or None, default None
         Seconds that a fit should take at most; then it depends on the machine's speed, and not on the seed alone.
     categorical, drop, keep : sequence of str, default ()
@@ -350,6 +368,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Texts that stand for no value, and numbers that do, such as "-999".
     dayfirst : bool or None, default None
         Which of day and month comes first in dates such as 1/2/2020; None: as a column's own values say.
+    recipe : Recipe or None, default None
+        The only one that is followed, such as `fastnn.tune` found; None compares those of the preset.
     random_state : int, RandomState or None, default None
         The same seed and data give the same bits, with the same number of threads.
     n_threads : int or None, default None
@@ -365,7 +385,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     permutation_importance_ : ndarray of shape (n_features_in_,)
         How much the log loss on held-out rows grows when a column is shuffled; 0 for those that are left out.
     recipe_ : Recipe
-        The recipe that was chosen (not in an estimator that was loaded).
+        The recipe that was chosen.
     recipe_losses_ : dict of str to float
         The log loss of each recipe that was compared, on held-out rows.
     model_ : TableModel
@@ -397,12 +417,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def __init__(
         self, *, preset: str = "best", n_estimators: int | None = None, time_limit: float | None = None,
         categorical: Sequence[str] = (), drop: Sequence[str] = (), keep: Sequence[str] = (),
-        missing: Sequence[str] = (), dayfirst: bool | None = None, random_state: Any = None,
-        n_threads: int | None = None, class_weight: Any = None,
+        missing: Sequence[str] = (), dayfirst: bool | None = None, recipe: Recipe | None = None,
+        random_state: Any = None, n_threads: int | None = None, class_weight: Any = None,
     ):  # fmt: skip
         super().__init__(
             preset=preset, n_estimators=n_estimators, time_limit=time_limit, categorical=categorical, drop=drop,
-            keep=keep, missing=missing, dayfirst=dayfirst, random_state=random_state, n_threads=n_threads,
+            keep=keep, missing=missing, dayfirst=dayfirst, recipe=recipe, random_state=random_state,
+            n_threads=n_threads,
         )  # fmt: skip
         self.class_weight = class_weight
 

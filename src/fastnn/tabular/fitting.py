@@ -18,6 +18,7 @@ from fastnn.inputs.splits import split_off
 from fastnn.model.network import Network
 from fastnn.tabular.recipes import Recipe, batch_size, make_trainer
 from fastnn.training.many import Run, in_background
+from fastnn.training.trainer import Trainer
 
 SCREEN_EPOCHS = 32
 MOST_ROWS_TO_SCREEN = 8_000
@@ -119,26 +120,12 @@ def train_all(
 ) -> list[Network]:
     """Train networks side by side and return them, in order; Ctrl-C keeps what was reached if all have begun."""
     found: list[Network | None] = [None] * len(trainings)
-    running = {}
+    running: dict[int, Trainer] = {}
     run = Run()
 
     def fit(index: int) -> None:
-        if run.is_stopped:
-            return
-        training = trainings[index]
-        recipe, rows = training.recipe, training.rows
-        X = problem.features(recipe, problem.X)
-        X = X if rows.size == len(X) else X[rows]
-        trainer = make_trainer(recipe, X.shape[1], problem.n_outputs, problem.n_classes > 0, rows.size, training.seed)
-        running[index] = trainer
-        weights = None if problem.weights is None else problem.weights[rows]
-        callbacks: list[Callback] = [] if seconds is None else [TimeLimit(max(seconds, 1e-3))]
-        y = scale_targets(problem, recipe, problem.y[rows], weights)[0]
-        trainer.fit(
-            X, y, epochs=recipe.epochs, batch_size=batch_size(rows.size), sample_weight=weights, callbacks=callbacks,
-            n_threads=n_threads,
-        )  # fmt: skip
-        found[index] = trainer.network
+        if not run.is_stopped:
+            found[index] = train_one(problem, trainings[index], seconds, n_threads, register=running, key=index)
 
     def stop() -> None:
         for trainer in list(running.values()):
@@ -153,6 +140,49 @@ def train_all(
     if len(networks) < len(trainings):
         raise KeyboardInterrupt
     return networks
+
+
+def train_one(
+    problem: Problem, training: Training, seconds: float | None, n_threads: int = 1, *, register: dict[int, Trainer],
+    key: int,
+) -> Network:  # fmt: skip
+    """Train one network and return it; its trainer stands in `register` under `key`, so that others can stop it."""
+    recipe, rows = training.recipe, training.rows
+    X = problem.features(recipe, problem.X)
+    X = X if rows.size == len(X) else X[rows]
+    trainer = make_trainer(recipe, X.shape[1], problem.n_outputs, problem.n_classes > 0, rows.size, training.seed)
+    register[key] = trainer
+    weights = None if problem.weights is None else problem.weights[rows]
+    callbacks: list[Callback] = [] if seconds is None else [TimeLimit(max(seconds, 1e-3))]
+    y = scale_targets(problem, recipe, problem.y[rows], weights)[0]
+    trainer.fit(
+        X, y, epochs=recipe.epochs, batch_size=batch_size(rows.size), sample_weight=weights, callbacks=callbacks,
+        n_threads=n_threads,
+    )  # fmt: skip
+    return trainer.network
+
+
+def outputs_of(
+    problem: Problem, recipe: Recipe, network: Network, train_rows: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """Return what a network that was trained on some rows says about others: probabilities, or numbers as they are."""
+    outputs = network.predict(problem.features(recipe, problem.X[rows]))
+    if problem.n_classes:
+        return outputs
+    weights = None if problem.weights is None else problem.weights[train_rows]
+    _, mean, deviation = scale_targets(problem, recipe, problem.y[train_rows], weights)
+    return unscale(recipe, outputs, mean, deviation)
+
+
+def folds(
+    n_rows: int, n_folds: int, classes: np.ndarray | None, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (rows to train on, rows held out) for each fold, each with its share of each class."""
+    order = rng.permutation(n_rows)
+    if classes is not None:
+        order = order[np.argsort(classes[order], kind="stable")]
+    held_out = [np.sort(order[i::n_folds]) for i in range(n_folds)]
+    return [(np.setdiff1d(np.arange(n_rows), fold), fold) for fold in held_out]
 
 
 def scale_targets(
@@ -195,11 +225,7 @@ def choose(
         parts = [(np.arange(n), np.arange(n, n + len(held_out.X)))]
     elif n <= MOST_ROWS_TO_FOLD:
         whole = problem
-        order = rng.permutation(n)
-        if classes is not None:  # each fold has its share of each class
-            order = order[np.argsort(classes[order], kind="stable")]
-        folds = [np.sort(order[i::N_FOLDS]) for i in range(N_FOLDS)]
-        parts = [(np.setdiff1d(np.arange(n), fold), fold) for fold in folds]
+        parts = folds(n, N_FOLDS, classes, rng)
     else:
         whole = problem
         stay, off = split_off(n, round(_HELD_OUT * min(n, MOST_ROWS_TO_SCREEN)), classes, [seed, 1])
@@ -221,14 +247,10 @@ def choose(
     best: Choice | None = None
     losses = {}
     for i, recipe in enumerate(recipes):
-        outputs = []
-        for (train, test), network in zip(parts, networks[i * len(parts) : (i + 1) * len(parts)], strict=True):
-            raw = network.predict(whole.features(recipe, whole.X[test]))
-            if not problem.n_classes:
-                weights = None if whole.weights is None else whole.weights[train]
-                _, mean, deviation = scale_targets(whole, recipe, whole.y[train], weights)
-                raw = unscale(recipe, raw, mean, deviation)
-            outputs.append(raw)
+        outputs = [
+            outputs_of(whole, recipe, network, train, test)
+            for (train, test), network in zip(parts, networks[i * len(parts) : (i + 1) * len(parts)], strict=True)
+        ]
         joined = np.concatenate(outputs)
         weights = None if whole.weights is None else whole.weights[rows]
         temperature = find_temperature(joined, whole.y[rows], weights) if problem.n_classes else 1.0

@@ -5,8 +5,10 @@ and cosine over 64 epochs. Whether numbers are encoded, and how large the networ
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastnn.common.validation import check_bool, check_integer, check_real
 from fastnn.layers import Dense, Dropout, Input
 from fastnn.layers.base import Layer
 from fastnn.losses import CategoricalCrossentropy
@@ -49,6 +51,19 @@ class Recipe:
     epochs: int = 64
     label_smoothing: float = 0.1
     logs: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "encodes", check_bool("encodes", self.encodes))
+        if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
+            raise TypeError(f"hidden must be a sequence of integers, got {self.hidden!r}")
+        hidden = tuple(check_integer("an item of hidden", units, 1) for units in self.hidden)
+        object.__setattr__(self, "hidden", hidden)
+        check_real("dropout", self.dropout, 0.0, 1.0, closed="left")
+        check_real("learning_rate", self.learning_rate, 0.0, closed="neither")
+        check_real("weight_decay", self.weight_decay, 0.0)
+        check_integer("epochs", self.epochs, 1)
+        check_real("label_smoothing", self.label_smoothing, 0.0, 1.0, closed="left")
+        object.__setattr__(self, "logs", check_bool("logs", self.logs))
 
 
 ENCODED = Recipe("encoded")

@@ -1,0 +1,412 @@
+"""Search for a recipe: hundreds of configurations that train many at once in one process, most of them briefly.
+
+A configuration begins with few rows and few epochs. The best third at each rung goes on to the next, with more of
+both: successive halving [1]_, without waiting for a rung to be full [2]_. The best on the highest rung trains on all
+rows.
+
+References
+----------
+.. [1] K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS
+   2016; L. Li et al., "Hyperband", JMLR 2018, arXiv 1603.06560.
+.. [2] L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, arXiv 1810.05934.
+"""
+
+import threading
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from fastnn.common.validation import check_choice, check_integer, check_real
+from fastnn.engine.team import share_out
+from fastnn.inputs.splits import split_off
+from fastnn.tabular import fitting
+from fastnn.tabular.estimators import BaseTabular, TabularClassifier, TabularRegressor
+from fastnn.tabular.fitting import Problem, Training
+from fastnn.tabular.preprocessing import TASKS, find_task
+from fastnn.tabular.recipes import ENCODED, PLAIN, SMALL, Recipe
+from fastnn.training.many import Run, in_background
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from polars import DataFrame
+
+RUNGS = ((2_000, 3), (5_000, 8), (12_000, 20), (30_000, 40))  # rows and epochs, at most
+KEPT = 3  # one of so many goes on to the next rung
+METRICS = {
+    "classification": ("log_loss", "accuracy", "roc_auc"),
+    "regression": ("mse", "rmse", "mae", "r2"),
+}
+_GREATER_IS_BETTER = ("accuracy", "roc_auc", "r2")
+_SHARE_TO_SEARCH = 0.7  # of the time; the rest is for the fit on all rows
+_HELD_OUT = 0.2
+_MOST_HELD_OUT = 2_000
+
+SPACE: dict[str, Any] = {
+    "encodes": [True, False],
+    "hidden": [(units,) * depth for units in (64, 128, 256) for depth in (2, 3)],
+    "dropout": [0.0, 0.05, 0.1, 0.2, 0.3],
+    "learning_rate": (5e-4, 1e-2),
+    "weight_decay": (0.01, 2.0),
+    "label_smoothing": [0.0, 0.05, 0.1],
+}
+
+
+@dataclass
+class Trial:
+    """A configuration, and how far it came.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    scores : list of float
+        Of the metric, one a rung.
+    seconds : float
+        Of training, all rungs together.
+    """
+
+    recipe: Recipe
+    scores: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What `tune` found.
+
+    Attributes
+    ----------
+    estimator : TabularClassifier or TabularRegressor
+        With the best recipe, fitted to all rows.
+    trials : list of Trial
+        The best first.
+    metric : str
+    was_interrupted : bool
+        Whether Ctrl-C ended the search.
+    """
+
+    estimator: BaseTabular
+    trials: list[Trial]
+    metric: str
+    was_interrupted: bool = False
+
+    @property
+    def best_score(self) -> float:
+        """The metric of the best configuration, on held-out rows at the highest rung that it reached."""
+        return self.trials[0].scores[-1]
+
+    def table(self) -> "DataFrame":
+        """Return the trials as a data frame, the best first."""
+        import polars
+
+        return polars.DataFrame(
+            [
+                {
+                    self.metric: trial.scores[-1], "rungs": len(trial.scores), "seconds": trial.seconds,
+                    **{name: str(value) if name == "hidden" else value for name, value in asdict(trial.recipe).items()},
+                }
+                for trial in self.trials
+            ]
+        )  # fmt: skip
+
+    def plot(self) -> "Figure":
+        """Return a picture of the search: the metric of each configuration, rung by rung."""
+        from fastnn.plotting import check_matplotlib
+
+        check_matplotlib()
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.add_subplot()
+        for trial in reversed(self.trials):
+            is_best = trial is self.trials[0]
+            axes.plot(
+                range(1, len(trial.scores) + 1), trial.scores, marker="o", markersize=3,
+                linewidth=2 if is_best else 0.7, color="tab:red" if is_best else "tab:gray",
+                alpha=1.0 if is_best else 0.4,
+            )  # fmt: skip
+        axes.set_xticks(range(1, len(RUNGS) + 1))
+        axes.set_xlabel("rung")
+        axes.set_ylabel(f"{self.metric} on held-out rows")
+        axes.set_title(f"{len(self.trials)} configurations")
+        return figure
+
+
+def tune(
+    X: Any, y: Any, *, task: str | None = None, time_limit: float | None = 30.0, n_trials: int | None = None,
+    space: Mapping[str, Any] | None = None, metric: str | None = None, cv: int | None = None,
+    n_jobs: int | None = None, random_state: Any = None, **parameters: Any,
+) -> TuneResult:  # fmt: skip
+    """Search for the recipe that suits a table, and fit it.
+
+    Parameters
+    ----------
+    X : data frame (pandas, polars, pyarrow) or array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+        Classes, or the numbers to predict.
+    task : "classification", "regression" or None, default None
+        None: classification for texts, booleans, and integers of few different values, else regression.
+    time_limit : float or None, default 30.0
+        Seconds for search and fit; None needs `n_trials`.
+    n_trials : int or None, default None
+        Configurations to begin at most. With it, without a time limit and with one job, the same `random_state` gives
+        the same result.
+    space : mapping or None, default None
+        Names of a `Recipe` and what they may be: a list of values, or a tuple (low, high) of which logarithms are drawn
+        evenly. None: `fastnn.tabular.tuning.SPACE`.
+    metric : str or None, default None
+        "log_loss", "accuracy" or "roc_auc" for classes; "mse", "rmse", "mae" or "r2" for numbers. None: the first.
+    cv : int or None, default None
+        Folds on which each configuration is scored; None holds out a fifth of the rows, at most 2,000.
+    n_jobs : int or None, default None
+        Configurations that train at once; None: as many as there are CPUs.
+    random_state : int, RandomState or None, default None
+    **parameters
+        Of the estimator, such as `categorical` or `class_weight`.
+
+    Returns
+    -------
+    TuneResult
+        Its `estimator` is fitted. Ctrl-C ends the search, and gives the best that was found by then.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> result = fastnn.tune(X, X[:, 0] > 0, n_trials=4, time_limit=None, n_jobs=1, random_state=0)
+    >>> len(result.trials), result.metric
+    (4, 'log_loss')
+    """
+    started = time.monotonic()
+    if time_limit is not None:
+        check_real("time_limit", time_limit, 0.0, closed="neither")
+    if n_trials is not None:
+        check_integer("n_trials", n_trials, 1)
+    elif time_limit is None:
+        raise ValueError("time_limit or n_trials must be given: the search would not end")
+    if cv is not None:
+        check_integer("cv", cv, 2)
+    n_jobs = fitting.n_threads_of(None if n_jobs is None else check_integer("n_jobs", n_jobs, 1))
+    random = check_random_state(random_state)
+    seed = int(random.randint(2**31 - 1))
+    task = _task(y) if task is None else check_choice("task", task, TASKS)
+    metric = METRICS[task][0] if metric is None else check_choice("metric", metric, METRICS[task])
+    space = _check_space(SPACE if space is None else space)
+    cls = TabularClassifier if task == "classification" else TabularRegressor
+    estimator = cls(random_state=seed, n_threads=n_jobs, **parameters)
+    estimator._check_parameters()
+    problem = estimator._learn_problem(X, y, None)
+    if len(problem.X) < 10:
+        raise ValueError(f"X must have at least 10 rows to be tuned on, got {len(problem.X)}")
+    search = _Search(problem, space, metric, seed, cv, n_trials)
+    search.ends_at = None if time_limit is None else started + _SHARE_TO_SEARCH * time_limit
+    run = Run()
+    search.run = run
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Training was interrupted")
+        in_background(lambda: share_out(lambda _: search.work(), range(n_jobs), n_jobs), run, stop=search.stop)
+    trials = search.ranking()
+    if not trials:
+        raise (
+            KeyboardInterrupt
+            if run.is_stopped
+            else ValueError(f"time_limit must leave time for one configuration, got {time_limit}")
+        )
+    left = None if time_limit is None else max(started + time_limit - time.monotonic(), 0.1)
+    estimator.set_params(recipe=trials[0].recipe, time_limit=left)
+    estimator.fit(X, y)
+    estimator.set_params(time_limit=None)
+    return TuneResult(estimator, trials, metric, run.is_stopped)
+
+
+def _task(y: Any) -> str:
+    import polars
+
+    array = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
+    if array.dtype.kind not in "biuf":
+        return "classification"
+    return find_task(polars.Series("y", array.ravel()))
+
+
+def _check_space(space: Mapping[str, Any]) -> dict[str, Any]:
+    checked = {}
+    known = [name for name in asdict(ENCODED) if name not in ("name", "logs")]
+    for name, values in space.items():
+        check_choice("a name in space", name, known)
+        if isinstance(values, tuple):
+            if len(values) != 2 or not all(isinstance(value, int | float) for value in values):
+                raise ValueError(f"space[{name!r}] must be a list of values or a tuple (low, high), got {values!r}")
+            if not 0 < values[0] < values[1]:
+                raise ValueError(f"space[{name!r}] must have 0 < low < high, got {values!r}")
+        elif not isinstance(values, Sequence) or isinstance(values, str) or not len(values):
+            raise ValueError(f"space[{name!r}] must be a list of values or a tuple (low, high), got {values!r}")
+        for value in values:
+            replace(ENCODED, **{name: value})  # which checks it
+        checked[name] = values
+    return checked
+
+
+class _Search:
+    """What the workers of a search share: trials, rungs, and which of them is next."""
+
+    def __init__(
+        self, problem: Problem, space: dict[str, Any], metric: str, seed: int, cv: int | None, n_trials: int | None
+    ):
+        self.problem, self.space, self.metric, self.n_trials = problem, space, metric, n_trials
+        self.run = Run()
+        self.ends_at: float | None = None
+        self.trials: list[Trial] = []
+        self._seed, self._rng = seed, np.random.default_rng([seed, 5])
+        self._lock = threading.Lock()
+        self._promoted: list[set[int]] = [set() for _ in RUNGS]
+        self._busy: set[int] = set()
+        self._trainers: dict[int, Any] = {}
+        classes = problem.y if problem.n_classes else None
+        n = len(problem.X)
+        if cv is None:
+            n_off = min(max(round(_HELD_OUT * n), 1), _MOST_HELD_OUT)
+            self.parts = [split_off(n, n_off, classes, [seed, 6])]
+        else:
+            self.parts = fitting.folds(n, min(cv, n), classes, np.random.default_rng([seed, 6]))
+        biggest = self.parts[0][0].size
+        # Rungs that a small table cannot tell apart by rows still differ by epochs.
+        self.rungs = [(min(rows, biggest), epochs) for rows, epochs in RUNGS]
+
+    def work(self) -> None:
+        """Train configurations until time or trials are over."""
+        while not self._is_over():
+            job = self._next()
+            if job is None:
+                if self._all_done():
+                    return
+                time.sleep(0.002)  # another worker's result decides what is next
+                continue
+            index, rung = job
+            started = time.monotonic()
+            score = self._score(self.trials[index].recipe, rung, index)
+            with self._lock:
+                trial = self.trials[index]
+                trial.seconds += time.monotonic() - started
+                self._busy.discard(index)
+                if score is not None:
+                    trial.scores.append(score)
+
+    def stop(self) -> None:
+        """End the trainings that run."""
+        for trainer in list(self._trainers.values()):
+            trainer.stop("interrupted")
+
+    def _is_over(self) -> bool:
+        return self.run.is_stopped or (self.ends_at is not None and time.monotonic() >= self.ends_at)
+
+    def _all_done(self) -> bool:
+        with self._lock:
+            return not self._busy and self.n_trials is not None and len(self.trials) >= self.n_trials
+
+    def _next(self) -> tuple[int, int] | None:
+        """Return the next configuration and its rung: one that may go on, from the highest rung down, or a new one."""
+        with self._lock:
+            for rung in range(len(RUNGS) - 2, -1, -1):
+                there = [i for i, trial in enumerate(self.trials) if len(trial.scores) > rung]
+                there.sort(key=lambda i: self._key(self.trials[i].scores[rung]))
+                begun_all = self.n_trials is not None and len(self.trials) >= self.n_trials
+                n_on = -(-len(there) // KEPT) if begun_all else len(there) // KEPT
+                for i in there[:n_on]:
+                    if i not in self._promoted[rung] and i not in self._busy:
+                        self._promoted[rung].add(i)
+                        self._busy.add(i)
+                        return i, rung + 1
+            if self.n_trials is not None and len(self.trials) >= self.n_trials:
+                return None
+            self.trials.append(Trial(self._draw()))
+            self._busy.add(len(self.trials) - 1)
+            return len(self.trials) - 1, 0
+
+    def _key(self, score: float) -> float:
+        worst = float("inf")
+        key = -score if self.metric in _GREATER_IS_BETTER else score
+        return key if np.isfinite(key) else worst
+
+    def _draw(self) -> Recipe:
+        place = len(self.trials)
+        is_regression = not self.problem.n_classes
+        first = [ENCODED, PLAIN, SMALL]
+        if place < len(first):
+            start = first[place]
+            chosen = {name: self._value(values) for name, values in self.space.items() if self._is_outside(start, name)}
+            recipe = replace(start, **chosen)
+        else:
+            values = {name: self._value(values) for name, values in self.space.items()}
+            recipe = replace(ENCODED, name=f"trial {place}", **values)
+        if self.problem.is_plain.all():
+            recipe = replace(recipe, encodes=False)
+        return replace(recipe, label_smoothing=0.0) if is_regression else recipe
+
+    def _is_outside(self, recipe: Recipe, name: str) -> bool:
+        value, values = getattr(recipe, name), self.space[name]
+        return not values[0] <= value <= values[1] if isinstance(values, tuple) else value not in values
+
+    def _value(self, values: Any) -> Any:
+        if isinstance(values, tuple):
+            return float(np.exp(self._rng.uniform(np.log(values[0]), np.log(values[1]))))
+        value = values[int(self._rng.integers(len(values)))]
+        return tuple(value) if isinstance(value, list) else value
+
+    def _score(self, recipe: Recipe, rung: int, index: int) -> float | None:
+        """Return the metric of a configuration at a rung; None if it was ended by time or Ctrl-C."""
+        n_rows, epochs = self.rungs[rung]
+        recipe = replace(recipe, epochs=epochs)
+        scores = []
+        for place, (train, test) in enumerate(self.parts):
+            seed = int(np.random.SeedSequence([self._seed, 7, rung, place]).generate_state(1)[0]) % 2**31
+            rows = train[:: max(train.size // n_rows, 1)][:n_rows]
+            training = Training(recipe, rows, seed)
+            left = None if self.ends_at is None else self.ends_at - time.monotonic()
+            if left is not None and left <= 0:
+                return None
+            try:
+                network = fitting.train_one(self.problem, training, left, register=self._trainers, key=index)
+            except FloatingPointError:
+                return float("nan")
+            finally:
+                self._trainers.pop(index, None)
+            if self._is_over():
+                return None
+            outputs = fitting.outputs_of(self.problem, recipe, network, rows, test)
+            scores.append(_metric(self.metric, self.problem, outputs, test))
+        return float(np.mean(scores))
+
+    def ranking(self) -> list[Trial]:
+        """Return the trials that were scored, those of the highest rung first, and the best of each rung before."""
+        scored = [trial for trial in self.trials if trial.scores and np.isfinite(trial.scores[-1])]
+        return sorted(scored, key=lambda trial: (-len(trial.scores), self._key(trial.scores[-1])))
+
+
+def _metric(name: str, problem: Problem, outputs: np.ndarray, rows: np.ndarray) -> float:
+    y, weights = problem.y[rows], None if problem.weights is None else problem.weights[rows]
+    if name == "log_loss":
+        temperature = fitting.find_temperature(outputs, y, weights)
+        return fitting.held_out_loss(problem, fitting.soften(outputs, temperature), y, weights)
+    if name == "accuracy":
+        return float(np.average(outputs.argmax(axis=1) == y, weights=weights))
+    if name == "roc_auc":
+        from sklearn.metrics import roc_auc_score
+
+        present = [c for c in range(problem.n_classes) if 0 < (y == c).sum() < y.size]
+        return float(np.mean([roc_auc_score(y == c, outputs[:, c], sample_weight=weights) for c in present]))
+    errors = outputs[:, 0] - y
+    if name == "r2":
+        return 1.0 - fitting.held_out_loss(problem, outputs, y, weights)
+    if name == "mae":
+        return float(np.average(np.abs(errors), weights=weights))
+    mse = float(np.average(errors**2, weights=weights))
+    return mse if name == "mse" else mse**0.5
