@@ -440,3 +440,12 @@ def test_a_changed_preprocessing_is_refused_or_sound(model):
             if set(names) <= set(table.columns):
                 assert other.features(table.select(names)).shape == (table.height, other.n_features)
     assert n_refused > 100
+
+
+def test_numbers_too_large_to_predict_are_refused(model):
+    """The likeliest class of NaN is the first one."""
+    fitted, table = model
+    name = next(name for name in table.columns if table[name].dtype == polars.Float64)
+    large = table.with_columns(polars.lit(1e300).alias(name))
+    with pytest.raises(ValueError, match=r"features of the table must be finite, got inf in row 0"):
+        fitted.predict(large)

@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastnn.common.validation import check_finite
 from fastnn.engine.workspace import Rows
 from fastnn.estimators import parameters
 from fastnn.estimators.ensemble import fit_members, mean_outputs
@@ -48,6 +49,17 @@ def _need_no_check(X: Any, y: Any) -> bool:
         and (y.dtype.kind != "f" or bool(np.isfinite(y).all()))
         and Rows.of(X).is_finite(X.dtype)
     )
+
+
+def _checked_outputs(outputs: np.ndarray) -> np.ndarray:
+    """Return outputs, or raise ValueError if one is NaN: the likeliest class would be a guess, and called certain."""
+    if math.isnan(outputs.sum()) and np.isnan(outputs).any():
+        row = int(np.isnan(outputs).any(axis=1).argmax())
+        raise ValueError(
+            f"X holds values so large that the network's outputs are not a number, first in row {row}; "
+            "scale the features"
+        )
+    return outputs
 
 
 def has_stochastic_solver(estimator: "BaseMLP") -> bool:
@@ -106,6 +118,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool) -> "BaseMLP":
         parameters.hidden_units(self.hidden_layer_sizes)
         is_first = not hasattr(self, "network_") or not (self.warm_start or is_incremental)
+        if not is_first:
+            parameters.check_goes_on(self, "partial_fit" if is_incremental else "warm_start=True")
         X, y = self._check_X_y(X, y, is_first)
         self._learn_targets(y, is_first, is_incremental)
         if self.n_estimators > 1 or self.bootstrap:
@@ -118,9 +132,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         held_out = self._check_validation_set(validation_set)
         random_state = self._random_state = check_random_state(self.random_state)
         if self.early_stopping and held_out is None:
-            self._check_share_held_out(len(samples), is_incremental)
+            self._check_share_held_out(samples, is_incremental)
         if is_first:
             self._initialize(samples, random_state)
+        elif not is_incremental:
+            self._rebuild(samples)
         tasks = None
         if FitTasks.wanted(self):
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -188,6 +204,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
         layers = parameters.make_layers(self, samples.X.shape[1], self.n_outputs_, output)
         self.__dict__["network_"] = Network._blank(layers, dtype=dtype, seed=0)
+        self._has_assigned_network = False
         parameters.initialize(self.network_, self.activation, random_state)
         self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
         self.__dict__["out_activation_"] = parameters.sklearn_name(output)
@@ -203,13 +220,32 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             self._best_state = self.network_.state.copy()
             self._no_improvement_count = 0
 
-    def _check_share_held_out(self, n_samples: int, is_incremental: bool) -> None:
+    def _rebuild(self, samples: Samples) -> None:
+        """Let alpha, dropout and activations that were changed count in a fit that goes on with its weights."""
+        if getattr(self, "_has_assigned_network", False):
+            return
+        network, output = self.network_, self._reported_loss(samples.y, samples.weights).output
+        layers = parameters.make_layers(self, network.n_inputs, self.n_outputs_, output)
+        if tuple(layers) != network.layers:
+            rebuilt = Network._blank(layers, dtype=network.dtype, seed=network.seed)
+            np.copyto(rebuilt.parameters, network.parameters)
+            np.copyto(rebuilt.state, network.state)
+            self.__dict__["network_"] = rebuilt
+
+    def _check_share_held_out(self, samples: Samples, is_incremental: bool) -> None:
         """Raise ValueError if early stopping could not hold out its samples; before anything is changed."""
         if self.solver == "lbfgs":
             return
         if is_incremental:
             raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
-        if math.ceil(self.validation_fraction * n_samples) < 2:
+        if is_classifier(self) and self.n_outputs_ == 1:  # each class gives its share
+            labels, counts = np.unique(samples.targets, return_counts=True)
+            if counts.min() < 2:
+                raise ValueError(
+                    "The least populated classes in y have only 1 member, which is too few for early stopping to hold "
+                    f"out a share of each. Classes with too few members are: {labels[counts < 2].tolist()}"
+                )
+        if math.ceil(self.validation_fraction * len(samples)) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
@@ -267,6 +303,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             if value is not self.__dict__.get("network_"):
                 self.__dict__.pop("_trainer", None)  # a continued fit begins with a new optimizer for this network
                 self._best_parameters, self._best_state = value.parameters.copy(), value.state.copy()
+                self._has_assigned_network = True  # the constructor's parameters no longer describe it
         super().__setattr__(name, value)
 
     def _check_network(self, network: Any) -> None:
@@ -306,9 +343,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             # The sum of squares is finite only if all values are; where it overflows, the checks below decide.
             and math.isfinite(np.vdot(X, X))
         ):
-            return network.predict(X)
+            return _checked_outputs(network.predict(X))
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return mean_outputs(self, X) if "estimators_" in self.__dict__ else self._outputs_of_checked(X)
+        if X.dtype.kind == "f" and X.dtype.itemsize > network.dtype.itemsize:
+            check_finite("X", X, network.dtype)
+        outputs = mean_outputs(self, X) if "estimators_" in self.__dict__ else self._outputs_of_checked(X)
+        return _checked_outputs(outputs)
 
     def _outputs_of_checked(self, X: Any) -> np.ndarray:
         network = self.network_

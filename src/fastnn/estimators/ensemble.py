@@ -42,7 +42,9 @@ def fit_members(
         if run.is_stopped:
             return
         member, (seed, bootstrap_seed) = members[index], seeds[index]
-        if not goes_on:
+        if goes_on:
+            member.set_params(**_shared_parameters(estimator))
+        else:
             member.set_params(random_state=int(seed))
         weights = sample_weight
         if estimator.bootstrap:
@@ -67,6 +69,13 @@ def fit_members(
     estimator.n_iter_ = max(member.n_iter_ for member in members)
     estimator.t_ = first.t_
     estimator.loss_ = float(np.mean([member.loss_ for member in members]))
+
+
+def _shared_parameters(estimator: Any) -> dict[str, Any]:
+    """Return the parameters that members have as the ensemble has them now."""
+    own = ("n_estimators", "bootstrap", "n_threads", "random_state")
+    given = estimator.get_params(deep=False)
+    return {name: clone(value, safe=False) for name, value in given.items() if name not in own}
 
 
 def _member(estimator: Any) -> Any:

@@ -69,8 +69,10 @@ def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
 
 
 def hidden_units(hidden_layer_sizes: Any) -> list[int]:
-    """Return the units of each hidden layer, or raise ValueError."""
+    """Return the units of each hidden layer, or raise ValueError or TypeError."""
     sizes = list(hidden_layer_sizes) if isinstance(hidden_layer_sizes, Iterable) else [hidden_layer_sizes]
+    if any(isinstance(size, (bool, np.bool_)) or not isinstance(size, Integral) for size in sizes):
+        raise TypeError(f"hidden_layer_sizes must hold integers, got {hidden_layer_sizes!r}")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return [int(size) for size in sizes]
@@ -163,6 +165,35 @@ def make_optimizer(estimator: Any) -> Optimizer:
     if solver == "sgd":
         return optimizers.SGD(rate, estimator.momentum, bool(estimator.nesterovs_momentum))
     return replace(optimizers.get(solver), learning_rate=rate)
+
+
+def check_goes_on(estimator: Any, how: str) -> None:
+    """Raise ValueError if a fitted estimator's parameters describe another network than the one it would go on with."""
+    network = estimator.network_
+    members = estimator.__dict__.get("estimators_")
+    is_ensemble = estimator.n_estimators > 1 or estimator.bootstrap
+    if is_ensemble != (members is not None) or (members is not None and len(members) != estimator.n_estimators):
+        fitted = 1 if members is None else len(members)
+        _refuse(how, "n_estimators", fitted, estimator.n_estimators, " (or bootstrap was changed)" * (members is None))
+    if getattr(estimator, "_has_assigned_network", False):
+        return  # no parameter describes it
+    dense = [layer.units for layer in network.layers if isinstance(layer, Dense)][:-1]
+    wanted = hidden_units(estimator.hidden_layer_sizes)
+    if wanted != dense:
+        _refuse(how, "hidden_layer_sizes", tuple(dense), tuple(wanted))
+    normalizations = {type(layer): name for name, layer in _NORMALIZATIONS.items()}
+    had = next((normalizations[type(layer)] for layer in network.layers if type(layer) in normalizations), None)
+    if dense and had != estimator.normalization:
+        _refuse(how, "normalization", had, estimator.normalization)
+    if estimator.dtype not in ("auto", network.dtype.name):
+        _refuse(how, "dtype", network.dtype.name, estimator.dtype)
+
+
+def _refuse(how: str, name: str, fitted: Any, wanted: Any, more: str = "") -> None:
+    raise ValueError(
+        f"{name} must stay {fitted!r}{more} where {how} goes on with what was fitted, got {wanted!r}; "
+        "to begin anew, call fit with warm_start=False"
+    )
 
 
 def as_callbacks(callbacks: "Sequence[Callback] | Callback | None") -> list[Callback]:

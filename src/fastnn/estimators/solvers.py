@@ -1,5 +1,6 @@
 """The two ways to fit: epochs of stochastic steps through the Trainer, and L-BFGS over the full-batch gradient."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -89,6 +90,10 @@ def fit_stochastic(
         if estimator.early_stopping:
             np.copyto(trainer.network.parameters, estimator._best_parameters)
             np.copyto(trainer.network.state, estimator._best_state)
+    if rule.has_diverged:
+        best = estimator.best_validation_score_
+        kept = f"those with the best validation score, {best:g}" if best > -math.inf else "those it began with"
+        warnings.warn(f"{_DIVERGED} The weights are {kept}.", ConvergenceWarning, stacklevel=4)
     was_cut_short = rule.has_stopped or is_incremental or trainer.history.stop_reason is not None
     if estimator.n_iter_ == epochs and not was_cut_short:
         warnings.warn(

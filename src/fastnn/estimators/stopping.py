@@ -5,6 +5,7 @@ More than `n_iter_no_change` epochs without an improvement of `tol` end training
 divide the rate by 5.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,8 @@ class StoppingRule(Callback):
     ----------
     has_stopped : bool
         Whether the rule ended training before its last epoch.
+    has_diverged : bool
+        Whether training ended with a loss that is not finite, and the best weights so far are kept.
     """
 
     def __init__(self, estimator: Any, reported_loss: ReportedLoss, n_samples: int, score: Callable[[], float] | None):
@@ -41,7 +44,7 @@ class StoppingRule(Callback):
         self._reported_loss = reported_loss
         self._n_samples = n_samples
         self._score = score
-        self.has_stopped = False
+        self.has_stopped = self.has_diverged = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         estimator = self._estimator
@@ -62,6 +65,19 @@ class StoppingRule(Callback):
             self.trainer.learning_rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
         if estimator._no_improvement_count > estimator.n_iter_no_change:
             self._stop_or_slow_down()
+
+    def on_divergence(self, epoch: int, message: str) -> bool:
+        """With early stopping end with the best weights, as scikit-learn does; else leave it an error."""
+        estimator = self._estimator
+        if not estimator.early_stopping:
+            return False
+        self.has_diverged = True
+        estimator.n_iter_ += 1
+        estimator.t_ += self._n_samples
+        estimator.loss_ = math.nan
+        for curve in (estimator.loss_curve_, estimator.validation_scores_, estimator.validation_loss_curve_):
+            curve.append(math.nan)
+        return True
 
     def _validate(self, score: float, logs: dict[str, float]) -> None:
         estimator = self._estimator

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.common.validation import check_finite
 from fastnn.files import container
 from fastnn.files.container import printable
 from fastnn.files.persistence import member, network_part, read_network
@@ -49,10 +50,15 @@ class TableModel:
 
     def outputs(self, table: "DataFrame") -> np.ndarray:
         """Return probabilities of shape (n, n_classes), or the scaled target of shape (n, 1), for a table's rows."""
-        features = self.preprocessing.features(table)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused by row
+            features = self.preprocessing.features(table)
+        check_finite("the features of the table", features, self.network.dtype)
         total = self.network.predict(features)
         for network in self.others:
             total = total + network.predict(features)
+        if np.isnan(total).any():
+            row = int(np.isnan(total).any(axis=1).argmax())
+            raise ValueError(f"the table holds values so large that row {row} has no prediction")
         return soften(total / (1 + len(self.others)), self.temperature)
 
     def predict(self, table: "DataFrame") -> dict[str, Any]:
