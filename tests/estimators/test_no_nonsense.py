@@ -1,8 +1,10 @@
 """What would be wrong without a word: numbers too large to predict, sizes that are no integers, parameters that a
 continued fit cannot follow, divergence under early stopping."""
 
+import pickle
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse
@@ -162,3 +164,14 @@ def test_divergence_without_early_stopping_is_an_error():
     model = fastnn.MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1, max_iter=20, random_state=0)
     with pytest.raises(ValueError, match="non-finite"):
         model.fit(*load_iris(return_X_y=True))
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_joblib_s_hash_stays_after_pickling(kind):
+    """Caches that are keyed by it, such as those of joblib.Memory, find a model again."""
+    model = fitted(kind)
+    expected = joblib.hash(model)
+    copied = pickle.loads(pickle.dumps(model))
+    assert joblib.hash(copied) == expected
+    copied.predict(X)
+    assert joblib.hash(copied) == expected

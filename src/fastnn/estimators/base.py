@@ -432,6 +432,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         """Return the names of the parameters; scikit-learn would read the signature again in each fit and clone."""
         return super()._get_param_names()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # An empty array comes out of a pickle with other strides than NumPy gives to one, and joblib.hash sees them.
+        if (best_state := self.__dict__.get("_best_state")) is not None:
+            self._best_state = best_state.copy()
+
     def __sklearn_is_fitted__(self) -> bool:
         return "network_" in self.__dict__
 
