@@ -3,6 +3,7 @@
 Slow and obvious on purpose. It imports nothing from fastnn, so that an error cannot hide on both sides of a test.
 
 activations   value beside derivative of the thirteen activations
+images        convolution and pooling, by loops
 losses        per-sample value beside gradient of the six losses; the pairs that are computed from logits
 layers        Dense, Activation, Dropout, ...: forward beside backward
 network       forward pass, loss of a batch and its gradient by back-propagation, central differences
@@ -12,6 +13,7 @@ tools         clipping, max-norm, averaging of weights, mixup
 """
 
 from .activations import ACTIVATIONS, activate, activate_backward
+from .images import Convolution, Pooling
 from .layers import Activation, BatchNormalization, Dense, Dropout, GaussianNoise, Layer, LayerNormalization
 from .losses import FROM_LOGITS, LOSSES, Loss, make_targets
 from .network import (
@@ -62,6 +64,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "BatchNormalization",
+    "Convolution",
     "Dense",
     "Dropout",
     "GaussianNoise",
@@ -70,6 +73,7 @@ __all__ = [
     "Lion",
     "Loss",
     "Nadam",
+    "Pooling",
     "RMSprop",
     "activate",
     "activate_backward",

@@ -72,6 +72,9 @@ def link(
                 names = kind.parts(op, dtype, by_layer=by_layer and bool(op["updates_itself"]), is_large=is_large)
                 for name, unit in names.items():
                     record[name] = unit.address(dtype)
+            if kind.forward_parts is not None and not for_rows:
+                for name, unit in kind.forward_parts.items():
+                    record[name] = unit.address(dtype)
             records.append(record)
             op["details"] = record.ctypes.data
         if for_rows:

@@ -159,6 +159,34 @@ TILE = np.dtype(
     align=True,
 )
 
+# The operands of a tile of a convolution, see `kernels.conv_tile`: three loops, outer, middle and inner, and how far
+# A and B go on with each. Addresses are bytes, all else elements.
+WINDOW = np.dtype(
+    [
+        ("a", np.int64),
+        ("a_row", np.int64),
+        ("a_outer", np.int64),
+        ("a_middle", np.int64),
+        ("a_inner", np.int64),
+        ("b", np.int64),
+        ("b_outer", np.int64),
+        ("b_middle", np.int64),
+        ("b_inner", np.int64),
+        ("n_outer", np.int64),
+        ("n_middle", np.int64),
+        ("n_inner", np.int64),
+        ("c", np.int64),
+        ("n_rows", np.int64),
+        ("n_columns", np.int64),
+        ("n_next", np.int64),  # places that are computed one after the other
+        ("b_next", np.int64),
+        ("c_next", np.int64),
+        ("has_bias", np.int64),
+        ("bias", np.int64),
+    ],
+    align=True,
+)
+
 
 def job_record(dtype: np.dtype | type) -> np.dtype:
     """Return the layout of what one thread works on, for networks of float32 or float64."""

@@ -26,11 +26,11 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from fastnn.kernels import jit
-from fastnn.kernels.tables import DATA, JOBS, OP, ROWS, TILE
+from fastnn.kernels.tables import DATA, JOBS, OP, ROWS, TILE, WINDOW
 
 JOB_TYPES = {dtype: numba.from_dtype(record) for dtype, record in JOBS.items()}
 ROW_TYPES = {dtype: numba.from_dtype(record) for dtype, record in ROWS.items()}
-OP_TYPE, DATA_TYPE, TILE_TYPE = (numba.from_dtype(record) for record in (OP, DATA, TILE))
+OP_TYPE, DATA_TYPE, TILE_TYPE, WINDOW_TYPE = (numba.from_dtype(record) for record in (OP, DATA, TILE, WINDOW))
 
 # What each kind of unit returns, and what it takes after its first argument, the job or the row's record.
 _REST: dict[str, tuple[types.Type, tuple[types.Type, ...]]] = {
@@ -38,6 +38,7 @@ _REST: dict[str, tuple[types.Type, tuple[types.Type, ...]]] = {
     "row": (types.boolean, (OP_TYPE,)),
     "data": (types.boolean, (DATA_TYPE,)),
     "tile": (types.boolean, (TILE_TYPE,)),
+    "window": (types.boolean, (WINDOW_TYPE,)),
     "step": (types.boolean, ()),
     "loss": (types.float64, (types.float64,)),
     "schedule": (types.float64, (types.int64,)),
@@ -94,6 +95,7 @@ op_unit = _decorator("op")  # (job, op) -> bool: one op, forward or backward; Fa
 row_unit = _decorator("row")  # (row, op) -> bool: one op on a single row
 data_unit = _decorator("data")  # (job, data) -> bool: rows of the user's memory to panels, or back
 tile_unit = _decorator("tile")  # (job, tile) -> bool: a product of a few rows
+window_unit = _decorator("window")  # (job, window) -> bool: the same for convolutions
 step_unit = _decorator("step")  # (job) -> bool: something once a batch or micro-batch
 loss_unit = _decorator("loss")  # (job, factor) -> the weighted sum of losses; writes factor times their slopes
 schedule_unit = _decorator("schedule")  # (job, step) -> the learning rate
@@ -133,6 +135,7 @@ def _make_call(kind: str, n_rest: int) -> Any:
 call_op = call_row = _make_call("op", 1)
 call_data = _make_call("data", 1)
 call_tile = _make_call("tile", 1)
+call_window = _make_call("window", 1)
 call_step = _make_call("step", 0)
 call_loss = _make_call("loss", 1)
 call_schedule = _make_call("schedule", 1)
@@ -163,6 +166,8 @@ class OpKind:
         The record of what this kind needs beside the common fields.
     parts : callable of (op, dtype, *, by_layer, is_large) -> dict of str to Unit, or None, default None
         Further units of the backward pass, for the fields of `details` that hold addresses.
+    forward_parts : dict of str to Unit or None, default None
+        The same for the forward pass.
     """
 
     name: str
@@ -175,6 +180,7 @@ class OpKind:
     keeps_slope: bool = False
     details: np.dtype | None = None
     parts: Callable[..., dict[str, Unit]] | None = None
+    forward_parts: dict[str, Unit] | None = None
 
     def __deepcopy__(self, memo: dict) -> "OpKind":
         return self

@@ -1,0 +1,218 @@
+"""The register tiles of convolutions: generated for every number of rows and columns.
+
+With samples across the lanes, what a tap of the kernel sees is a run of whole vectors, wherever the window stands. So a
+tile is that of the dense products with operands that are found by three nested loops: over the rows of the window, its
+columns, and the channels; or over panels and the rows and columns of an image.
+
+Jobs
+----
+- `window_tile`: weights, broadcast, times vectors of the image: outputs, or the gradient of the image
+- `pair_tile`: vectors times vectors, summed over samples and positions: the gradient of weights
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+from numba.np.arrayobj import record_getattr
+
+from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.simd import call_vector_intrinsic, lanes_of, splat, vector_registers
+from fastnn.kernels.tile import TILE_ROWS, TILE_VECTORS
+from fastnn.kernels.units import window_unit
+from fastnn.kernels.vector import llvm_scalar
+
+# Accumulators of the gradient of weights; beside them lie a vector of A and all of B.
+PAIR_ROWS, PAIR_COLUMNS = {32: (4, 6), 8: (2, 2), 4: (1, 2)}[vector_registers()]
+
+_INT64 = ir.IntType(64)
+
+
+def _number(value):
+    return ir.Constant(_INT64, value)
+
+
+def _emit_loops(builder, levels, pointers, sums, emit_body):
+    """Emit loops within loops, each at least once.
+
+    Parameters
+    ----------
+    levels : list of (count, strides)
+        From the outermost loop to the innermost; after each turn every pointer goes on by its stride.
+    pointers : list of pointer
+        Where the first turn begins.
+    sums : list of vector
+        What goes from turn to turn.
+    emit_body : callable of (pointers, sums) -> sums
+    """
+    if not levels:
+        return emit_body(pointers, sums)
+    (count, strides), *rest = levels
+    before = builder.block
+    loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    turn = builder.phi(_INT64)
+    here = [builder.phi(pointer.type) for pointer in pointers]
+    carried = [builder.phi(value.type) for value in sums]
+    results = _emit_loops(builder, rest, here, carried, emit_body)
+    next_turn = builder.add(turn, _number(1))
+    gone_on = [builder.gep(pointer, [stride]) for pointer, stride in zip(here, strides, strict=True)]
+    end = builder.block
+    for phi, first, later in (
+        (turn, _number(0), next_turn),
+        *zip(here, pointers, gone_on, strict=True),
+        *zip(carried, sums, results, strict=True),
+    ):
+        phi.add_incoming(first, before)
+        phi.add_incoming(later, end)
+    builder.cbranch(builder.icmp_signed("<", next_turn, count), loop, after)
+    builder.position_at_end(after)
+    return results
+
+
+def _vector_at(builder, pointer, offset, vector_type, align):
+    place = builder.gep(pointer, [offset])
+    return builder.load(builder.bitcast(place, vector_type.as_pointer()), align=align)
+
+
+def _put_vector(builder, value, pointer, offset, align):
+    place = builder.gep(pointer, [offset])
+    builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=align)
+
+
+class _Window:
+    """The fields of a `tables.WINDOW` as LLVM values."""
+
+    def __init__(self, context, builder, element, record, value):
+        def field(name):
+            return record_getattr(context, builder, record, value, name)
+
+        def pointer(name):
+            return builder.inttoptr(field(name), llvm_scalar(element).as_pointer())
+
+        self.a, self.b, self.c, self.bias = (pointer(name) for name in ("a", "b", "c", "bias"))
+        self.a_row = field("a_row")
+        self.n_rows, self.n_columns, self.has_bias = field("n_rows"), field("n_columns"), field("has_bias")
+        self.levels = [
+            (field(f"n_{loop}"), [field(f"a_{loop}"), field(f"b_{loop}")]) for loop in ("outer", "middle", "inner")
+        ]
+        self.next_level = field("n_next"), [field("b_next"), field("c_next")]
+        self.vector_type = ir.VectorType(llvm_scalar(element), lanes_of(element))
+        self.align = element.bitwidth // 8
+
+
+def _emit_bodies(builder, code, bodies):
+    """Emit a switch to one of `bodies`: {code: callable}."""
+    done, no_such = builder.append_basic_block("done"), builder.append_basic_block("no_such_tile")
+    switch = builder.switch(code, no_such)
+    with builder.goto_block(no_such):
+        builder.unreachable()
+    for number, emit in bodies.items():
+        block = builder.append_basic_block(f"tile_{number}")
+        switch.add_case(_number(number), block)
+        builder.position_at_end(block)
+        emit()
+        builder.branch(done)
+    builder.position_at_end(done)
+
+
+def _emit_window(builder, w, rows):
+    grid = [(r, v) for r in range(rows) for v in range(TILE_VECTORS)]
+    n_lanes = w.vector_type.count
+    offsets = [builder.mul(w.a_row, _number(r)) for r in range(rows)]
+    starts = []
+    for r in range(rows):
+        value = builder.load(builder.gep(w.bias, [_number(r)]))
+        is_given = builder.icmp_signed("!=", w.has_bias, _number(0))
+        value = builder.select(is_given, value, ir.Constant(value.type, 0.0))
+        starts.append(splat(builder, value, w.vector_type))
+
+    def multiply(pointers, sums):
+        a, b = pointers
+        vectors = [_vector_at(builder, b, _number(v * n_lanes), w.vector_type, w.align) for v in range(TILE_VECTORS)]
+        weights = [splat(builder, builder.load(builder.gep(a, [offset])), w.vector_type) for offset in offsets]
+        return [
+            call_vector_intrinsic(builder, "fma", w.vector_type, [weights[r], vectors[v], value])
+            for (r, v), value in zip(grid, sums, strict=True)
+        ]
+
+    def compute(pointers, _):
+        b, c = pointers
+        results = _emit_loops(builder, w.levels, [w.a, b], [starts[r] for r, _ in grid], multiply)
+        for (r, v), value in zip(grid, results, strict=True):
+            _put_vector(builder, value, c, _number(r * PANEL + v * n_lanes), w.align)
+        return []
+
+    _emit_loops(builder, [w.next_level], [w.b, w.c], [], compute)
+
+
+def _emit_pairs(builder, w, rows, columns):
+    grid = [(r, q) for r in range(rows) for q in range(columns)]
+    n_lanes = w.vector_type.count
+
+    def multiply(pointers, sums):
+        a, b = pointers
+        for v in range(0, PANEL, n_lanes):
+            left, right = (
+                [_vector_at(builder, p, _number(i * PANEL + v), w.vector_type, w.align) for i in range(n)]
+                for p, n in ((a, rows), (b, columns))
+            )
+            sums = [
+                call_vector_intrinsic(builder, "fma", w.vector_type, [left[r], right[q], value])
+                for (r, q), value in zip(grid, sums, strict=True)
+            ]
+        return sums
+
+    nothing = ir.Constant(w.vector_type, None)
+    results = _emit_loops(builder, w.levels, [w.a, w.b], [nothing] * len(grid), multiply)
+    for i, value in enumerate(results):
+        _put_vector(builder, value, w.c, _number(i * n_lanes), w.align)
+
+
+@intrinsic
+def _window_products(typingctx, element, window):
+    def codegen(context, builder, sig, args):
+        w = _Window(context, builder, element, window, args[1])
+        bodies = {rows: lambda rows=rows: _emit_window(builder, w, rows) for rows in range(1, TILE_ROWS + 1)}
+        _emit_bodies(builder, w.n_rows, bodies)
+        return context.get_dummy_value()
+
+    return signature(types.void, element, window), codegen
+
+
+@intrinsic
+def _pair_products(typingctx, element, window):
+    def codegen(context, builder, sig, args):
+        w = _Window(context, builder, element, window, args[1])
+        bodies = {
+            64 * columns + rows: lambda rows=rows, columns=columns: _emit_pairs(builder, w, rows, columns)
+            for columns in range(1, PAIR_COLUMNS + 1)
+            for rows in range(1, PAIR_ROWS + 1)
+        }
+        code = builder.add(builder.mul(w.n_columns, _number(64)), w.n_rows)
+        _emit_bodies(builder, code, bodies)
+        return context.get_dummy_value()
+
+    return signature(types.void, element, window), codegen
+
+
+@window_unit
+def window_tile(job, window):
+    """C[r, :] = bias[r] + sum over the three loops of A[r * a_row] * B[:], for `n_next` places one after the other.
+
+    A row of C is a part of a panel, TILE_VECTORS vectors wide; the rows lie PANEL apart.
+    """
+    _window_products(job.element, window)
+    return True
+
+
+@window_unit
+def pair_tile(job, window):
+    """C[r, q, :] = sum over the three loops and the vectors of a panel of A[r, :] * B[q, :].
+
+    Rows of A and of B lie PANEL apart. C holds a vector for each of the `n_rows` by `n_columns` sums, of which the
+    lanes are to be added up.
+    """
+    _pair_products(job.element, window)
+    return True
