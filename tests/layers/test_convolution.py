@@ -27,8 +27,8 @@ def random_case(seed):
     return layer, shape, int(r.choice([1, 5, 32, 45, 70]))
 
 
-def pair_of(layer, weights):
-    """The square of an integer argument, and the oracle's layer with these weights."""
+def oracle_layer(layer, weights):
+    """The oracle's layer with these weights."""
     both = [getattr(layer, name) for name in ("strides", "dilation")]
     strides, dilation = (value if isinstance(value, tuple) else (value, value) for value in both)
     return ref.Convolution(weights[0], weights[1] if layer.use_bias else None, strides, dilation, layer.padding,
@@ -40,7 +40,7 @@ def check(layer, shape, n, dtype, units=300):
     network = fastnn.Network([fastnn.Input(shape), layer], dtype=dtype, seed=1)
     network.parameters[:] = rng(2).normal(size=network.n_parameters)
     X = rng(3).normal(size=(n, *shape)).astype(dtype)
-    oracle = pair_of(layer, [w.astype(float) for w in network.get_weights()])
+    oracle = oracle_layer(layer, [w.astype(float) for w in network.get_weights()])
     expected = oracle.forward(X.astype(float))
     outputs = network.predict(X)
     assert outputs.shape == expected.shape

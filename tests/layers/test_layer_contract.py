@@ -31,6 +31,24 @@ PARTS = [
     fastnn.Flatten(),
     fastnn.Reshape((-1,)),
     fastnn.Residual([fastnn.LayerNormalization(center=False), fastnn.Dense(5, "tanh"), fastnn.Dense(5)]),
+    # Layers over images and sequences.
+    fastnn.Conv2D(4, (3, 2), activation="tanh", padding="same", kernel_regularizer=fastnn.L2(0.1)),
+    fastnn.Conv2D(6, 2, strides=2, groups=2, use_bias=False),
+    fastnn.Conv1D(4, 3, dilation=2, activation="relu"),
+    fastnn.Conv2DTranspose(3, 3, strides=(2, 1), activation="silu"),
+    fastnn.MaxPooling2D(2),
+    fastnn.AveragePooling2D((2, 1), strides=1, padding="same"),
+    fastnn.MaxPooling1D(3, 2),
+    fastnn.AveragePooling1D(2),
+    fastnn.GlobalMaxPooling2D(),
+    fastnn.GlobalAveragePooling2D(),
+    fastnn.GlobalMaxPooling1D(),
+    fastnn.GlobalAveragePooling1D(),
+    fastnn.UpSampling2D((1, 2)),
+    fastnn.SpatialDropout2D(0.2),
+    fastnn.SpatialDropout1D(0.2),
+    fastnn.RandomFlip("horizontal_and_vertical"),
+    fastnn.RandomTranslation(0.3, 0.3),
     # Activations, as hidden and as output layer.
     *map(activations.get, activations.NAMES),
     activations.LeakyReLU(0.3),
@@ -57,11 +75,20 @@ def kind_of(part):
     return next(kind for kind in kinds if isinstance(part, kind))
 
 
+def surrounded(layer):
+    """A layer for samples of a shape gets that from a row of numbers, and gives a row."""
+    module = type(layer).__module__
+    if not module.endswith(("convolution", "pooling", "images")):
+        return [layer]
+    shape = (8, 2) if "1D" in type(layer).__name__ else (4, 3, 2)
+    return [fastnn.Dense(int(np.prod(shape)), "tanh"), fastnn.Reshape(shape), layer, fastnn.Flatten()]
+
+
 def make_trainer(part, dtype="float64", seed=0):
     """A trainer in which the part has its place."""
     kind = kind_of(part)
     middle = (
-        [part]
+        surrounded(part)
         if kind is layers.Layer
         else [fastnn.Dense(5, part if kind is activations.ActivationFunction else "tanh")]
     )
@@ -134,7 +161,8 @@ def test_an_update_layer_by_layer_is_the_update_of_the_whole(part, n_threads):
     X_wide, y = rng(3).normal(size=(70, 400)), rng(4).normal(size=(70, N_OUTPUTS))
     steps = []
     for limit in (None, 1e9):
-        shape = [fastnn.Input(400), fastnn.Dense(300, "tanh"), fastnn.Dense(5), part, fastnn.Dense(N_OUTPUTS)]
+        middle = [fastnn.Dense(5), *surrounded(part)]
+        shape = [fastnn.Input(400), fastnn.Dense(300, "tanh"), *middle, fastnn.Dense(N_OUTPUTS)]
         network = fastnn.Network(shape, dtype="float64", seed=0)
         assert network.n_parameters >= LEAST_PARAMETERS
         trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(0.1, global_clipnorm=limit))

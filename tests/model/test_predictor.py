@@ -72,10 +72,14 @@ def test_normalizations_give_the_bits_they_give_in_a_batch():
 def test_every_layer_has_its_inference_on_rows():
     """A layer that lacks it would fall back to panels in silence, and have no compiled predictor."""
     needed = {fastnn.Dense: [2], fastnn.Dropout: [0.5], fastnn.GaussianNoise: [0.5], fastnn.Activation: ["tanh"],
-              fastnn.Reshape: [(3,)], fastnn.Residual: [[fastnn.Dense(3)]]}  # fmt: skip
+              fastnn.Reshape: [(3,)], fastnn.Residual: [[fastnn.Dense(3)]], fastnn.Conv1D: [2, 3],
+              fastnn.Conv2D: [2, 3], fastnn.Conv2DTranspose: [2, 3], fastnn.SpatialDropout1D: [0.5],
+              fastnn.SpatialDropout2D: [0.5], fastnn.RandomTranslation: [0.1, 0.1]}  # fmt: skip
     for cls in fastnn.layers.LAYERS:
         if cls is not fastnn.Input:
-            layers = [fastnn.Input(3), cls(*needed.get(cls, [])), fastnn.Dense(1)]
+            is_image = "2D" in cls.__name__ or "Random" in cls.__name__
+            shape = (4, 4, 1) if is_image else (4, 1) if "1D" in cls.__name__ else (3,)
+            layers = [fastnn.Input(shape), cls(*needed.get(cls, [])), fastnn.Flatten(), fastnn.Dense(1)]
             ops = link(fastnn.Network(layers).plan, np.dtype("float32"), for_rows=True)
             assert ops.table["row"].all(), cls
 

@@ -13,7 +13,7 @@ tools         clipping, max-norm, averaging of weights, mixup
 """
 
 from .activations import ACTIVATIONS, activate, activate_backward
-from .images import Convolution, Pooling
+from .images import Convolution, Pooling, TransposedConvolution
 from .layers import Activation, BatchNormalization, Dense, Dropout, GaussianNoise, Layer, LayerNormalization
 from .losses import FROM_LOGITS, LOSSES, Loss, make_targets
 from .network import (
@@ -75,6 +75,7 @@ __all__ = [
     "Nadam",
     "Pooling",
     "RMSprop",
+    "TransposedConvolution",
     "activate",
     "activate_backward",
     "central_difference",

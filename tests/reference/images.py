@@ -81,6 +81,48 @@ class Convolution(Layer):
 
 
 @dataclass
+class TransposedConvolution(Layer):
+    """Every place of the image adds its block; W of shape (height, width, filters, channels)."""
+
+    W: np.ndarray
+    b: np.ndarray | None = None
+    strides: tuple = (1, 1)
+    padding: str = "valid"
+    trainable = ("W", "b")
+
+    def _blocks(self, shape):
+        """The size of the output with its margins, those margins, and the slices of each place's block."""
+        whole = [(n - 1) * s + max(k, s) for n, s, k in zip(shape, self.strides, self.W.shape, strict=False)]
+        kept = [
+            n * s if self.padding == "same" else size for n, s, size in zip(shape, self.strides, whole, strict=True)
+        ]
+        margins = [(size - n) // 2 for size, n in zip(whole, kept, strict=True)]
+        blocks = []
+        for y, x in np.ndindex(*shape):
+            top, left = y * self.strides[0], x * self.strides[1]
+            blocks.append((y, x, np.s_[:, top : top + self.W.shape[0], left : left + self.W.shape[1]]))
+        return whole, kept, margins, blocks
+
+    def forward(self, x, training=False):
+        whole, kept, margins, blocks = self._blocks(x.shape[1:3])
+        out = np.zeros((len(x), *whole, self.W.shape[2]))
+        for i, j, block in blocks:
+            out[block] += np.tensordot(x[:, i, j], self.W, (1, 3))
+        out = crop(out, margins, (len(x), *kept))
+        return out if self.b is None else out + self.b
+
+    def backward(self, x, delta, training=False):
+        whole, kept, margins, blocks = self._blocks(x.shape[1:3])
+        padded = np.zeros((len(x), *whole, self.W.shape[2]))
+        crop(padded, margins, (len(x), *kept))[...] = delta
+        d_x, d_W = np.zeros_like(x), np.zeros_like(self.W)
+        for i, j, block in blocks:
+            d_x[:, i, j] = np.tensordot(padded[block], self.W, ((1, 2, 3), (0, 1, 2)))
+            d_W += np.tensordot(padded[block], x[:, i, j], (0, 0))
+        return d_x, [d_W] if self.b is None else [d_W, delta.sum(axis=(0, 1, 2))]
+
+
+@dataclass
 class Pooling(Layer):
     """The largest number of a window, or the mean of those within the image."""
 

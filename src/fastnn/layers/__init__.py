@@ -11,8 +11,9 @@ from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
 from fastnn.layers.activation import Activation
 from fastnn.layers.base import Input, Layer
-from fastnn.layers.convolution import Conv1D, Conv2D
+from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
 from fastnn.layers.dense import Dense
+from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
 from fastnn.layers.noise import Dropout, GaussianNoise
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 from fastnn.layers.pooling import (
@@ -30,7 +31,8 @@ from fastnn.layers.structure import Flatten, Reshape, Residual
 LAYERS: tuple[type[Layer], ...] = (
     Input, Dense, Activation, Dropout, GaussianNoise, LayerNormalization, BatchNormalization, Flatten, Reshape,
     Residual, Conv1D, Conv2D, AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
-    GlobalMaxPooling1D, GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D,
+    GlobalMaxPooling1D, GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D, Conv2DTranspose, RandomFlip,
+    RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D,
 )  # fmt: skip
 
 fix(LAYERS, "a layer is fixed; make a new Network with {cls}({name}=...)")
@@ -78,7 +80,8 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
 
 __all__ = [
     "LAYERS", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Conv1D", "Conv2D",
-    "Dense", "Dropout", "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization", "MaxPooling1D",
-    "MaxPooling2D", "Reshape", "Residual", "check_layers", "from_config",
+    "Conv2DTranspose", "Dense", "Dropout", "Flatten", "GaussianNoise", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization",
+    "MaxPooling1D", "MaxPooling2D", "RandomFlip", "RandomTranslation", "Reshape", "Residual", "SpatialDropout1D",
+    "SpatialDropout2D", "UpSampling2D", "check_layers", "from_config",
 ]  # fmt: skip

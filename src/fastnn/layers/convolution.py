@@ -6,10 +6,19 @@ from typing import Any, ClassVar
 from fastnn import activations, constraints, initializers, regularizers
 from fastnn.common.validation import check_bool, check_choice, check_integer
 from fastnn.engine.plan import PlanBuilder
-from fastnn.kernels.ops.convolution import CONVOLUTION
+from fastnn.kernels.ops.convolution import CONVOLUTION, TRANSPOSED_CONVOLUTION
 from fastnn.layers.activation import build_activation
 from fastnn.layers.base import Layer
-from fastnn.layers.windows import AXES, both, check_padding, check_sizes, details_of, image_shape, lay
+from fastnn.layers.windows import (
+    AXES,
+    both,
+    check_padding,
+    check_sizes,
+    details_of,
+    image_shape,
+    lay,
+    lay_transposed,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,4 +192,73 @@ class Conv1D(_Convolution):
     _n_axes = 1
 
 
-__all__ = ["Conv1D", "Conv2D"]
+@dataclass(frozen=True, repr=False)
+class Conv2DTranspose(Layer):
+    """A transposed convolution: the image that grows is what the gradient of the input of a `Conv2D` is.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output, >= 1.
+    kernel_size : int or tuple of two int
+        Height and width of the block that every place of the input adds to.
+    strides : int or tuple of two int, default 1
+        How far one block is from the next.
+    padding : "valid" or "same", default "valid"
+        "valid": the output holds all blocks. "same": it is `strides` times as large as the input.
+    activation, use_bias, kernel_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, trainable
+        As for `Conv2D`; a constraint limits what each channel of the input adds.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, unknown or of the wrong type; when the network is made, if a sample is no image.
+
+    Notes
+    -----
+    The kernel has the shape (height, width, filters, channels), as in Keras.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> layers = [fastnn.Input((7, 7, 8)), fastnn.Conv2DTranspose(4, 3, strides=2, padding="same")]
+    >>> fastnn.Network(layers, seed=0).plan.output_shape
+    (14, 14, 4)
+    """
+
+    filters: int
+    kernel_size: Any
+    _: KW_ONLY
+    strides: Any = 1
+    padding: str = "valid"
+    activation: Any = "linear"
+    use_bias: bool = True
+    kernel_initializer: str = "auto"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    trainable: bool = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "filters", check_integer("filters", self.filters, 1))
+        for name in ("kernel_size", "strides"):
+            object.__setattr__(self, name, check_sizes(name, getattr(self, name), 2))
+        check_padding(self.padding)
+        check_arguments(self)
+
+    def build(self, plan: PlanBuilder) -> None:
+        height, width, channels = image_shape(plan, "Conv2DTranspose", 2)
+        sizes = zip(both(self.kernel_size), both(self.strides), strict=True)
+        y, x = (
+            lay_transposed(n_in, *size, self.padding) for n_in, size in zip((height, width), sizes, strict=True)
+        )  # fmt: skip
+        weights, bias = add_kernel(self, plan, (y.taps, x.taps, self.filters, channels), self.filters)
+        plan.add_op(
+            TRANSPOSED_CONVOLUTION, (y.n_in, x.n_in, self.filters), weights=weights, bias=bias, needs_input=True,
+            details={**details_of(y, x), "channels": self.filters, "filters": channels, "groups": 1},
+            flops=2 * height * width * y.taps * x.taps * channels * self.filters,
+        )  # fmt: skip
+        build_activation(plan, self.activation)
+
+
+__all__ = ["Conv1D", "Conv2D", "Conv2DTranspose"]
