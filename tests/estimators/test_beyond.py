@@ -25,6 +25,19 @@ def test_network_is_the_fitted_network(digits):
     assert not clf.network_.get_weights()[2].any()
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_class_weights_leave_validation_as_it_is(breast_cancer):
+    """Both samples that are given for it and those that early stopping holds out."""
+    X, y, *_ = breast_cancer
+    options = {"max_iter": 2, "random_state": 0, "early_stopping": True, "hidden_layer_sizes": (8,)}
+    given = MLPClassifier(class_weight={1: 50.0}, **options).fit(X, y, X_val=X, y_val=y)
+    assert max(given.validation_scores_) == pytest.approx(given.score(X, y), rel=1e-12)
+    held_out = MLPClassifier(class_weight={1: 50.0}, **options).fit(X, y)
+    n = int(np.ceil(0.1 * len(X)))
+    shares = np.array(held_out.validation_scores_) * n
+    np.testing.assert_allclose(shares, np.round(shares), atol=1e-9)  # so many samples, each counted once
+
+
 def test_class_weight(breast_cancer):
     X, y = breast_cancer
     options = {"solver": "lbfgs", "max_iter": 20, "random_state": 0}

@@ -179,7 +179,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _make_samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        return Samples(X.tocsr() if scipy.sparse.issparse(X) else X, self._encode(y), weights, y)
+        return Samples(X.tocsr() if scipy.sparse.issparse(X) else X, self._encode(y), weights, y, weights)
 
     def _check_validation_set(self, validation_set: tuple | None) -> Samples | None:
         if validation_set is None:
@@ -191,7 +191,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError("X_val and y_val must be given together")
         X, y = self._check_X_y(X, y, is_first=False)
         self._learn_targets(y, is_first=False, is_incremental=True)
-        return self._make_samples(X, y, sample_weight)
+        return self._make_samples(X, y, sample_weight).for_validation()
 
     def _initialize(self, samples: Samples, random_state: np.random.RandomState) -> None:
         """Make the network, and set all attributes that a continued fit goes on from."""
@@ -258,7 +258,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             rows, test_size=self.validation_fraction, random_state=random_state,
             stratify=samples.y if is_binary else None,
         )  # fmt: skip
-        return samples.take(train), samples.take(held_out)
+        return samples.take(train), samples.take(held_out).for_validation()
 
     def _score_samples(self, samples: Samples) -> float:
         """Return the score by which early stopping decides."""

@@ -1,5 +1,6 @@
 """MLPClassifier: scikit-learn's interface, fastnn's speed."""
 
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -73,7 +74,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_fun : int, default 15000
         Most evaluations of the loss by lbfgs.
     class_weight : dict, "balanced" or None, default None
-        A factor for the samples of each label; "balanced" takes n_samples / (n_classes * count).
+        A factor for the samples of each label in training, not in validation; "balanced" takes
+        n_samples / (n_classes * count).
     label_smoothing : float, default 0.0
         How far targets are moved towards uniform, in [0, 1); the loss that is reported is the smoothed one.
     normalization : {"layer", "batch"} or None, default None
@@ -350,10 +352,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
 
     def _make_samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
-        if self.class_weight is not None:
-            factors = compute_sample_weight(self.class_weight, y)
-            sample_weight = factors if sample_weight is None else factors * np.asarray(sample_weight)
-        return super()._make_samples(X, y, sample_weight)
+        samples = super()._make_samples(X, y, sample_weight)
+        if self.class_weight is None:
+            return samples
+        factors = compute_sample_weight(self.class_weight, y)
+        return replace(samples, weights=factors if samples.weights is None else factors * samples.weights)
 
     def _encode(self, y: Any) -> np.ndarray:
         return self._labels.encode(y)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -32,20 +32,28 @@ _STOPPED_BY_CALLBACK = 99  # scipy's status after StopIteration
 
 @dataclass(frozen=True)
 class Samples:
-    """Features, targets as the loss takes them, weights or None, and targets as the user gave them; n rows each."""
+    """Features, targets as the loss takes them, weights or None, and targets as the user gave them; n rows each.
+
+    Class weights count in `weights`, with which training works, and not in `given_weights`, with which validation does.
+    """
 
     X: Any  # an ndarray, or a CSR matrix
     y: np.ndarray
     weights: np.ndarray | None
     targets: Any
+    given_weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.X.shape[0]
 
     def take(self, rows: np.ndarray) -> "Samples":
         """Return a copy of some rows."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Samples(self.X[rows], self.y[rows], weights, self.targets[rows])
+        weights, given = (None if w is None else w[rows] for w in (self.weights, self.given_weights))
+        return Samples(self.X[rows], self.y[rows], weights, self.targets[rows], given)
+
+    def for_validation(self) -> "Samples":
+        """Return the same without class weights."""
+        return replace(self, weights=self.given_weights)
 
 
 def make_trainer(estimator: Any, network: Network, reported_loss: ReportedLoss) -> Trainer:
