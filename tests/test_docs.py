@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IMPORT = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
-OPTIONAL = ("keras", "matplotlib", "onnxruntime", "optuna", "polars", "torch")
+OPTIONAL = ("dask", "keras", "matplotlib", "onnxruntime", "optuna", "polars", "torch")
 WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 

@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,15 @@ def test_search_hyperparameters(example):
         assert float(score) > float(default), name
         assert float(test) > 0.97
         assert float(seconds) < 60
+
+
+def test_on_a_cluster(monkeypatch, tmp_path):
+    """With real processes, which import the program: so it runs as one."""
+    monkeypatch.chdir(tmp_path)
+    (path,) = [example for example in EXAMPLES if example.stem == "on_a_cluster"]
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=300, check=True)
+    assert float(re.search(r"^20 rounds on 4 shards: accuracy ([\d.]+)$", done.stdout, re.MULTILINE)[1]) > 0.95
+    assert int(re.search(r"^(\d+) of 1797 digits are right$", done.stdout, re.MULTILINE)[1]) > 1700
 
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,6 @@ from distributed import Client, LocalCluster
 SETTINGS = {
     # Workers that a test kills are none the worse for it.
     "distributed.scheduler.allowed-failures": 20,
-    "distributed.comm.timeouts.connect": "10s",
     "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "default",
 }
 

@@ -28,6 +28,10 @@ _MOST_SHARDS_A_TASK = 8  # so that little is lost with a worker
 _MOST_ATTEMPTS = 5  # at a round whose futures Dask has lost
 
 
+class _StrandedError(Exception):
+    """All workers were gone, and tasks wait for those that will not come back."""
+
+
 class Session:
     """One call of `fit`. Leaving it lets go of everything on the cluster."""
 
@@ -45,27 +49,38 @@ class Session:
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        futures = [*self._shards, *self._validation_shards, *self._running]
         if self._running:  # something may still train
             with contextlib.suppress(Exception):
                 self._client.run(work.stop_here, self._name, on_error="ignore")
-                self._client.cancel(futures)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Have the cluster forget all that this fit holds there."""
+        futures = [*self._shards, *self._validation_shards, *self._running]
+        if self._running:
+            self._client.cancel(futures)
         for future in futures:
             future.release()
+        self._shards, self._validation_shards, self._running = [], [], ()
 
     # --- data
 
     _running: Sequence[Any] = ()
 
     def load(self, data: tuple, cuts: list[range], validation: tuple | None) -> None:
-        """Make the shards, and wait for what their chunks turn out to be."""
-        client = self._client
+        """Have the workers make the shards, and wait for what their chunks turn out to be."""
+        self._data, self._cuts, self._validation = data, cuts, validation
+        self._load("")
+
+    def _load(self, again: str) -> None:
+        client, name = self._client, f"{self._name}{again}"
         spec = DataSpec.of(self._trainer.network, self._trainer.loss)
-        self._cuts, self._validation = cuts, validation
-        self._shards, self._owners = blocks.make_shards(client, spec, data, cuts, self._name)
+        self._shards, self._owners = blocks.make_shards(client, spec, self._data, self._cuts, name)
+        self._placed = set(self._owners)
+        validation = self._validation
         if validation is not None and validation[0] == "there":
             own = blocks.cut(len(validation[1][0]), None)
-            self._validation_shards, _ = blocks.make_shards(client, spec, validation[1], own, f"{self._name}-val")
+            self._validation_shards, _ = blocks.make_shards(client, spec, validation[1], own, f"{name}-val")
         notes = client.map(work.describe, [*self._shards, *self._validation_shards], pure=False)
         self._running = notes
         try:
@@ -177,6 +192,9 @@ class Session:
             self._attempts += 1
             try:
                 return self._try(start, f"{self._name}-{self._attempts}")
+            except _StrandedError:
+                self._let_go()
+                self._load(f"-again-{self._attempts}")
             except Exception as error:
                 self._explain(error)
                 if not _is_cancelled(error) or attempt == _MOST_ATTEMPTS - 1:
@@ -232,7 +250,7 @@ class Session:
 
         listeners = [hook.on_progress for hook in self._hooks if hook.overrides("on_progress")]
         while True:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError), self._client.as_current():  # `wait` takes no client
                 wait(root, timeout=_POLL_SECONDS)
                 return
             done = sum(rows for rows, future in trained if future.status == "finished")
@@ -240,6 +258,10 @@ class Session:
                 hook(done, sum(self._rows))
             if any(future.status in ("cancelled", "lost") for _, future in trained):
                 return
+            # Where a task's worker is gone, Dask takes another, but not one that comes when there was none at all.
+            workers = blocks.threads_of(self._client)
+            if workers and self._placed.isdisjoint(workers):
+                raise _StrandedError
 
     def _validate(self) -> dict[str, float]:
         trainer = self._trainer

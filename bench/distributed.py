@@ -1,0 +1,219 @@
+"""What training on a Dask cluster costs and gains: writes bench/DISTRIBUTED.md.
+
+Run as ``python -m bench.distributed [speed] [overhead] [loss] [kills] [report]``. All processes are on this machine and
+talk over loopback. Speed alternates between one worker process and two, so that other load hits both alike.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+import fastnn
+from fastnn import distributed as fd
+
+HERE = pathlib.Path(__file__).parent
+RAW = HERE / "distributed.json"
+PAGE = HERE / "DISTRIBUTED.md"
+ROWS, CHUNKS = 1_000_000, 16
+
+
+def trainer_of(layers: tuple[int, ...], loss: str = "categorical_crossentropy", **options: Any) -> fastnn.Trainer:
+    output = "softmax" if loss == "categorical_crossentropy" else "linear"
+    network = fastnn.Network.mlp(layers[0], layers[1:-1], layers[-1], output=output, seed=0)
+    return fastnn.Trainer(network, loss=loss, **options)
+
+
+def clusters(*sizes: int) -> list[Any]:
+    from distributed import Client, LocalCluster
+
+    made = []
+    for n in sizes:
+        cluster = LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0", memory_limit=0)
+        made.append(Client(cluster, set_as_default=False))
+    return made
+
+
+def close(clients: list[Any]) -> None:
+    for client in clients:
+        cluster = client.cluster
+        client.close()
+        cluster.close()
+
+
+def make_chunk(number: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """A chunk of a table of 64 columns whose class a small random network decides."""
+    rng = np.random.default_rng(number)
+    X = rng.normal(size=(rows, 64)).astype(np.float32)
+    W = np.random.default_rng(10_000).normal(size=(64, 10)).astype(np.float32)
+    return X, np.argmax(np.tanh(X) @ W + rng.gumbel(size=(rows, 10)).astype(np.float32), axis=1)
+
+
+def table_on(client: Any, rows: int = ROWS, chunks: int = CHUNKS) -> tuple[list[Any], list[Any]]:
+    """The table as futures in runs of neighbours: made on the workers, the first worker's first."""
+    workers = sorted(client.nthreads())
+    xs, ys = [], []
+    for i in range(chunks):
+        where = {"workers": workers[i * len(workers) // chunks], "allow_other_workers": True}
+        pair = client.submit(make_chunk, i, rows // chunks, **where)
+        xs.append(client.submit(lambda p: p[0], pair, **where))
+        ys.append(client.submit(lambda p: p[1], pair, **where))
+    client.gather(client.map(len, xs))
+    return xs, ys
+
+
+def speed(turns: int, rounds: int = 10) -> dict[str, Any]:
+    """Wall time of rounds of one worker process and of two, in turns."""
+    clients = clusters(1, 2)
+    data = [table_on(client) for client in clients]
+    seconds: list[list[float]] = [[], []]
+    waiting: list[list[float]] = [[], []]
+    moved = 0.0
+    for turn in range(-1, turns):
+        for i, client in enumerate(clients):
+            trainer = trainer_of((64, 256, 10))
+            history = fd.fit(trainer, *data[i], rounds=rounds if turn >= 0 else 1, client=client)
+            if turn >= 0:
+                seconds[i].append(sum(history.seconds))
+                waiting[i].append(statistics.median(history.history["waiting"]))
+                moved = max(moved, *history.history["bytes_moved"])
+    close(clients)
+    vector = trainer.network.parameters.nbytes + trainer.moments.nbytes
+    return {"one": seconds[0], "two": seconds[1], "waiting": waiting, "moved": moved,
+            "parameters": trainer.network.parameters.nbytes, "vector": vector, "load": os.getloadavg()}  # fmt: skip
+
+
+def overhead(rounds: int) -> dict[str, Any]:
+    """Time of a round beside its compute: two workers, parameters of 1 MB, few rows."""
+    [client] = clusters(2)
+    X, y = table_on(client, 2 * 256, 2)
+    result: dict[str, Any] = {"load": os.getloadavg()}
+    for name, optimizer in (("sgd", fastnn.SGD(0.01)), ("adam", fastnn.Adam())):
+        trainer = trainer_of((64, 3334, 10), optimizer=optimizer)  # 250,060 parameters
+        fd.fit(trainer, X, y, rounds=2, client=client)
+        history = fd.fit(trainer, X, y, rounds=rounds, client=client)
+        # Both train at once; `waiting` is the share of the two threads' time in which they did not.
+        beside = [s * w for s, w in zip(history.seconds[2:], history.history["waiting"][2:], strict=True)]
+        result[name] = {"beside": beside, "moved": history.history["bytes_moved"][-1],
+                        "parameters": trainer.network.parameters.nbytes}  # fmt: skip
+    close([client])
+    return result
+
+
+def local_sgd(make: Any, X: np.ndarray, y: np.ndarray, shards: int, rounds: int, moments: str, outer: Any) -> Any:
+    """Local SGD in this process: the bits of `fit` where moments are averaged, and what else could be done."""
+    from fastnn.distributed import carrier, work
+    from fastnn.distributed.outer import OuterStep
+
+    trainer = make()
+    step = None if outer is None else OuterStep(outer)
+    parts = list(zip(np.array_split(X, shards), np.array_split(y, shards), strict=True))
+    kept: list[Any] = [None] * shards
+    n = trainer.network.n_parameters
+    for _ in range(rounds):
+        start = carrier.start_of(trainer)
+        results = []
+        steps = 0
+        for i, (a, b) in enumerate(parts):
+            member = carrier.trainer_of(start)
+            carrier.begin(member, start, work.shard_seed(start.state["seed"], i))
+            if moments == "kept" and kept[i] is not None:
+                member.moments[:] = kept[i]
+            elif moments == "new":
+                member.moments[:] = 0.0
+            member.fit(a, b, n_threads=1)
+            kept[i] = member.moments.copy()
+            results.append(carrier.vector_of(member))
+            steps = member.step
+        vector = np.mean(results, axis=0, dtype=np.float64).astype(results[0].dtype)
+        if step is not None:
+            step.apply(trainer.network.parameters, vector[:n])
+        carrier.take(trainer, vector, steps, trainer.epochs_done + 1)
+    return trainer
+
+
+def losses(rows: int, rounds: int = 10, shards: int = 16) -> dict[str, Any]:
+    """Training and test loss after equal passes: plain fit against local SGD in its forms."""
+    from fastnn import datasets
+
+    digits = datasets.load("digits")
+    order = np.random.default_rng(0).permutation(len(digits.X))
+    X, y = (digits.X / 16).astype(np.float32)[order], digits.y[order]
+    cut = 1437
+    rng = np.random.default_rng(1)
+    copies = [X[:cut] + rng.normal(scale=0.05, size=(cut, 64)).astype(np.float32) for _ in range(50)]
+    found: dict[str, Any] = {}
+    table = [make_chunk(i, rows // 16) for i in range(17)]
+    sets = {
+        "digits x 50": (np.concatenate(copies), np.tile(y[:cut], 50), X[cut:], y[cut:]),
+        f"table of {rows:,} rows": (
+            np.concatenate([a for a, _ in table[:16]]), np.concatenate([b for _, b in table[:16]]), *table[16],
+        ),
+    }  # fmt: skip
+    for name, (X, y, test_X, test_y) in sets.items():
+        order = np.random.default_rng(2).permutation(len(X))
+        X, y = X[order], y[order]
+
+        def make() -> fastnn.Trainer:
+            return trainer_of((64, 64, 10))
+
+        plain = make()
+        plain.fit(X, y, epochs=rounds, n_threads=1)
+        forms = {"plain fit": plain}
+        nesterov = fastnn.SGD(0.7, momentum=0.9, nesterov=True)
+        for label, moments, outer in (
+            ("moments averaged", "averaged", None), ("moments kept by shards", "kept", None),
+            ("moments new each round", "new", None), ("averaged, outer Nesterov", "averaged", nesterov),
+        ):  # fmt: skip
+            forms[label] = local_sgd(make, X, y, shards, rounds, moments, outer)
+        found[name] = {
+            label: [t.evaluate(X, y)["loss"], t.evaluate(test_X, test_y)["loss"]] for label, t in forms.items()
+        }
+    return found
+
+
+def kills(times: int) -> dict[str, Any]:
+    """The tests that kill workers, each phase as often as asked."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "pytest", "-q", "tests/distributed/test_faults.py", "-k", "any_phase"]
+    environment = {**os.environ, "FASTNN_KILLS": str(times)}
+    done = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False)
+    return {"times": times, "passed": done.returncode == 0, "last": done.stdout.strip().splitlines()[-1],
+            "seconds": time.perf_counter() - began}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", default=["speed", "overhead", "loss", "kills", "report"])
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--times", type=int, default=20)
+    arguments = parser.parse_args()
+    raw = json.loads(RAW.read_text()) if RAW.exists() else {}
+    for what in arguments.what:
+        if what == "speed":
+            raw["speed"] = speed(arguments.turns)
+        elif what == "overhead":
+            raw["overhead"] = overhead(40)
+        elif what == "loss":
+            raw["loss"] = losses(arguments.rows)
+        elif what == "kills":
+            raw["kills"] = kills(arguments.times)
+        elif what == "report":
+            from bench.distributed_report import report
+
+            PAGE.write_text(report(raw), encoding="utf-8")
+        raw["machine"] = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
+        RAW.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
