@@ -23,12 +23,22 @@ def client():
         yield client
 
 
-@pytest.fixture(scope="session")
-def processes():
-    """Two processes of one thread each, which their nannies start again when they die."""
+def two_processes():
     with (
         dask.config.set(SETTINGS),
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Two processes of one thread each."""
+    yield from two_processes()
+
+
+@pytest.fixture(scope="session")
+def victims():
+    """Two more, that may be killed: their nannies start them again."""
+    yield from two_processes()

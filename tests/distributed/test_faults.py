@@ -49,11 +49,22 @@ def kill_in(name, token):
     setattr(work, name, killing)
 
 
+def wait_for_two(client):
+    """Wait for the place of a worker that died to be taken; on a busy machine its nanny may have failed to do so."""
+    for n_workers in (3, 4, 5):
+        try:
+            client.wait_for_workers(2, timeout=20)
+            return
+        except TimeoutError:
+            client.cluster.scale(n_workers)
+    client.wait_for_workers(2, timeout=60)
+
+
 @pytest.fixture
-def restored(processes):
+def restored(victims):
     """Two workers; where one has died, another has taken its place."""
-    processes.wait_for_workers(2, timeout=60)
-    return processes
+    wait_for_two(victims)
+    return victims
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +91,7 @@ def test_a_worker_killed_in_any_phase_of_a_round_changes_no_bit(restored, expect
         fd.fit(trainer, *chunked(X, y, 75), rounds=3, client=restored)
         assert not token.exists(), "no worker was killed"
         assert_same_bits(trainer, expected)
-        restored.wait_for_workers(2, timeout=60)
+        wait_for_two(restored)
 
 
 def test_a_cluster_that_shrinks_to_nothing_and_comes_back(expected):

@@ -340,7 +340,7 @@ def _is_cancelled(error: Exception) -> bool:
     return isinstance(error, (CancelledError, FutureCancelledError))
 
 
-def dumps(start: carrier.Start) -> bytes:
+def dumps(start: Any) -> bytes:
     import cloudpickle  # losses and metrics may be functions of the user's
 
     return cloudpickle.dumps(start, protocol=5)

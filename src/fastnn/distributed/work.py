@@ -128,7 +128,7 @@ def shard_seed(seed: int, shard: int) -> int:
     return (seed + shard * _GOLDEN) % 2**63 if shard else seed
 
 
-class _Watch(Callback):
+class Watch(Callback):
     """Ends a shard's training where the client has given up the fit."""
 
     def __init__(self, fit_id: str):
@@ -159,7 +159,7 @@ def _train_shard(
     problem = ""
     try:
         trainer.fit(
-            shard.X, shard.y, sample_weight=shard.sample_weight, callbacks=[_Watch(fit_id)], n_threads=1, **options
+            shard.X, shard.y, sample_weight=shard.sample_weight, callbacks=[Watch(fit_id)], n_threads=1, **options
         )
     except FloatingPointError as error:
         problem = str(error)

@@ -20,7 +20,7 @@ _REFRESH_SECONDS = 0.1
 
 
 def fit_many(
-    trainers: Iterable[Trainer], X: Any, y: Any, *, n_jobs: int | None = None, **fit_options: Any
+    trainers: Iterable[Trainer], X: Any, y: Any, *, n_jobs: int | None = None, client: Any = None, **fit_options: Any
 ) -> list[History]:
     """Fit any number of networks to the same data, several at a time, each in one thread.
 
@@ -37,6 +37,9 @@ def fit_many(
         Targets of all members.
     n_jobs : int or None, default None
         How many train at once; None: the CPUs that this process may use.
+    client : distributed.Client or None, default None
+        Spreads the networks over the workers of a Dask cluster; `n_jobs` is theirs then, callbacks run there, and
+        Ctrl-C leaves the networks as they were.
     **fit_options
         As for `Trainer.fit`. `callbacks` are copied, so that each member has its own; with `verbose` there is one
         progress display for all. `n_threads` is not among them.
@@ -66,6 +69,7 @@ def fit_many(
     [3, 3, 3, 3]
     """
     members = _check_trainers(trainers)
+    n_jobs_given = n_jobs is not None
     n_jobs = available_cpus() if n_jobs is None else check_integer("n_jobs", n_jobs, 1)
     if fit_options.pop("n_threads", None) not in (1, None):
         raise ValueError("n_threads must not be given: each network trains in one thread, n_jobs of them at once")
@@ -76,7 +80,15 @@ def fit_many(
         if "unexpected keyword" not in str(error):
             raise
         raise TypeError(str(error).replace("FitOptions.__init__()", "fit_many()")) from None
+    if client is not None and n_jobs_given:
+        raise ValueError(f"n_jobs must be None with a client, whose workers have threads of their own, got {n_jobs}")
     checked = _check_fits(members, X, y, replace(options, verbose=0))
+    if client is not None:
+        from fastnn.distributed.many import fit_on_workers
+
+        diverged = fit_on_workers(client, members, X, y, options, callbacks)
+        _tell_of_diverged(diverged)
+        return [trainer.history for trainer in members]
     run = Run([0] * len(members), len(members) * options.n_epochs)
 
     def fit(index: int) -> None:
@@ -102,11 +114,15 @@ def fit_many(
     # The largest first, so that no core is left with a large one when the others are done.
     order = sorted(range(len(members)), key=lambda index: -members[index].network.n_parameters)
     in_background(lambda: share_out(fit, order, n_jobs), run, shows=options.verbose > 0)
-    if run.diverged:
-        names = ", ".join(map(str, sorted(run.diverged)))
-        first = run.diverged[min(run.diverged)]
-        warnings.warn(f"members {names} of fit_many diverged; the first: {first}", RuntimeWarning, stacklevel=2)
+    _tell_of_diverged(run.diverged)
     return [trainer.history for trainer in members]
+
+
+def _tell_of_diverged(diverged: dict[int, FloatingPointError]) -> None:
+    if diverged:
+        names = ", ".join(map(str, sorted(diverged)))
+        first = diverged[min(diverged)]
+        warnings.warn(f"members {names} of fit_many diverged; the first: {first}", RuntimeWarning, stacklevel=3)
 
 
 @dataclass

@@ -1,0 +1,66 @@
+"""Many networks over a cluster, scikit-learn's searches through joblib's Dask backend, and dask-ml's wrappers."""
+
+import importlib.util
+
+import dask.array as da
+import joblib
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+
+import fastnn
+from distributed_support import assert_same_bits, make_data, make_trainer
+
+
+def test_every_member_has_the_bits_of_training_alone(client):
+    X, y = make_data()
+    members = [make_trainer(seed=seed) for seed in range(5)]
+    alone = [make_trainer(seed=seed) for seed in range(5)]
+    for _ in range(2):  # the second call goes on where the first stopped
+        stop = fastnn.callbacks.EarlyStopping("loss", patience=2)
+        options = {"epochs": 3, "validation_split": 0.2}
+        histories = fastnn.fit_many(members, X, y, client=client, callbacks=[stop], **options)
+        for trainer in alone:
+            trainer.fit(X, y, n_threads=1, callbacks=[fastnn.callbacks.EarlyStopping("loss", patience=2)], **options)
+    for member, other, history in zip(members, alone, histories, strict=True):
+        assert_same_bits(member, other)
+        assert history.history == other.history.history
+        assert history is member.history
+
+
+def test_members_that_diverge_are_named(client):
+    X, y = make_data()
+    members = [make_trainer(optimizer=fastnn.SGD(rate)) for rate in (0.01, 1e38)]
+    with pytest.warns(RuntimeWarning, match="members 1 of fit_many diverged"):
+        fastnn.fit_many(members, X, y, client=client, epochs=3)
+    with pytest.raises(ValueError, match="n_jobs must be None with a client"):
+        fastnn.fit_many(members, X, y, client=client, n_jobs=2)
+
+
+def test_a_search_of_scikit_learn_through_joblib(client):
+    X, y = make_data()
+    grid = {"alpha": [1e-4, 1.0], "hidden_layer_sizes": [(8,), (16,)]}
+    model = fastnn.MLPClassifier(max_iter=5, random_state=0, solver="sgd", learning_rate_init=0.1)
+    here = GridSearchCV(model, grid, cv=2, error_score="raise")
+    there = GridSearchCV(model, grid, cv=2, error_score="raise")
+    with pytest.warns(UserWarning), joblib.parallel_backend("threading", n_jobs=1):  # not converged in 5 epochs
+        here.fit(X, y)
+    with pytest.warns(UserWarning), joblib.parallel_backend("dask", client=client):
+        there.fit(X, y)
+    np.testing.assert_array_equal(here.cv_results_["mean_test_score"], there.cv_results_["mean_test_score"])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("dask_ml") is None, reason="dask-ml is not installed")
+@pytest.mark.filterwarnings("ignore")  # of dask-ml's own, which differ by version
+def test_dask_ml_s_wrappers(client):
+    from dask_ml.wrappers import Incremental, ParallelPostFit
+
+    X, y = make_data()
+    a, b = da.from_array(X, chunks=(150, 4)), da.from_array(y, chunks=150)
+    model = fastnn.MLPClassifier((16,), random_state=0, learning_rate_init=0.01)
+    incremental = Incremental(model, random_state=0, shuffle_blocks=False)
+    for _ in range(5):
+        incremental.partial_fit(a, b, classes=[0, 1, 2])
+    assert incremental.score(a, b) > 0.6
+    lazy = ParallelPostFit(incremental.estimator_).predict(a)
+    np.testing.assert_array_equal(lazy.compute(), incremental.estimator_.predict(X))
