@@ -109,7 +109,7 @@ def overhead(rounds: int) -> dict[str, Any]:
 
 
 def local_sgd(make: Any, X: np.ndarray, y: np.ndarray, shards: int, rounds: int, moments: str, outer: Any) -> Any:
-    """Local SGD in this process: the bits of `fit` where moments are averaged, and what else could be done."""
+    """Local SGD in this process: `fit` but for rounding where moments are averaged, and what else could be done."""
     from fastnn.distributed import carrier, work
     from fastnn.distributed.outer import OuterStep
 

@@ -27,6 +27,10 @@ def model(compute: float, vector: int, overhead: float, workers: int) -> tuple[f
     return seconds, compute / seconds
 
 
+def _load(raw: dict[str, Any]) -> str:
+    return " and ".join(f"{raw[name]['load'][0]:.1f} ({name})" for name in ("speed", "overhead") if name in raw)
+
+
 def report(raw: dict[str, Any]) -> str:
     """Return the page."""
     lines = [
@@ -34,7 +38,8 @@ def report(raw: dict[str, Any]) -> str:
         "",
         "Written by `python -m bench.distributed`. Two worker processes of one thread, scheduler and client share one "
         f"machine ({raw['machine']}) and talk over loopback. **The machine was busy with other programs throughout**: "
-        "figures are medians, and what is compared was measured in turns; a quiet machine will do better.",
+        "figures are medians, what is compared was measured in turns, and the load average was "
+        f"{_load(raw)} on {raw['machine'].split()[0]} processors. Overheads are waits for a processor more than anything.",
         "",
         "| what | measured | must | aim | reached |",
         "|---|---|---|---|---|",
@@ -88,8 +93,12 @@ def report(raw: dict[str, Any]) -> str:
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
         lines += [
             "",
+            "With equal passes 16 shards do a sixteenth of the steps of a plain fit one after the other, and no form makes "
+            "that good in 10 rounds. Fewer shards, more rounds or more passes do.",
+            "",
             "Moments are averaged: then a round depends on nothing but its start and the data, so that a shard can be "
-            "computed again anywhere, and one shard is the plain fit. Moments that stay with their shards would be lost "
+            "computed again anywhere, and one shard is the plain fit. Keeping them by shards changes the loss little; new "
+            "moments each round did better here, but one shard would no longer be the plain fit. Moments that stay with their shards would be lost "
             "with a worker, and save two thirds of the bytes with Adam.",
         ]
     if speed and over:
