@@ -37,19 +37,20 @@ _AddConstant = Callable[[np.ndarray], str]
 
 
 class _Graph:
-    """What the functions below write into, whoever keeps the nodes."""
+    """What the functions below write into, whoever keeps the nodes; numbers are of `dtype`, float32 or float64."""
 
-    def __init__(self, add_node: _AddNode, add_constant: _AddConstant):
+    def __init__(self, add_node: _AddNode, add_constant: _AddConstant, dtype: Any = np.float32):
         self._add_node = add_node
         self._add_constant = add_constant
+        self.dtype = np.dtype(dtype)
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add a node and return the name of its output."""
         return self._add_node(operator, list(inputs), attributes)
 
-    def constant(self, value: Any, dtype: Any = np.float32) -> str:
-        """Add a constant and return its name."""
-        return self._add_constant(np.asarray(value, dtype))
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """Add a constant, of the graph's dtype unless another is given, and return its name."""
+        return self._add_constant(np.asarray(value, self.dtype if dtype is None else dtype))
 
     def network(self, network: Network, x: str) -> str:
         """Add a network's layers on the rows named x, and return the name of its outputs."""
@@ -68,16 +69,64 @@ class _Graph:
 
 # --- activations ----------------------------------------------------------------------------------------------------
 
+# Klambauer et al., "Self-Normalizing Neural Networks", NIPS 2017.
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
 
 def _gelu(graph: _Graph, z: str, _: float) -> str:
     """z / 2 (1 + erf(z / sqrt(2))); the operator Gelu came later, with opset 20."""
-    erf = graph.node("Erf", graph.node("Mul", z, graph.constant(2**-0.5)))
+    scaled = graph.node("Mul", z, graph.constant(2**-0.5))
+    if graph.dtype == np.float64:  # ONNX Runtime has no Erf for it: the rounding of float32, and no more, comes in
+        scaled = graph.node("Cast", scaled, to=_element_type(np.float32))
+    erf = graph.node("Erf", scaled)
+    if graph.dtype == np.float64:
+        erf = graph.node("Cast", erf, to=_element_type(graph.dtype))
     return graph.node("Mul", graph.node("Mul", z, graph.constant(0.5)), graph.node("Add", erf, graph.constant(1.0)))
 
 
 def _mish(graph: _Graph, z: str, _: float) -> str:
     """z tanh(softplus(z)); the operator Mish came later, with opset 18."""
-    return graph.node("Mul", z, graph.node("Tanh", graph.node("Softplus", z)))
+    return graph.node("Mul", z, graph.node("Tanh", _softplus(graph, z, 0.0)))
+
+
+def _softplus(graph: _Graph, z: str, _: float) -> str:
+    """The operator, or where ONNX Runtime has none, for float64, max(z, 0) + log(1 + exp(-|z|))."""
+    if graph.dtype != np.float64:
+        return graph.node("Softplus", z)
+    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", z)))
+    above = graph.node("Max", z, graph.constant(0.0))
+    return graph.node("Add", above, graph.node("Log", graph.node("Add", small, graph.constant(1.0))))
+
+
+def _leaky_relu(graph: _Graph, z: str, slope: float) -> str:
+    """The operator, whose slope is a float32, or for float64 max(z, 0) + slope min(z, 0)."""
+    if graph.dtype != np.float64:
+        return graph.node("LeakyRelu", z, alpha=slope)
+    below = graph.node("Mul", graph.node("Min", z, graph.constant(0.0)), graph.constant(slope))
+    return graph.node("Add", graph.node("Max", z, graph.constant(0.0)), below)
+
+
+def _elu(graph: _Graph, z: str, alpha: float) -> str:
+    """The operator, or where ONNX Runtime has none, for float64, max(z, 0) + alpha (exp(min(z, 0)) - 1)."""
+    if graph.dtype != np.float64:
+        return graph.node("Elu", z, alpha=alpha)
+    below = graph.node("Sub", graph.node("Exp", graph.node("Min", z, graph.constant(0.0))), graph.constant(1.0))
+    above = graph.node("Max", z, graph.constant(0.0))
+    return graph.node("Add", above, graph.node("Mul", below, graph.constant(alpha)))
+
+
+def _selu(graph: _Graph, z: str, _: float) -> str:
+    """The operator, or scale ELU(z) with its alpha."""
+    if graph.dtype != np.float64:
+        return graph.node("Selu", z)
+    return graph.node("Mul", _elu(graph, z, _SELU_ALPHA), graph.constant(_SELU_SCALE))
+
+
+def _element_type(dtype: Any) -> int:
+    """ONNX's number for a dtype."""
+    from onnx import TensorProto
+
+    return TensorProto.DOUBLE if np.dtype(dtype) == np.float64 else TensorProto.FLOAT
 
 
 _ACTIVATIONS: dict[str, Callable[[_Graph, str, float], str]] = {
@@ -85,10 +134,10 @@ _ACTIVATIONS: dict[str, Callable[[_Graph, str, float], str]] = {
     "sigmoid": lambda graph, z, _: graph.node("Sigmoid", z),
     "tanh": lambda graph, z, _: graph.node("Tanh", z),
     "relu": lambda graph, z, _: graph.node("Relu", z),
-    "leaky_relu": lambda graph, z, slope: graph.node("LeakyRelu", z, alpha=slope),
-    "elu": lambda graph, z, alpha: graph.node("Elu", z, alpha=alpha),
-    "selu": lambda graph, z, _: graph.node("Selu", z),
-    "softplus": lambda graph, z, _: graph.node("Softplus", z),
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "selu": _selu,
+    "softplus": _softplus,
     "gelu": _gelu,
     "silu": lambda graph, z, _: graph.node("Mul", z, graph.node("Sigmoid", z)),
     "mish": _mish,
@@ -148,12 +197,15 @@ _LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights, int], str]] = {
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-def to_onnx(model: Any, path: str | os.PathLike | None = None) -> "onnx.ModelProto":
+def to_onnx(
+    model: Any, path: str | os.PathLike | None = None, *, initial_types: "list[tuple[str, Any]] | None" = None
+) -> "onnx.ModelProto":
     """Return a network, a fitted estimator, or a fitted pipeline that ends in one, as an ONNX model.
 
-    The model computes in float32, whatever the dtype of the network: its input is "X", float, of shape
-    (n, n_features). A network has one output, "output" of shape (n, n_outputs); a regressor "variable"; a classifier
-    "label" of shape (n,) and "probabilities" of shape (n, n_classes), as skl2onnx gives them without its ZipMap.
+    The input of the model is "X", of shape (n, n_features): in a network's dtype, or float32 for estimators. A network
+    has one output, "output" of shape (n, n_outputs); a regressor "variable"; a classifier "label" of shape (n,) and
+    "probabilities" of shape (n, n_classes), as skl2onnx gives them without its ZipMap. A pipeline with a
+    `ColumnTransformer` that selects columns by name has an input of shape (n, 1) for each column, of its name.
 
     Parameters
     ----------
@@ -161,6 +213,10 @@ def to_onnx(model: Any, path: str | os.PathLike | None = None) -> "onnx.ModelPro
         What is exported. Anything that skl2onnx has a converter for may stand in a pipeline before it.
     path : str, path-like or None, default None
         Where to write the model as well; whole or not at all.
+    initial_types : list of (name, type), or None, default None
+        For estimators and pipelines, the inputs as skl2onnx takes them. None: "X", or the columns of
+        `feature_names_in_` where they are selected by name; those that go to an encoder of texts are texts, all others
+        float32.
 
     Returns
     -------
@@ -173,7 +229,7 @@ def to_onnx(model: Any, path: str | os.PathLike | None = None) -> "onnx.ModelPro
     ValueError
         If a layer has no ONNX form.
     TypeError
-        If it is not one of these models.
+        If it is not one of these models, or a network is given `initial_types`.
     sklearn.exceptions.NotFittedError
         If an estimator is not fitted.
 
@@ -186,7 +242,12 @@ def to_onnx(model: Any, path: str | os.PathLike | None = None) -> "onnx.ModelPro
     ['Gemm', 'Relu', 'Gemm', 'Softmax', 'Identity']
     """
     _require("onnx")
-    proto = _network_model(model) if isinstance(model, Network) else _estimator_model(model)
+    if isinstance(model, Network):
+        if initial_types is not None:
+            raise TypeError(f"initial_types must be None for a Network, whose input is 'X', got {initial_types!r}")
+        proto = _network_model(model)
+    else:
+        proto = _estimator_model(model, initial_types)
     if path is not None:
         replace_file(path, [proto.SerializeToString()])
     return proto
@@ -202,7 +263,7 @@ def _require(name: str) -> None:
 
 
 def _network_model(network: Network) -> "onnx.ModelProto":
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
@@ -217,13 +278,14 @@ def _network_model(network: Network) -> "onnx.ModelProto":
         constants.append(numpy_helper.from_array(array, name))
         return name
 
-    last = _Graph(add_node, add_constant).network(network, "X")
+    last = _Graph(add_node, add_constant, network.dtype).network(network, "X")
+    kind = _element_type(network.dtype)
     nodes.append(helper.make_node("Identity", [last], ["output"], name="output"))
     graph = helper.make_graph(
         nodes,
         "fastnn",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, network.n_inputs])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [None, network.n_outputs])],
+        [helper.make_tensor_value_info("X", kind, [None, network.n_inputs])],
+        [helper.make_tensor_value_info("output", kind, [None, network.n_outputs])],
         constants,
     )
     return helper.make_model(
@@ -234,7 +296,48 @@ def _network_model(network: Network) -> "onnx.ModelProto":
 # --- estimators and pipelines ---------------------------------------------------------------------------------------
 
 
-def _estimator_model(model: Any) -> "onnx.ModelProto":
+def _columns_by_name(model: Any) -> list[Any]:
+    """The column transformers of a pipeline that select by name, from its first step on."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(model, Pipeline):
+        return _columns_by_name(model.steps[0][1])
+    if not isinstance(model, ColumnTransformer):
+        return []
+    selected = [columns for _, _, columns in model.transformers if not isinstance(columns, (int, slice))]
+    # A function selects by dtype, and gives names.
+    by_name = any(callable(part) or isinstance(part, str) or any(isinstance(c, str) for c in part) for part in selected)
+    return [model] if by_name else []
+
+
+def _takes_text(transformer: Any, at: int) -> bool:
+    """Whether a fitted transformer's column number `at` holds texts."""
+    steps = [step for _, step in transformer.steps] if hasattr(transformer, "steps") else [transformer]
+    for step in steps:
+        if hasattr(step, "categories_"):
+            return np.asarray(step.categories_[at]).dtype.kind in "OUS"
+        if hasattr(step, "statistics_"):  # of an imputer
+            return np.asarray(step.statistics_).dtype.kind in "OUS"
+    return False
+
+
+def _initial_types(model: Any) -> list[tuple[str, Any]]:
+    """The inputs of an estimator or a pipeline: one matrix, or a column each where columns are selected by name."""
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    by_name, names = _columns_by_name(model), getattr(model, "feature_names_in_", None)
+    if not by_name or names is None:
+        return [("X", FloatTensorType([None, model.n_features_in_]))]
+    texts: set[str] = set()
+    for _, transformer, columns in by_name[0].transformers_:
+        if not isinstance(transformer, str):  # "drop", "passthrough"
+            chosen = [columns] if isinstance(columns, str) else list(columns)
+            texts.update(name for at, name in enumerate(chosen) if _takes_text(transformer, at))
+    return [(name, (StringTensorType if name in texts else FloatTensorType)([None, 1])) for name in names]
+
+
+def _estimator_model(model: Any, initial_types: Any) -> "onnx.ModelProto":
     from sklearn.base import BaseEstimator, is_classifier
     from sklearn.utils.validation import check_is_fitted
 
@@ -243,12 +346,11 @@ def _estimator_model(model: Any) -> "onnx.ModelProto":
     check_is_fitted(model)
     _require("skl2onnx")
     import skl2onnx
-    from skl2onnx.common.data_types import FloatTensorType
 
     register_converters()
     options = {id(model): {"zipmap": False}} if is_classifier(model) else None
     return skl2onnx.to_onnx(
-        model, initial_types=[("X", FloatTensorType([None, model.n_features_in_]))], options=options,
+        model, initial_types=_initial_types(model) if initial_types is None else initial_types, options=options,
         target_opset={"": OPSET, "ai.onnx.ml": 3},
     )  # fmt: skip
 
