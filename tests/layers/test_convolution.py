@@ -1,12 +1,14 @@
 """Convolutions: what they compute, for every way in which windows can lie, and what they refuse."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import fastnn
 import reference as ref
+from fastnn.engine.workspace import Workspace
 from support import assert_close, rng
 
 LAST = fastnn.Flatten()
@@ -169,6 +171,23 @@ def test_what_a_batch_left_does_not_show_in_the_next():
     trainer = fastnn.Trainer(network, loss="categorical_crossentropy", optimizer=fastnn.SGD(0.1))
     trainer.fit(X[:35], y[:35], batch_size=32, epochs=3)  # the last batch has three
     assert np.isfinite(network.parameters).all()
+
+
+def test_a_step_allocates_nothing_and_holds_one_panel():
+    """Images of a large batch go through one panel after the other, in memory that is there before the first step."""
+    network = cnn()
+    workspace = Workspace(network.plan, network.dtype, n_rows=4096)
+    assert workspace.capacity == 1
+    X, y = rng(0).normal(size=(640, 8, 8, 1)).astype("float32"), rng(1).integers(0, 3, 640)
+    trainer = fastnn.Trainer(network, loss="categorical_crossentropy")
+    trainer.fit(X, y, batch_size=64)
+    peaks = []
+    for n in (64, 640):
+        tracemalloc.start()
+        trainer.fit(X[:n], y[:n], batch_size=64)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert abs(peaks[1] - peaks[0]) < 20_000  # row numbers; a batch's activations are 640 kB
 
 
 def test_images_of_bytes_are_numbers(dtype):

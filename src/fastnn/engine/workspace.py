@@ -188,7 +188,8 @@ class Workspace:
         self._goes_back, self._through_inputs = with_gradient, through_inputs
         self._ops: LinkedOps | None = None  # linked when the first call comes: then it is known what is needed
         share = math.ceil(n_panels / n_threads)
-        self.capacity = max(1, share if holds_batch else min(MICRO_BATCH_PANELS, share))
+        most = 1 if any(kind.one_panel for kind in plan.kinds) else MICRO_BATCH_PANELS
+        self.capacity = max(1, share if holds_batch else min(most, share))
         self.stride = plan.parameter_stride
         size = whole_lines(plan.n_units * PANEL * self.capacity, dtype)
         self.buffers = aligned_zeros(n_threads * size, dtype)

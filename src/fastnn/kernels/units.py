@@ -168,6 +168,8 @@ class OpKind:
         Further units of the backward pass, for the fields of `details` that hold addresses.
     forward_parts : dict of str to Unit or None, default None
         The same for the forward pass.
+    one_panel : bool, default False
+        Whether one panel is work enough for its products, so that micro-batches should be as short, to stay in cache.
     """
 
     name: str
@@ -181,6 +183,7 @@ class OpKind:
     details: np.dtype | None = None
     parts: Callable[..., dict[str, Unit]] | None = None
     forward_parts: dict[str, Unit] | None = None
+    one_panel: bool = False
 
     def __deepcopy__(self, memo: dict) -> "OpKind":
         return self

@@ -180,8 +180,10 @@ def _parts_of(input_gradient, weight_gradient):
 CONVOLUTION = OpKind(
     "convolution", convolution_forward, convolution_backward, convolution_row, details=DETAILS,
     parts=_parts_of(convolution_input_gradient, convolution_weight_gradient), forward_parts={"window": window_tile},
+    one_panel=True,
 )  # fmt: skip
 TRANSPOSED_CONVOLUTION = OpKind(
     "transposed_convolution", transposed_forward, convolution_backward, transposed_row, details=DETAILS,
     parts=_parts_of(transposed_input_gradient, transposed_weight_gradient), forward_parts={"window": window_tile},
+    one_panel=True,
 )  # fmt: skip
