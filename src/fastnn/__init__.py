@@ -13,10 +13,13 @@ from fastnn.files.container import FileFormatError
 from fastnn.inputs.splits import train_validation_test_split
 from fastnn.interop.onnx import to_onnx
 from fastnn.layers import (
+    GRU,
+    LSTM,
     Activation,
     AveragePooling1D,
     AveragePooling2D,
     BatchNormalization,
+    Bidirectional,
     Conv1D,
     Conv2D,
     Conv2DTranspose,
@@ -36,6 +39,7 @@ from fastnn.layers import (
     RandomTranslation,
     Reshape,
     Residual,
+    SimpleRNN,
     SpatialDropout1D,
     SpatialDropout2D,
     UpSampling2D,
@@ -78,9 +82,11 @@ _LAZY = {
 }
 
 __all__ = [
+    "GRU",
     "L1",
     "L1L2",
     "L2",
+    "LSTM",
     "SGD",
     "Activation",
     "Adadelta",
@@ -91,6 +97,7 @@ __all__ = [
     "AveragePooling1D",
     "AveragePooling2D",
     "BatchNormalization",
+    "Bidirectional",
     "Callback",
     "Conv1D",
     "Conv2D",
@@ -119,6 +126,7 @@ __all__ = [
     "RandomTranslation",
     "Reshape",
     "Residual",
+    "SimpleRNN",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Trainer",

@@ -49,6 +49,10 @@ PARTS = [
     fastnn.SpatialDropout1D(0.2),
     fastnn.RandomFlip("horizontal_and_vertical"),
     fastnn.RandomTranslation(0.3, 0.3),
+    fastnn.SimpleRNN(4),
+    fastnn.LSTM(3, return_sequences=True),
+    fastnn.GRU(4, go_backwards=True, kernel_regularizer=0.01),
+    fastnn.Bidirectional(fastnn.GRU(2, return_sequences=True), "sum"),
     # Activations, as hidden and as output layer.
     *map(activations.get, activations.NAMES),
     activations.LeakyReLU(0.3),
@@ -78,9 +82,9 @@ def kind_of(part):
 def surrounded(layer):
     """A layer for samples of a shape gets that from a row of numbers, and gives a row."""
     module = type(layer).__module__
-    if not module.endswith(("convolution", "pooling", "images")):
+    if not module.endswith(("convolution", "pooling", "images", "recurrent")):
         return [layer]
-    shape = (8, 2) if "1D" in type(layer).__name__ else (4, 3, 2)
+    shape = (8, 2) if "1D" in type(layer).__name__ or module.endswith("recurrent") else (4, 3, 2)
     return [fastnn.Dense(int(np.prod(shape)), "tanh"), fastnn.Reshape(shape), layer, fastnn.Flatten()]
 
 
@@ -116,7 +120,7 @@ def descendants(cls):
 
 
 def test_the_table_is_complete():
-    abstract = {layers.Layer, layers.Input, optimizers.Optimizer}
+    abstract = {layers.Layer, layers.Input, layers.recurrent.Recurrent, optimizers.Optimizer}
     abstract.add(losses.PythonLoss)  # holds a function, which is neither written down nor saved: test_custom_loss.py
     for base in (layers.Layer, activations.ActivationFunction, losses.LossFunction, optimizers.Optimizer):
         wanted = {cls for cls in descendants(base) - abstract if not cls.__name__.startswith("_")}
@@ -163,6 +167,7 @@ def test_an_update_layer_by_layer_is_the_update_of_the_whole(part, n_threads):
     for limit in (None, 1e9):
         middle = [fastnn.Dense(5), *surrounded(part)]
         shape = [fastnn.Input(400), fastnn.Dense(300, "tanh"), *middle, fastnn.Dense(N_OUTPUTS)]
+        shape = [fastnn.Input(400), fastnn.Dense(300, "tanh"), fastnn.Dense(5), *around(part), fastnn.Dense(N_OUTPUTS)]
         network = fastnn.Network(shape, dtype="float64", seed=0)
         assert network.n_parameters >= LEAST_PARAMETERS
         trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(0.1, global_clipnorm=limit))

@@ -50,7 +50,7 @@ _new_tile = on_stack(TILE)
 
 
 @inner
-def _rows_of_tiles(job, unit, tile, n_rows, item_size, ahead_last):
+def rows_of_tiles(job, unit, tile, n_rows, item_size, ahead_last):
     """Cover `n_rows` rows of C with tiles of nearly equal height; `tile` holds the operands of the first row.
 
     Meanwhile as much memory is fetched from `tile.ahead` on as C has in these rows, up to one tile's from `ahead_last`;
@@ -198,7 +198,7 @@ def _forward_few(job, op, tile, x, z, n_samples, area):
             tile.b = job.parameters + (op.weights + k * op.units + unit) * item_size
             tile.c = job.buffer + area * item_size
             tile.n_inner = min(DEPTH, op.fan_in - k)
-            _rows_of_tiles(job, job.reading_tile, tile, n_samples, item_size, tile.ahead)
+            rows_of_tiles(job, job.reading_tile, tile, n_samples, item_size, tile.ahead)
         for column in range(0, n_vectors * width, width):
             for i in range(n_samples, width):  # padding repeats the last sample
                 store(buffer, area + i * strip + column, load(buffer, area + (n_samples - 1) * strip + column))
@@ -246,7 +246,7 @@ def multiply_input_gradient(job, op, n_samples):
             tile.b = delta + (panel * op.units * PANEL + column) * item_size
             tile.c = target + (panel * op.fan_in * PANEL + column) * item_size
             tile.ahead = tile.c
-            _rows_of_tiles(job, job.reading_tile, tile, op.fan_in, item_size, tile.c)
+            rows_of_tiles(job, job.reading_tile, tile, op.fan_in, item_size, tile.c)
     _clear_unused(buffer, job.other_delta * scale, op.fan_in, n_samples)
 
 
@@ -267,7 +267,7 @@ def transpose_deltas(buffer, delta, units, n_samples, strips):
 
 
 @inner
-def _column_sum(buffer, at, stride, n):
+def column_sum(buffer, at, stride, n):
     """The sum of n vectors, in four chains: one would wait four cycles for each addition."""
     sum_0, sum_1, sum_2, sum_3 = filled(buffer, 0.0), filled(buffer, 0.0), filled(buffer, 0.0), filled(buffer, 0.0)
     whole = n // 4 * 4
@@ -330,7 +330,7 @@ def multiply_weight_gradient(job, op, weights, bias, first, n_rows, workspace, n
                 tile.ahead = tile.c
                 if fetches:
                     tile.ahead, end = min(ahead + unit * n_rows * item_size, ahead_last), ahead_last
-                _rows_of_tiles(job, unit_of_tile, tile, n_rows, item_size, end)
+                rows_of_tiles(job, unit_of_tile, tile, n_rows, item_size, end)
                 tile.start = ADD
         if bias != 0:
             gradient = array_at(bias, units, job.element)
@@ -340,5 +340,5 @@ def multiply_weight_gradient(job, op, weights, bias, first, n_rows, workspace, n
                 sums = load_first(gradient, unit + column, count) if start == ADD else filled(buffer, 0.0)
                 for sample in range(0, n_samples, PANEL):
                     in_panel = min(PANEL, n_samples - sample)
-                    sums = sums + _column_sum(buffer, b + column + sample * strip, strip, in_panel)
+                    sums = sums + column_sum(buffer, b + column + sample * strip, strip, in_panel)
                 store_first(gradient, unit + column, sums, count)

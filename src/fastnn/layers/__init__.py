@@ -26,6 +26,7 @@ from fastnn.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from fastnn.layers.recurrent import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN
 from fastnn.layers.structure import Flatten, Reshape, Residual
 
 LAYERS: tuple[type[Layer], ...] = (
@@ -33,6 +34,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Residual, Conv1D, Conv2D, AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
     GlobalMaxPooling1D, GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D, Conv2DTranspose, RandomFlip,
     RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D,
+    SimpleRNN, LSTM, GRU, Bidirectional,
 )  # fmt: skip
 
 fix(LAYERS, "a layer is fixed; make a new Network with {cls}({name}=...)")
@@ -56,6 +58,8 @@ def from_config(config: dict[str, Any]) -> Layer:
     name = check_choice("layer", arguments.pop("layer", None), known)
     if name == "Residual" and isinstance(arguments.get("layers"), list):
         arguments["layers"] = [from_config(layer) for layer in arguments["layers"]]
+    if name == "Bidirectional" and isinstance(arguments.get("of"), dict):
+        arguments["layer"] = from_config(arguments.pop("of"))
     return known[name](**arguments)
 
 
@@ -79,9 +83,9 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
 
 
 __all__ = [
-    "LAYERS", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Conv1D", "Conv2D",
-    "Conv2DTranspose", "Dense", "Dropout", "Flatten", "GaussianNoise", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization",
-    "MaxPooling1D", "MaxPooling2D", "RandomFlip", "RandomTranslation", "Reshape", "Residual", "SpatialDropout1D",
-    "SpatialDropout2D", "UpSampling2D", "check_layers", "from_config",
+    "GRU", "LAYERS", "LSTM", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
+    "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Flatten", "GaussianNoise",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
+    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "RandomFlip", "RandomTranslation", "Recurrent", "Reshape",
+    "Residual", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D", "UpSampling2D", "check_layers", "from_config",
 ]  # fmt: skip

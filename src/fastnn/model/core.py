@@ -64,6 +64,9 @@ class NetworkCore(Guarded):
             for tensor in tensors:
                 if tensor.initializer == "ones":  # the memory is zero
                     vector[tensor.offset : tensor.offset + tensor.size] = 1.0
+                elif tensor.initializer == "unit_forget":  # of the second of an LSTM's four gates
+                    units = tensor.size // 4
+                    vector[tensor.offset + units : tensor.offset + 2 * units] = 1.0
 
     def _initialize(self) -> None:
         generator = np.random.default_rng(self.seed)

@@ -14,6 +14,7 @@ from fastnn.kernels import tables
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.ops.dense import DENSE
 from fastnn.kernels.trace import trace
+from fastnn.layers import Bidirectional, Recurrent
 from fastnn.losses import LossFunction
 from fastnn.model.core import NetworkCore
 
@@ -101,6 +102,12 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
 
     The numbers are what the kernels compute, in float64, with the output activation and the loss taken apart.
     """
+    for layer in network.layers:
+        if isinstance(layer, (Recurrent, Bidirectional)):
+            raise ValueError(
+                f"a {type(layer).__name__} has many steps, which an account of one pass cannot show; "
+                "explain a network without it"
+            )
     dtype = np.dtype(np.float64)
     function = losses.get(loss)
     if isinstance(function, losses.PythonLoss):
