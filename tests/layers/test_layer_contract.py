@@ -167,7 +167,6 @@ def test_an_update_layer_by_layer_is_the_update_of_the_whole(part, n_threads):
     for limit in (None, 1e9):
         middle = [fastnn.Dense(5), *surrounded(part)]
         shape = [fastnn.Input(400), fastnn.Dense(300, "tanh"), *middle, fastnn.Dense(N_OUTPUTS)]
-        shape = [fastnn.Input(400), fastnn.Dense(300, "tanh"), fastnn.Dense(5), *around(part), fastnn.Dense(N_OUTPUTS)]
         network = fastnn.Network(shape, dtype="float64", seed=0)
         assert network.n_parameters >= LEAST_PARAMETERS
         trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(0.1, global_clipnorm=limit))
