@@ -1,6 +1,7 @@
 """Hooks into training: what runs before and after it, around each epoch, and on request around each batch."""
 
 from fastnn.callbacks.base import Callback, LambdaCallback
+from fastnn.callbacks.live import LiveView
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.pruning import OptunaPruning
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
@@ -8,6 +9,6 @@ from fastnn.callbacks.recording import CSVLogger, ModelCheckpoint
 from fastnn.callbacks.stopping import EarlyStopping, TerminateOnNaN, TimeLimit
 
 __all__ = [
-    "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint",
-    "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "TerminateOnNaN", "TimeLimit",
+    "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "LiveView",
+    "ModelCheckpoint", "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "TerminateOnNaN", "TimeLimit",
 ]  # fmt: skip

@@ -1,0 +1,182 @@
+"""The live page: what it serves, to whom, and what Chromium shows of it."""
+
+import copy
+import http.client
+import json
+import pickle
+import threading
+import time
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+import fastnn
+from browser import chromium, is_wider_than_its_window, look
+from fastnn.callbacks import LiveView
+from fastnn.callbacks.live_board import MOST_POINTS, Board
+
+X = np.linspace(-1, 1, 64)[:, None]
+Y = X**2
+
+
+def make_trainer(seed=0):
+    return fastnn.Trainer(fastnn.Network.mlp(1, [8], 1, seed=seed), loss="mse", metrics=["mae"])
+
+
+@pytest.fixture
+def view():
+    with LiveView(name="squares") as view:
+        yield view
+
+
+def get(view, path, host=None):
+    """Return the status and the body of an answer; path None is the page."""
+    address = urlsplit(view.url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
+    try:
+        connection.putrequest("GET", address.path if path is None else path, skip_host=True)
+        connection.putheader("Host", host or address.netloc)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer, answer.read()
+    finally:
+        connection.close()
+
+
+def test_page_needs_the_token_and_this_machine_s_name(view):
+    page, body = get(view, None)
+    assert page.status == 200 and b"<title>fastnn" in body
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert get(view, "/")[0].status == 404
+    assert get(view, "/wrong/")[0].status == 404
+    assert get(view, "/wrong/events")[0].status == 404
+    assert get(view, None, host="example.org")[0].status == 403
+    assert get(view, urlsplit(view.url).path + "../live.py")[0].status == 404
+    with LiveView() as other:
+        assert urlsplit(other.url).path != urlsplit(view.url).path
+
+
+def test_nothing_can_be_written(view):
+    address = urlsplit(view.url)
+    for method in ("POST", "PUT", "DELETE"):
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
+        connection.request(method, address.path)
+        assert connection.getresponse().status == 501
+        connection.close()
+
+
+def test_histograms_are_of_the_run(view):
+    trainer = make_trainer()
+    trainer.fit(X, Y, epochs=2, callbacks=[view])
+    path = urlsplit(view.url).path + "histograms?run="
+    found = json.loads(get(view, path + "0")[1])
+    counts = [sum(tensor["counts"]) for tensor in found]
+    assert counts == [8, 8, 8, 1]
+    assert [get(view, path + number)[0].status for number in ("1", "-1", "x", "")] == [404] * 4
+
+
+def test_a_long_fit_stays_small():
+    board = Board()
+    run = board.new_run(None, fastnn.Network.mlp(1, [8], 1, seed=0))
+    seen = {}
+    for epoch in range(5 * MOST_POINTS):
+        board.add(run, epoch, {"loss": 1.0}, {})
+    (item,) = board.news(seen)
+    assert item["epochs"] == 5 * MOST_POINTS and item["restarts"]
+    assert MOST_POINTS / 2 <= len(item["points"]) <= MOST_POINTS
+    assert item["points"][0]["epoch"] == 1
+    steps = {b["epoch"] - a["epoch"] for a, b in zip(item["points"], item["points"][1:], strict=False)}
+    assert steps == {run.stride}
+    assert board.news(seen) == []
+
+
+def test_a_copy_is_another_fit_of_the_same_page(view):
+    fastnn.fit_many([make_trainer(0), make_trainer(1)], X, Y, epochs=2, callbacks=[view])
+    rows = view._board.news({})
+    assert [row["state"] for row in rows] == ["done", "done"]
+    assert copy.deepcopy(view).url == view.url
+    with pytest.raises(TypeError, match="another process"):
+        pickle.dumps(view)
+
+
+def test_gradients_of_a_sample():
+    with LiveView(sample=(X[:8], Y[:8])) as view:
+        trainer = make_trainer()
+        trainer.fit(X, Y, epochs=1, callbacks=[view])
+        (row,) = view._board.news({})
+        norms = row["points"][0]["groups"]["norm of gradients"]
+        _, gradient = trainer.network.loss_and_gradient(X[:8], Y[:8], loss="mse")
+    assert np.sqrt(sum(norm**2 for norm in norms.values())) == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
+
+
+def test_training_is_the_same_with_a_page(view):
+    alone, watched = make_trainer(), make_trainer()
+    alone.fit(X, Y, epochs=5)
+    watched.fit(X, Y, epochs=5, callbacks=[view])
+    np.testing.assert_array_equal(alone.network.parameters, watched.network.parameters)
+
+
+@pytest.mark.parametrize(("options", "error"), [({"port": 70000}, ValueError), ({"port": "x"}, TypeError),
+                                                ({"name": 3}, TypeError), ({"sample": X}, TypeError)])  # fmt: skip
+def test_wrong_arguments(options, error):
+    with pytest.raises(error, match=next(iter(options))):
+        LiveView(**options)
+
+
+def wait_for(condition, what, seconds=10):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+    return found
+
+
+def epochs_shown(driver):
+    text = driver.execute_script("return document.getElementById('runs').innerText")
+    return int(text.split()[2]) if "squares" in text else 0
+
+
+def test_in_chromium(view, tmp_path):
+    """The curve grows, a second tab works, a closed page changes nothing, no request leaves the machine."""
+    trainer = make_trainer()
+    stop = threading.Event()
+    watch = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: stop.is_set() and trainer.stop("enough"))
+    with chromium() as driver:
+        thread = threading.Thread(
+            target=trainer.fit, args=(X, Y),
+            kwargs={"epochs": 10**9, "validation_split": 0.2, "callbacks": [view, watch], "n_threads": 1},
+        )  # fmt: skip
+        thread.start()
+        try:
+            driver.get(view.url)
+            first = wait_for(lambda: epochs_shown(driver), "no epoch")
+            wait_for(lambda: epochs_shown(driver) > first, "the curve does not grow")
+            wait_for(lambda: driver.execute_script("return document.querySelectorAll('canvas').length >= 4"), "charts")
+            before = driver.execute_script("return charts.get('loss').plot.data[0].length")
+            assert 0 < before <= MOST_POINTS + 1000
+            driver.switch_to.new_window("tab")
+            driver.get(view.url)
+            wait_for(lambda: epochs_shown(driver), "the second tab is empty")
+            driver.close()
+            driver.switch_to.window(driver.window_handles[0])
+            reached = trainer.epochs_done
+            wait_for(lambda: trainer.epochs_done > reached, "a closed page stopped training")
+            driver.execute_script("document.getElementById('histograms').click()")
+            wait_for(lambda: driver.execute_script("return document.querySelectorAll('#bars svg').length == 4"), "bars")
+        finally:
+            stop.set()
+            thread.join()
+        wait_for(lambda: "ended" in driver.find_element("id", "status").text, "the end is not shown")
+        head = driver.find_element("css selector", "th[data-name='loss'] button")
+        head.click()
+        assert driver.find_element("css selector", "th[data-name='loss']").get_attribute("aria-sort") == "ascending"
+        addresses = driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        assert addresses and all(address.startswith(view.url) for address in addresses)
+        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+        for width in (1280, 400):
+            for dark in (False, True):
+                look(driver, width, 1100, dark)
+                time.sleep(0.3)
+                assert not is_wider_than_its_window(driver), width
+                driver.save_screenshot(str(tmp_path / f"live-{width}-{'dark' if dark else 'light'}.png"))
