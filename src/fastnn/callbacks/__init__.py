@@ -7,8 +7,10 @@ from fastnn.callbacks.pruning import OptunaPruning
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.recording import CSVLogger, ModelCheckpoint
 from fastnn.callbacks.stopping import EarlyStopping, TerminateOnNaN, TimeLimit
+from fastnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "LiveView",
-    "ModelCheckpoint", "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "TerminateOnNaN", "TimeLimit",
+    "ModelCheckpoint", "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "TensorBoard", "TerminateOnNaN",
+    "TimeLimit",
 ]  # fmt: skip

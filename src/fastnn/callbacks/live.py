@@ -1,7 +1,7 @@
 """A page in the browser that follows training."""
 
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.live_board import Board, Run, finite, layer_norms
@@ -106,7 +106,7 @@ class LiveView(Callback):
             network = self.trainer.network
             groups["norm of weights"] = layer_norms(network, network.parameters)
             if self.sample is not None:
-                _, gradient = network.loss_and_gradient(*self.sample, loss=self.trainer.loss)
+                _, gradient = network.loss_and_gradient(*self.sample, loss=cast(Any, self.trainer).loss)
                 groups["norm of gradients"] = layer_norms(network, gradient)
             self._next_norms = time.monotonic() + _NORMS_SECONDS
         assert self._run is not None

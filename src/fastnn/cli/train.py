@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import datasets, optimizers
+from fastnn.callbacks import Callback, LiveView
+from fastnn.callbacks.curves import TerminalCurves
 from fastnn.cli import splitting, table
 from fastnn.cli.info import cached_kernels
 from fastnn.cli.output import say
@@ -59,6 +61,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     training.add_argument("--scale", choices=SCALES, help="features to 0..1 (the default), or to unit variance")
     output = parser.add_argument_group("output")
     output.add_argument("--plot", type=Path, metavar="FILE", help="save the learning curves as a picture")
+    output.add_argument("--live", action="store_true", help="draw the loss in the terminal while training runs")
+    output.add_argument(
+        "--live-port", type=int, metavar="PORT", help="show training in a browser, on this port of 127.0.0.1; 0: any"
+    )
     output.add_argument("--quiet", action="store_true", help="no progress, only the results")
     parser.set_defaults(run=run, parser=parser)
 
@@ -203,8 +209,14 @@ def run(arguments: argparse.Namespace) -> int:
         "n_threads": arguments.threads,
         "verbose": 0 if arguments.quiet else 1,
     }
+    view: LiveView | None = None
     try:
         check_plot(arguments.plot)
+        is_live = arguments.live or arguments.live_port is not None
+        if is_live and table.is_table(arguments) and _preset(arguments) != "plain":
+            raise ValueError("--live and --live-port follow one network: add --preset plain")
+        if arguments.live_port is not None:
+            view = LiveView(arguments.live_port, name=arguments.name)
         if table.is_table(arguments) and _preset(arguments) != "plain":
             from fastnn.cli import best
 
@@ -227,11 +239,18 @@ def run(arguments: argparse.Namespace) -> int:
     except (MemoryError, OverflowError):
         arguments.parser.error(f"--hidden asks for more memory than there is: {' '.join(map(str, arguments.hidden))}")
     say(f"kernels ready after {seconds:.2f} s")
+    callbacks: list[Callback] = []
+    if view is not None:
+        say(f"live: {view.url}")
+        callbacks.append(view)
+    if arguments.live:
+        callbacks.append(TerminalCurves(arguments.epochs))
+        options["verbose"] = 0
 
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Training was interrupted")  # said below, without a line of source code
-        history = trainer.fit(split.X, split.y, **options)
+        history = trainer.fit(split.X, split.y, callbacks=callbacks, **options)
     seconds = time.perf_counter() - started
     was_interrupted = history.stop_reason == "interrupted"
     if was_interrupted:

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastnn import optimizers
 from fastnn.callbacks import Callback
-from fastnn.callbacks.progress import ProgressBar, format_logs
+from fastnn.callbacks.curves import progress_display
+from fastnn.callbacks.progress import format_logs
 from fastnn.common.interrupts import InterruptGate
 from fastnn.common.validation import check_integer
 from fastnn.engine.team import Team
@@ -253,7 +254,7 @@ class Trainer(TrainerCore):
             if blocks is None:
                 data = replace(data, weights=checked.training_weights)
             if options.verbose:
-                hooks = [*hooks, ProgressBar(options.n_epochs, options.verbose)]
+                hooks = [*hooks, progress_display(options.n_epochs, options.verbose)]
             rows_a_step = min(options.batch_size or data.n_rows, data.n_rows)
             n_threads = threads_to_train(task.network.plan, task.network.dtype, rows_a_step, options.n_threads)
             is_wanted = options.n_threads is not None

@@ -1,0 +1,164 @@
+"""Progress that draws the learning curves as they grow: in a terminal as text, in a notebook as a picture.
+
+A drawing costs time that training does not get. So each is followed by a pause of at least `_PAUSE` times what it took:
+drawing has at most 1 % of a fit.
+"""
+
+import base64
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from fastnn.callbacks.base import Callback
+from fastnn.callbacks.drawing import panels_of, svg_charts, text_chart
+from fastnn.callbacks.progress import (
+    BAR_AFTER_SECONDS,
+    REDRAW_SECONDS,
+    ProgressBar,
+    format_left,
+    format_logs,
+    format_seconds,
+)
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+_PAUSE = 100
+_HEIGHT = 10
+
+
+class Curves(Callback):
+    """What both displays share: when to draw, and the words beside the curves.
+
+    Parameters
+    ----------
+    epochs : int
+        How many are to come.
+    """
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+
+    def on_train_begin(self) -> None:
+        self._done = 0
+        self._logs: dict[str, float] = {}
+        self._history: dict[str, list[float]] = {}
+        self._started = time.perf_counter()
+        self._next_draw = self._started + BAR_AFTER_SECONDS
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        self._done += 1
+        self._logs = logs
+        for name, value in logs.items():
+            self._history.setdefault(name, []).append(value)
+        self._draw_if_due()
+
+    def on_progress(self, rows_done: int, n_rows: int) -> None:
+        self._draw_if_due()
+
+    def on_train_end(self) -> None:
+        if self._done:
+            self._draw(is_last=True)
+
+    def _draw_if_due(self) -> None:
+        began = time.perf_counter()
+        if began >= self._next_draw and self._done:
+            self._draw(is_last=False)
+            now = time.perf_counter()
+            self._next_draw = now + max(REDRAW_SECONDS, _PAUSE * (now - began))
+
+    def _draw(self, is_last: bool) -> None:
+        raise NotImplementedError
+
+    def _words(self) -> str:
+        seconds = time.perf_counter() - self._started
+        left = format_left(seconds * (self.epochs - self._done) / self._done)
+        rate = f"{self._done / seconds:,.3g} epochs/s"
+        words = [f"epoch {self._done}/{self.epochs}", format_seconds(seconds), rate, left, format_logs(self._logs)]
+        return " - ".join(word for word in words if word)
+
+
+class TerminalCurves(Curves):
+    """Draws the loss over epochs as text, redrawn in place while stdout is a terminal; ``fastnn train --live`` has it.
+
+    Where stdout is no terminal, only the last picture is printed.
+
+    Parameters
+    ----------
+    epochs : int
+        How many are to come.
+    """
+
+    def on_train_begin(self) -> None:
+        super().on_train_begin()
+        self._live: Live | None = None
+
+    def _draw(self, is_last: bool) -> None:
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.text import Text
+
+        console = Console(file=sys.stdout)
+        if not is_last and not console.is_terminal:
+            return
+        curves: dict[str, list[float]] = {
+            name: self._history[name] for name in ("loss", "val_loss") if name in self._history
+        }
+        chart = text_chart(curves, max(self.epochs if not is_last else self._done, 1), min(console.width, 100), _HEIGHT)
+        picture = Group(Text.from_markup(chart), Text(self._words()))
+        if self._live is None and not is_last:
+            self._live = Live(picture, console=console, auto_refresh=False)
+            self._live.start(refresh=True)
+        elif self._live is not None:
+            self._live.update(picture, refresh=True)
+        else:
+            console.print(picture)
+        if is_last and self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+class NotebookCurves(Curves):
+    """Draws the learning curves in a notebook's cell; ``verbose=1`` does so in Jupyter.
+
+    One display is updated while training runs, and stays as a picture in the saved notebook.
+
+    Parameters
+    ----------
+    epochs : int
+        How many are to come.
+    """
+
+    def on_train_begin(self) -> None:
+        super().on_train_begin()
+        self._handle: Any = None
+
+    def _draw(self, is_last: bool) -> None:
+        from IPython.display import display
+
+        n_epochs = self._done if is_last else self.epochs
+        svg = svg_charts(panels_of(self._history), n_epochs)
+        words = self._words()
+        address = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+        share = 100 * self._done / self.epochs
+        page = (
+            f'<progress value="{self._done}" max="{self.epochs}" aria-label="epochs">{share:.0f} %</progress> '
+            f'{words}<br><img style="max-width:100%" alt="learning curves" src="{address}">'
+        )
+        bundle = {"text/html": page, "text/plain": words}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+def is_notebook() -> bool:
+    """Whether this program runs in a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def progress_display(epochs: int, verbose: int) -> Callback:
+    """Return what shows the progress of a fit: curves in a notebook, lines and a bar elsewhere."""
+    return NotebookCurves(epochs) if verbose == 1 and is_notebook() else ProgressBar(epochs, verbose)
