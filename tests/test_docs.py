@@ -40,6 +40,16 @@ def run_commands(text):
             assert main(shlex.split(line)[2:]) == 0, line
 
 
+FENCED = re.compile(r"^```(python|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_is_not_cut(page):
+    """Pages show 88 columns of code without scrolling."""
+    code = "".join(block for _, block in FENCED.findall(page.read_text(encoding="utf-8")))
+    assert [line for line in code.splitlines() if len(line) > 88] == []
+
+
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_runs(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
