@@ -17,7 +17,9 @@ def on_files(files, config):
     import matplotlib
 
     matplotlib.use("Agg")
-    program = "\n".join(BLOCK.findall((DOCS / "tutorial.md").read_text(encoding="utf-8")))
+    program = "\n".join(
+        BLOCK.findall((DOCS / "tutorial.md").read_text(encoding="utf-8"))
+    )
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -28,7 +30,9 @@ def on_files(files, config):
             os.chdir(here)
         for picture in sorted(Path(folder).glob("*.png")):
             content = picture.read_bytes()
-            files.append(File.generated(config, f"pictures/{picture.name}", content=content))
+            files.append(
+                File.generated(config, f"pictures/{picture.name}", content=content)
+            )
     chart = (DOCS.parent / "bench" / "results.svg").read_bytes()
     files.append(File.generated(config, "assets/results.svg", content=chart))
     return files
@@ -37,4 +41,7 @@ def on_files(files, config):
 def on_post_page(output, page, config):
     """Search from a folder needs a worker in a frame; its script lies in the site instead of on a server elsewhere."""
     depth = page.url.count("/")
-    return output.replace("https://unpkg.com/iframe-worker/shim", "../" * depth + "assets/iframe-worker.js")
+    return output.replace(
+        "https://unpkg.com/iframe-worker/shim",
+        "../" * depth + "assets/iframe-worker.js",
+    )
