@@ -1,4 +1,4 @@
-"""What mkdocs does beside its own work: makes the tutorial's pictures by running the tutorial's code."""
+"""What mkdocs does beside its own work: it runs the tutorial and keeps its pictures."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def on_files(files, config):
 
 
 def on_post_page(output, page, config):
-    """Search from a folder needs a worker in a frame; its script lies in the site instead of on a server elsewhere."""
+    """Take the script that search from a folder needs from the site itself."""
     depth = page.url.count("/")
     return output.replace(
         "https://unpkg.com/iframe-worker/shim",
