@@ -204,7 +204,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
         layers = parameters.make_layers(self, samples.X.shape[1], self.n_outputs_, output)
         self.__dict__["network_"] = Network._blank(layers, dtype=dtype, seed=0)
-        self._has_assigned_network = False
+        self.__dict__.pop("_has_assigned_network", None)
         parameters.initialize(self.network_, self.activation, random_state)
         self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
         self.__dict__["out_activation_"] = parameters.sklearn_name(output)
