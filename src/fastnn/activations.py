@@ -1,9 +1,11 @@
 """Activation functions by name, and as objects where one has a parameter."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from fastnn.common.own_parts import check_own_name, compiled_for, find_part, reduce_by_path
 from fastnn.common.validation import check_choice, check_real
+from fastnn.kernels.compiled import activation_kind
 from fastnn.kernels.ops.activation import ACTIVATIONS
 from fastnn.kernels.units import OpKind
 
@@ -135,6 +137,79 @@ class ELU(ActivationFunction):
         return {"name": type(self).name, "alpha": self.alpha}
 
 
+class Compiled(ActivationFunction):
+    """An activation of your own, from two functions of numbers, compiled into the training kernel.
+
+    fastnn compiles the loop around them, as a loop over vectors where the functions allow that, once, and keeps it on
+    disk under the content of the functions. They run with threads and whole epochs in one call as fastnn's own do.
+
+    Parameters
+    ----------
+    function : Numba function, or a function that Numba can compile
+        y = function(x), of one number.
+    slope : likewise
+        dy/dx = slope(x, y).
+    name : str or None, default None
+        For messages, `explain` and files; None takes the function's.
+
+    Raises
+    ------
+    TypeError
+        If a function cannot be compiled; the message says why.
+    ValueError
+        If the name is that of another activation.
+
+    Examples
+    --------
+    >>> import numba, fastnn
+    >>> def squared_relu(x):
+    ...     return x * x if x > 0 else 0.0
+    >>> def squared_relu_slope(x, y):
+    ...     return 2.0 * x if x > 0 else 0.0
+    >>> own = fastnn.activations.Compiled(numba.njit(squared_relu), numba.njit(squared_relu_slope))
+    >>> network = fastnn.Network([fastnn.Input(2), fastnn.Activation(own)], dtype="float64")
+    >>> network.predict([[3.0, -1.0]])
+    array([[9., 0.]])
+    """
+
+    function: Any
+    slope: Any
+    _given: tuple[Any, Any]
+    _kind: OpKind
+
+    def __init__(self, function: Any, slope: Any, name: str | None = None):
+        own = object.__setattr__
+        own(self, "function", compiled_for(function, "x"))
+        own(self, "slope", compiled_for(slope, "x, y"))
+        own(
+            self,
+            "name",
+            check_own_name("activation", getattr(function, "__name__", None) if name is None else name, NAMES),
+        )
+        own(self, "_kind", activation_kind(self.name, self.function, self.slope))
+        own(self, "_given", (function, slope))
+
+    @property
+    def kind(self) -> OpKind:
+        return self._kind
+
+    @property
+    def config(self) -> dict:
+        return {"name": self.name, "compiled": True}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Compiled) and (self.name, self._given) == (other.name, other._given)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple:
+        return reduce_by_path(Compiled, self._given, self.name)
+
+    def __deepcopy__(self, memo: dict) -> "Compiled":
+        return self
+
+
 _PARAMETRISED = {"leaky_relu": LeakyReLU, "elu": ELU}
 
 
@@ -167,6 +242,8 @@ def get(activation: "str | ActivationFunction | dict") -> ActivationFunction:
         return activation
     if isinstance(activation, dict):
         arguments = dict(activation)
+        if arguments.get("compiled") is True:
+            return find_part("activation", Compiled, arguments.get("name"))
         name = check_choice("activation", arguments.pop("name", None), NAMES)
         return _PARAMETRISED[name](**arguments) if name in _PARAMETRISED else ActivationFunction(name, **arguments)
     name = check_choice("activation", activation, NAMES)

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastnn.common.own_parts import check_own_name, compiled_for, find_part, reduce_by_path
 from fastnn.common.validation import check_bool, check_choice, check_real
+from fastnn.kernels import compiled as kernels_of_own
 from fastnn.kernels import losses as kernels
 from fastnn.kernels.units import Unit
 
@@ -465,6 +467,94 @@ class PythonLoss(LossFunction):
         )
 
 
+class Compiled(LossFunction):
+    """A loss of your own, from two functions of numbers, compiled into the training kernel.
+
+    The loss of a sample is the mean over its outputs, as for mse; sample weights are applied to it.
+
+    Parameters
+    ----------
+    value : Numba function, or a function that Numba can compile
+        value(y, p) of one output element, for target y and prediction p.
+    slope : likewise
+        slope(y, p), the derivative of value by p.
+    name : str or None, default None
+        For messages and files; None takes the function's.
+
+    Raises
+    ------
+    TypeError
+        If a function cannot be compiled; the message says why.
+    ValueError
+        If the name is that of another loss.
+
+    See Also
+    --------
+    fastnn.check_gradient : compares slope with central differences of value.
+
+    Examples
+    --------
+    >>> import numpy as np, fastnn
+    >>> def quartic(y, p):
+    ...     return (p - y) ** 4
+    >>> def quartic_slope(y, p):
+    ...     return 4.0 * (p - y) ** 3
+    >>> own = fastnn.losses.Compiled(quartic, quartic_slope)
+    >>> network = fastnn.Network([fastnn.Input(1), fastnn.Dense(1)], seed=0, dtype="float64")
+    >>> network.set_weights([[[2.0]], [0.0]])
+    >>> fastnn.Trainer(network, loss=own).evaluate([[1.0]], [0.0])["loss"]
+    16.0
+    """
+
+    function: Any
+    slope: Any
+    _given: tuple[Any, Any]
+    _unit: Unit
+
+    def __init__(self, value: Any, slope: Any, name: str | None = None):
+        own = object.__setattr__
+        own(self, "function", compiled_for(value, "y, p"))
+        own(self, "slope", compiled_for(slope, "y, p"))
+        name = getattr(value, "__name__", None) if name is None else name
+        own(self, "name", check_own_name("loss", name, (*NAMES, *_ALIASES, "scaled")))
+        own(self, "_unit", kernels_of_own.loss_unit_of(self.name, self.function, self.slope))
+        own(self, "_given", (value, slope))
+
+    def __call__(self, y: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return values (n,) and gradient (n, n_outputs), element by element: for checks, not for speed."""
+        targets = np.asarray(y, float).reshape(predictions.shape)
+        values, slopes = (
+            np.array([function(a, b) for a, b in zip(targets.flat, predictions.flat, strict=True)], float)
+            for function in (self.function, self.slope)
+        )
+        n_outputs = predictions.shape[1]
+        return values.reshape(predictions.shape).mean(axis=1), slopes.reshape(predictions.shape) / n_outputs
+
+    @property
+    def value(self) -> float:
+        return 0.0
+
+    @property
+    def unit(self) -> Unit:
+        return self._unit
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"name": self.name, "compiled": True}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Compiled) and (self.name, self._given) == (other.name, other._given)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple:
+        return reduce_by_path(Compiled, self._given, self.name)
+
+    def __deepcopy__(self, memo: dict) -> "Compiled":
+        return self
+
+
 def get(loss: "str | LossFunction | dict | Callable[..., Any]") -> LossFunction:
     """Return the loss for a name, an object, a function of (y, predictions), or the dict that a file holds.
 
@@ -483,6 +573,8 @@ def get(loss: "str | LossFunction | dict | Callable[..., Any]") -> LossFunction:
         return loss
     if isinstance(loss, dict):
         arguments = dict(loss)
+        if arguments.get("compiled") is True:
+            return find_part("loss", Compiled, arguments.get("name"))
         name = check_choice("loss", arguments.pop("name", None), (*NAMES, "scaled"))
         if name == "scaled":
             return Scaled(**arguments)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastnn.kernels import tables
-from fastnn.kernels.ops.activation import ACTIVATIONS
 from fastnn.kernels.units import OpKind
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class Plan:
     @cached_property
     def output_activation(self) -> str:
         """The name of the last op if it is an activation, else "linear"."""
-        return self.kinds[-1].name if self.kinds and self.kinds[-1].name in ACTIVATIONS else "linear"
+        return self.kinds[-1].name if self.kinds and self.kinds[-1].is_activation else "linear"
 
 
 class PlanBuilder:

@@ -9,7 +9,7 @@ from fastnn.engine.plan import Plan
 from fastnn.engine.workspace import Rows, Workspace, source_of
 from fastnn.kernels import tables
 from fastnn.kernels.sources import SCATTERS
-from fastnn.losses import LossFunction, PythonLoss, get
+from fastnn.losses import Compiled, LossFunction, PythonLoss, get
 from fastnn.metrics import count_sums
 
 _NO_ROWS = np.empty(0, np.int64)
@@ -124,8 +124,8 @@ def check_gradient(loss: Any, y: Any, predictions: Any, *, step: float = 1e-6, t
 
     Parameters
     ----------
-    loss : callable of (y, predictions) or PythonLoss
-        See `fastnn.losses.PythonLoss`.
+    loss : callable of (y, predictions), PythonLoss or losses.Compiled
+        See `fastnn.losses.PythonLoss` and `fastnn.losses.Compiled`.
     y : array-like of shape (n,) or (n, n_targets)
         Targets of a few samples, as the function takes them.
     predictions : array-like of shape (n, n_outputs)
@@ -165,7 +165,7 @@ def check_gradient(loss: Any, y: Any, predictions: Any, *, step: float = 1e-6, t
     ValueError: the gradient of loss '<lambda>' at sample 0, output 0 must be 1 by central differences, got 0.5
     """
     function = get(loss)
-    if not isinstance(function, PythonLoss):
+    if not isinstance(function, PythonLoss | Compiled):
         raise TypeError(f"loss must be a function of yours, got {loss!r}")
     step = check_real("step", step, 0.0, closed="neither")
     tolerance = check_real("tolerance", tolerance, 0.0, closed="neither")

@@ -8,12 +8,14 @@ Jobs
 """
 
 import numba
-from numba.core import typed_passes, untyped_passes
+import numpy as np
+from numba import types
+from numba.core import ir, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.compiler_machinery import PassManager
+from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
 
-from fastnn.kernels.cache import attach_cache
+from fastnn.kernels.cache import STAMP, attach_cache
 
 # "nnan" and "ninf" stay out: a NaN or an infinity has to be seen by the checks that stop a diverged training.
 FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
@@ -38,10 +40,35 @@ class _UnitLibrary(JITCodeLibrary):
         passes.run(self._final_module, builder)
 
 
-def _short_pipeline(state):
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _NarrowConstants(FunctionPass):
+    """Makes floats that are written in a function float32 where its arguments are.
+
+    To Numba every written number is a float64, and so is what is computed with one: half as many to a vector.
+    """
+
+    _name = "fastnn_narrow_constants"
+
+    def __init__(self):
+        super().__init__()
+
+    def run_pass(self, state):
+        if types.float32 not in state.args:
+            return False
+        for block in state.func_ir.blocks.values():
+            for statement in block.body:
+                value = getattr(statement, "value", None)
+                if isinstance(value, (ir.Const, ir.Global, ir.FreeVar)) and type(value.value) is float:
+                    statement.value = ir.Const(np.float32(value.value), value.loc)
+        return True
+
+
+def _short_pipeline(state, narrows=False):
     """Numba's passes without those that this code has no use for: closures, `with`, raising, inlining, annotations."""
     passes = PassManager("fastnn")
     passes.add_pass(untyped_passes.TranslateByteCode, "analyze bytecode")
+    if narrows:
+        passes.add_pass(_NarrowConstants, "narrow constants")
     passes.add_pass(untyped_passes.FixupArgs, "fix up arguments")
     passes.add_pass(untyped_passes.IRProcessing, "process IR")
     passes.add_pass(untyped_passes.GenericRewrites, "rewrite static indices")
@@ -57,15 +84,29 @@ def _short_pipeline(state):
     return [passes]
 
 
+class _LoopLibrary(_UnitLibrary):
+    """The code of a unit around a function of scalars, whose loops LLVM turns into loops over vectors."""
+
+    def _optimize_final_module(self):
+        passes, builder = self._codegen._module_pass_manager(loop_vectorize=True, slp_vectorize=False, opt=3)
+        passes.run(self._final_module, builder)
+
+
 class _UnitCompiler(Compiler):
+    library_class = _UnitLibrary
+
     def define_pipelines(self):
         return _short_pipeline(self.state)
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
         super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
         if library is None:
-            self.state.library = _UnitLibrary(self.state.targetctx.codegen(), "unit")
+            self.state.library = self.library_class(self.state.targetctx.codegen(), "unit")
             self.state.library.enable_object_caching()
+
+
+class _LoopCompiler(_UnitCompiler):
+    library_class = _LoopLibrary
 
 
 _UNIT_FLAGS = {**_KERNEL_FLAGS, "pipeline_class": _UnitCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -86,6 +127,14 @@ def named(name):
         return function
 
     return rename
+
+
+def unit_of_scalars(function, stamp):
+    """As `unit`, around functions of scalars that are not ours; `stamp` tells their content, None keeps no code."""
+    dispatcher = numba.njit(**{**_UNIT_FLAGS, "pipeline_class": _LoopCompiler})(function)
+    if stamp is not None:
+        attach_cache(dispatcher, function, stamp=f"{STAMP}-{stamp}")
+    return dispatcher
 
 
 def unit(function):
@@ -134,8 +183,10 @@ class _PartOfAKernel(JITCodeLibrary):
 
 
 class _InnerCompiler(Compiler):
+    narrows = False
+
     def define_pipelines(self):
-        return _short_pipeline(self.state)
+        return _short_pipeline(self.state, self.narrows)
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals):
         super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
@@ -149,6 +200,15 @@ _INNER_FLAGS = {**_KERNEL_FLAGS, "pipeline_class": _InnerCompiler, "no_cpython_w
 def inner(function):
     """Compile a function that only kernels call; the optimiser inlines it where it is small."""
     return numba.njit(**_INNER_FLAGS)(function)
+
+
+class _NarrowingCompiler(_InnerCompiler):
+    narrows = True
+
+
+def inlined_scalars(function):
+    """Compile a function of numbers that is not ours into its callers, in the precision of its arguments."""
+    return numba.njit(forceinline=True, **{**_INNER_FLAGS, "pipeline_class": _NarrowingCompiler})(function)
 
 
 def inlined(function):

@@ -57,10 +57,10 @@ class Unit:
     dispatcher : numba dispatcher
     """
 
-    def __init__(self, function: Callable[..., Any], kind: str):
+    def __init__(self, function: Callable[..., Any], kind: str, dispatcher: Any = None):
         self.name = function.__name__
         self.kind = kind
-        self.dispatcher = jit.unit(function)
+        self.dispatcher = jit.unit(function) if dispatcher is None else dispatcher
         self._addresses: dict[np.dtype, int] = {}
 
     def __repr__(self) -> str:
@@ -160,6 +160,8 @@ class OpKind:
         Whether the op looks at the whole batch in training, so that threads without samples take part.
     updates_itself : bool, default False
         Whether its backward pass can update its parameters block by block, with several threads.
+    is_activation : bool, default False
+        Whether it is an activation.
     keeps_slope : bool, default False
         Of an activation: whether the forward pass keeps the slope for the backward pass.
     details : numpy.dtype or None, default None
@@ -179,6 +181,7 @@ class OpKind:
     after_update: Unit | None = None
     sees_batch: bool = False
     updates_itself: bool = False
+    is_activation: bool = False
     keeps_slope: bool = False
     details: np.dtype | None = None
     parts: Callable[..., dict[str, Unit]] | None = None

@@ -1,10 +1,11 @@
 """How a network leaves and enters: the part of `Network` that is about files, compiled code and other libraries."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from fastnn.common.later import later
+from fastnn.common.own_parts import parts_at_hand
 from fastnn.engine.workspace import row_sizes
 from fastnn.files import persistence
 from fastnn.kernels.predictor import make_predictor
@@ -58,7 +59,7 @@ class Exchange(NetworkCore):
         persistence.save_network(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
+    def load(cls, path: str | os.PathLike, *, parts: Iterable[Any] = ()) -> Self:
         """Return the network that a file holds; one of a Trainer or an estimator holds one too.
 
         Nothing in the file is trusted: it is checked before memory is allocated, and no code in it is run.
@@ -67,6 +68,9 @@ class Exchange(NetworkCore):
         ----------
         path : str or path-like
             A file written by `save`.
+        parts : iterable of parts, default ()
+            Activations and losses of your own (`fastnn.activations.Compiled` and so on) that the file names: it holds
+            their names, never code.
 
         Returns
         -------
@@ -86,7 +90,8 @@ class Exchange(NetworkCore):
         Traceback (most recent call last):
         FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
         """
-        return persistence.load_network(cls, path)
+        with parts_at_hand(parts):
+            return persistence.load_network(cls, path)
 
     def compile_predictor(self) -> Callable[[Any, Any], None]:
         """Return ``predict(x, out)``, a Numba function for one sample, to be called inside your own ``@njit`` code.

@@ -4,10 +4,12 @@ To add one: its unit in kernels/optimizers.py, a class in a file here (a frozen 
 in `_CLASSES`. Names, ranges, files and tests follow from the class.
 """
 
+from fastnn.common.own_parts import find_part
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
 from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastnn.optimizers.base import Optimizer
+from fastnn.optimizers.compiled import Compiled
 from fastnn.optimizers.momentum import SGD, Lion
 from fastnn.optimizers.rms import Adadelta, Adagrad, RMSprop
 
@@ -39,6 +41,8 @@ def get(optimizer: "str | Optimizer | dict") -> Optimizer:
         return optimizer
     if isinstance(optimizer, dict):
         arguments = dict(optimizer)
+        if arguments.get("compiled") is True:
+            return find_part("optimizer", Compiled, arguments.get("name"))
         return BY_NAME[check_choice("optimizer", arguments.pop("name", None), BY_NAME)](**arguments)
     return BY_NAME[check_choice("optimizer", optimizer, BY_NAME)]()
 
@@ -52,6 +56,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Compiled",
     "Lion",
     "Nadam",
     "Optimizer",

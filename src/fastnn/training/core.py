@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import optimizers
 from fastnn.common.attributes import Guarded
+from fastnn.common.own_parts import parts_at_hand
 from fastnn.losses import LossFunction
 from fastnn.metrics import Metric
 from fastnn.model.network import Network
@@ -283,13 +284,15 @@ class TrainerCore(Guarded):
         save_trainer(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
+    def load(cls, path: str | os.PathLike, *, parts: Iterable[Any] = ()) -> Self:
         """Return the trainer that a file holds; its next fit goes on where it was saved, bit for bit.
 
         Parameters
         ----------
         path : str or path-like
             A file written by `save`.
+        parts : iterable of parts, default ()
+            Activations, losses and optimizers of your own that the file names; see `Network.load`.
 
         Returns
         -------
@@ -310,7 +313,8 @@ class TrainerCore(Guarded):
         Traceback (most recent call last):
         FileNotFoundError: [Errno 2] No such file or directory: 'missing.safetensors'
         """
-        return load_trainer(cls, path)
+        with parts_at_hand(parts):
+            return load_trainer(cls, path)
 
     # --- pickles ----------------------------------------------------------------------------------------------------
 
