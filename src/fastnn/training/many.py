@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastnn.common.cpus import available_cpus
+from fastnn.common.later import later
 from fastnn.common.validation import as_array, as_csr, as_gatherable, check_integer, is_sparse
 from fastnn.engine.team import share_out
 from fastnn.inputs.data import DataSpec
@@ -84,9 +85,7 @@ def fit_many(
         raise ValueError(f"n_jobs must be None with a client, whose workers have threads of their own, got {n_jobs}")
     checked = _check_fits(members, X, y, replace(options, verbose=0))
     if client is not None:
-        from fastnn.distributed.many import fit_on_workers
-
-        diverged = fit_on_workers(client, members, X, y, options, callbacks)
+        diverged = later("fit_on_workers")(client, members, X, y, options, callbacks)
         _tell_of_diverged(diverged)
         return [trainer.history for trainer in members]
     run = Run([0] * len(members), len(members) * options.n_epochs)
