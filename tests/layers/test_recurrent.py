@@ -192,6 +192,21 @@ def test_threads_add_up_the_same_gradient(cell):
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9, atol=1e-11)
 
 
+def test_dropout_of_inputs_is_a_layer_before():
+    """In training the same masks, at all steps; at inference nothing."""
+    X, y = rng(1).normal(size=(40, 6, 3)), rng(2).normal(size=40)
+    results = []
+    for body in ([fastnn.GRU(4, dropout=0.5)], [fastnn.GRU(4)], [fastnn.SpatialDropout1D(0.5), fastnn.GRU(4)]):
+        network = fastnn.Network([fastnn.Input((6, 3)), *body, fastnn.Dense(1)], dtype="float64", seed=2)
+        outputs = network.predict(X)
+        fastnn.Trainer(network, loss="mse").fit(X, y, epochs=1, batch_size=None, verbose=0, seed=4)
+        results.append((outputs, network.parameters.copy()))
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.array_equal(results[0][0], results[2][0])
+    assert np.array_equal(results[0][1], results[2][1])
+    assert not np.allclose(results[0][1], results[1][1])
+
+
 def test_what_is_not_trained_stays():
     layers = [fastnn.Input((6, 3)), fastnn.GRU(4, trainable=False), fastnn.Dense(1)]
     network = fastnn.Network(layers, seed=2)
@@ -217,6 +232,7 @@ def test_a_huge_batch_before_a_small_one_leaves_nothing_behind():
     ("make", "message"),
     [
         (lambda: fastnn.LSTM(0), "units must be"),
+        (lambda: fastnn.GRU(4, dropout=1.0), "dropout must be"),
         (lambda: fastnn.GRU(4, "softmax"), "activation must be"),
         (lambda: fastnn.LSTM(4, recurrent_activation="gelu"), "recurrent_activation must be"),
         (lambda: fastnn.SimpleRNN(4, recurrent_initializer="auto"), "recurrent_initializer must be"),

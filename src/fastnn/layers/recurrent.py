@@ -4,11 +4,12 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 from fastnn import activations, initializers, regularizers
-from fastnn.common.validation import check_bool, check_choice, check_integer
+from fastnn.common.validation import check_bool, check_choice, check_integer, check_real
 from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.gru import GRU as GRU_KIND
 from fastnn.kernels.ops.lstm import LSTM as LSTM_KIND
 from fastnn.kernels.ops.recurrent import SIMPLE_RNN
+from fastnn.kernels.ops.spatial import SPATIAL_DROPOUT
 from fastnn.kernels.recurrence import ACTIVATIONS, STEPS, STRIP
 from fastnn.kernels.units import OpKind
 from fastnn.layers.base import Layer
@@ -31,6 +32,7 @@ class Recurrent(Layer):
     bias_regularizer: Any = None
     return_sequences: bool = False
     go_backwards: bool = False
+    dropout: float = 0.0
     trainable: bool = True
 
     gates: ClassVar[int] = 1
@@ -43,6 +45,7 @@ class Recurrent(Layer):
                 activation = getattr(self, name)
                 activation = getattr(activation, "name", activation)
                 object.__setattr__(self, name, activations.get(check_choice(name, activation, ACTIVATIONS)))
+        object.__setattr__(self, "dropout", check_real("dropout", self.dropout, 0.0, 1.0, closed="left"))
         for name in ("use_bias", "return_sequences", "go_backwards", "trainable"):
             object.__setattr__(self, name, check_bool(name, getattr(self, name)))
         for name in ("kernel_initializer", "recurrent_initializer"):
@@ -73,6 +76,8 @@ def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mo
             f"layers[{plan.layer}]: give Input((time, features)), or Reshape"
         )
     (n_steps, fan_in), hidden = plan.shape, first.units
+    if first.dropout:
+        plan.add_op(SPATIAL_DROPOUT, value=first.dropout, in_place=True)
     units = first.gates * hidden
     offsets = []
     for number, layer in enumerate(layers):
@@ -142,6 +147,9 @@ class SimpleRNN(Recurrent):
         Whether the states of all steps are put out, as (time, units), or only the last one, as (units,).
     go_backwards : bool, default False
         Whether the last step comes first; states are put out in the order in which they are made, as in Keras.
+    dropout : float, default 0.0
+        Probability that a feature of the input is 0 while training, in [0, 1): drawn once for a sample, and the same at
+        all steps. Both directions of a `Bidirectional` see the same.
     trainable : bool, default True
         Whether training changes the weights.
 
@@ -181,7 +189,7 @@ class LSTM(Recurrent):
         As in `SimpleRNN`.
     unit_forget_bias : bool, default True
         Whether the bias of the forget gate starts at 1 rather than 0, so that cells remember at first.
-    return_sequences, go_backwards, trainable
+    return_sequences, go_backwards, dropout, trainable
         As in `SimpleRNN`.
 
     Raises
@@ -236,7 +244,7 @@ class GRU(Recurrent):
         Of the gates.
     use_bias, kernel_initializer, recurrent_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer
         As in `SimpleRNN`.
-    return_sequences, go_backwards, trainable
+    return_sequences, go_backwards, dropout, trainable
         As in `SimpleRNN`.
 
     Raises

@@ -178,4 +178,4 @@ def gru_backward(job, op):
     return True
 
 
-GRU = OpKind("gru", gru_forward, gru_backward, None, details=DETAILS)
+GRU = OpKind("gru", gru_forward, gru_backward, None, details=DETAILS, one_panel=True)

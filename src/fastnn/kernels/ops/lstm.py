@@ -148,4 +148,4 @@ def lstm_backward(job, op):
     return True
 
 
-LSTM = OpKind("lstm", lstm_forward, lstm_backward, None, details=DETAILS)
+LSTM = OpKind("lstm", lstm_forward, lstm_backward, None, details=DETAILS, one_panel=True)

@@ -112,4 +112,4 @@ def simple_rnn_backward(job, op):
     return True
 
 
-SIMPLE_RNN = OpKind("simple_rnn", simple_rnn_forward, simple_rnn_backward, None, details=DETAILS)
+SIMPLE_RNN = OpKind("simple_rnn", simple_rnn_forward, simple_rnn_backward, None, details=DETAILS, one_panel=True)
