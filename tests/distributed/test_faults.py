@@ -117,6 +117,34 @@ def test_a_cluster_that_shrinks_to_nothing_and_comes_back(expected):
     assert_same_bits(trainer, expected)
 
 
+def test_all_workers_gone_while_data_are_loaded(expected):
+    X, y = make_data()
+    trainer = make_trainer()
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+
+        def slow(block):
+            time.sleep(0.2)
+            return block
+
+        def replace():
+            while not any(client.processing().values()):
+                time.sleep(0.01)
+            for worker in list(cluster.workers.values()):
+                cluster.sync(worker.close)
+            time.sleep(0.3)
+            cluster.scale(2)
+
+        a, b = chunked(X, y, 75)
+        thread = threading.Thread(target=replace)
+        thread.start()
+        fd.fit(trainer, a.map_blocks(slow, meta=np.empty((0, 4), np.float32)), b, rounds=3, client=client)
+        thread.join()
+    assert_same_bits(trainer, expected)
+
+
 def test_data_that_cannot_come_back_are_named_and_the_last_round_stays(restored):
     X, y = make_data()
     workers = sorted(restored.nthreads())

@@ -70,25 +70,40 @@ class Session:
     def load(self, data: tuple, cuts: list[range], validation: tuple | None) -> None:
         """Have the workers make the shards, and wait for what their chunks turn out to be."""
         self._data, self._cuts, self._validation = data, cuts, validation
-        self._load("")
+        for attempt in range(_MOST_ATTEMPTS):
+            try:
+                self._load(f"-load-{attempt}")
+                return
+            except _StrandedError:
+                self._let_go()
+        raise RuntimeError("all workers died again and again while X and y were loaded")
 
     def _load(self, again: str) -> None:
+        from distributed import wait
+
         client, name = self._client, f"{self._name}{again}"
         spec = DataSpec.of(self._trainer.network, self._trainer.loss)
         self._shards, self._owners = blocks.make_shards(client, spec, self._data, self._cuts, name)
-        self._placed = set(self._owners)
+        self._placed = set(self._owners) - {""}
         validation = self._validation
         if validation is not None and validation[0] == "there":
             own = blocks.cut(len(validation[1][0]), None)
             self._validation_shards, _ = blocks.make_shards(client, spec, validation[1], own, f"{name}-val")
         notes = client.map(work.describe, [*self._shards, *self._validation_shards], pure=False)
         self._running = notes
+        while True:
+            with contextlib.suppress(TimeoutError), client.as_current():
+                wait(notes, timeout=_POLL_SECONDS)
+                break
+            self._check_stranded()
         try:
             found = client.gather(notes)
         except BaseException as error:
             if isinstance(error, Exception):
                 self._explain(error)
             raise
+        for note in notes:  # at once, not when the garbage collector comes to it
+            note.release()
         self._running = ()
         own = found[: len(self._shards)]
         self._rows, self._owners = [rows for rows, _, _ in own], [worker for _, worker, _ in own]
@@ -258,10 +273,16 @@ class Session:
                 hook(done, sum(self._rows))
             if any(future.status in ("cancelled", "lost") for _, future in trained):
                 return
-            # Where a task's worker is gone, Dask takes another, but not one that comes when there was none at all.
-            workers = blocks.threads_of(self._client)
-            if workers and self._placed.isdisjoint(workers):
-                raise _StrandedError
+            self._check_stranded()
+
+    def _check_stranded(self) -> None:
+        """Raise where all workers that shards were meant for are gone, and others are there.
+
+        Where a task's worker is gone, Dask takes another, but not one that comes when there was none at all.
+        """
+        workers = blocks.threads_of(self._client)
+        if workers and self._placed and self._placed.isdisjoint(workers):
+            raise _StrandedError
 
     def _validate(self) -> dict[str, float]:
         trainer = self._trainer
