@@ -32,10 +32,10 @@ def trainer():
     network = fastnn.Network.mlp(width, [4], 1, seed=0)
     return fastnn.Trainer(network, loss="mse", metrics=["mae"])
 
-few = np.zeros((256, width), "float32")
+few, targets = np.zeros((256, width), dtype), np.zeros((256, 1), "float32")
 warm = trainer()
-warm.fit(few, few[:, 0], validation_split=0.5, n_threads=1)  # kernels and threads are there before the limit
-warm.evaluate(few, few[:, 0]), warm.network.predict(few)
+warm.fit(few, targets, validation_split=0.5, n_threads=1)  # kernels and threads are there before the limit
+warm.evaluate(few, targets), warm.network.predict(few)
 
 for name, columns in (("X", width), ("y", 1)):
     with (folder / name).open("wb") as file:

@@ -134,8 +134,9 @@ def _gather_csr(source, item_size, buffer, target, address, order, first, n, wid
         row = _row_of(order, first, i, n)
         lane = target + i // PANEL * width * PANEL + i % PANEL
         for entry in range(_integer_at(indptr, row, index_size), _integer_at(indptr, row + 1, index_size)):
-            at = lane + _integer_at(indices, entry, index_size) * PANEL
-            buffer[at] += element_at(values + entry * item_size, source, buffer)
+            column = _integer_at(indices, entry, index_size)
+            if 0 <= column < width:  # checked before the call; somebody may have written to the matrix since
+                buffer[lane + column * PANEL] += element_at(values + entry * item_size, source, buffer)
 
 
 @inner
