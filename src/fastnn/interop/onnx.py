@@ -54,6 +54,9 @@ class _Graph:
 
     def network(self, network: Network, x: str) -> str:
         """Add a network's layers on the rows named x, and return the name of its outputs."""
+        for layer, shape in zip(network.layers, network.plan.shapes, strict=True):
+            if len(shape) > 1:
+                raise ValueError(f"{layer!r} gives samples of shape {shape}, which have no ONNX form yet")
         for layer, own, units in zip(network.layers, arrays_by_layer(network), network.plan.units_after, strict=True):
             if type(layer) not in _LAYERS:
                 raise ValueError(f"{layer!r} has no ONNX form yet")
