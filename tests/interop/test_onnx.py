@@ -43,7 +43,7 @@ def test_every_activation(activation, dtype):
 def test_every_activation_and_layer_has_its_function():
     assert set(NAMES) <= set(_ACTIVATIONS)
     waiting = {fastnn.Flatten, fastnn.Reshape, fastnn.Residual}
-    modules = ("convolution", "pooling", "images", "windows")
+    modules = ("convolution", "pooling", "images", "recurrent")
     waiting |= {cls for cls in layers.LAYERS if cls.__module__.endswith(modules)}
     assert set(layers.LAYERS) - waiting == set(_LAYERS)
 
