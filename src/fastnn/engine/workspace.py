@@ -477,7 +477,8 @@ class RowWorkspace:
 
 def row_sizes(plan: Plan, dtype: np.dtype) -> tuple[int, int]:
     """Return how many elements a row of the widest layer takes, in whole vectors, and the buffer for single rows."""
-    row_size = whole_lines(plan.widest_row, dtype)
+    # Where a layer works at several positions, the last vector of the last may reach past the row's end.
+    row_size = whole_lines(plan.widest_row, dtype) + CACHE_LINE // dtype.itemsize
     return row_size, 2 * row_size + plan.n_kept_for_rows
 
 
