@@ -4,8 +4,8 @@ Modules, in the order in which a fit passes through them:
 
 - `parameters`: what the constructor accepts, as constraints and as fastnn's layers, losses and optimizers
 - `labels`: class labels to targets and back
-- `classifier`, `regressor`: the two public classes
-- `base`: what they share: validation, initialisation, continuing, predicting
+- `classifier`, `regressor`: the two public classes; `mlp` and `targets` are what they are put together from
+- `base`: what they share: validation, initialisation, continuing, predicting; `parts` says what a class provides
 - `solvers`: stochastic training through `fastnn.Trainer`, L-BFGS through scipy
 - `stopping`: when stochastic training ends
 - `files`: saving and loading

@@ -1,8 +1,7 @@
-"""What both estimators share: the course of a fit, continuing one, and prediction."""
+"""What all estimators share: the course of a fit, continuing one, prediction, and files."""
 
 import math
 import os
-from abc import ABC, abstractmethod
 from functools import cache
 from typing import Any, ClassVar, Self, cast
 
@@ -12,7 +11,6 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn.common.validation import check_finite
@@ -20,10 +18,9 @@ from fastnn.engine.workspace import Rows
 from fastnn.estimators import parameters
 from fastnn.estimators.ensemble import fit_members, mean_outputs
 from fastnn.estimators.files import load_estimator, save_estimator
-from fastnn.estimators.reported_loss import ReportedLoss
-from fastnn.estimators.solvers import Samples, fit_lbfgs, fit_stochastic, make_trainer
+from fastnn.estimators.parts import Parts
+from fastnn.estimators.solvers import Samples, fit_stochastic
 from fastnn.estimators.tasks import CallbackSupportMixin, FitTasks
-from fastnn.estimators.weights import Weights
 from fastnn.model.network import Network
 from fastnn.training.trainer import Trainer
 
@@ -62,23 +59,14 @@ def _checked_outputs(outputs: np.ndarray) -> np.ndarray:
     return outputs
 
 
-def has_stochastic_solver(estimator: "BaseMLP") -> bool:
-    """Return True, or raise the AttributeError that explains why there is no partial_fit."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
-    return True
+class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
+    """A network that is fitted; subclasses provide the `Parts`."""
 
-
-only_stochastic = available_if(has_stochastic_solver)
-
-
-class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
-    """A multilayer perceptron that is fitted; subclasses say what the targets are."""
-
-    _parameter_constraints: ClassVar[dict[str, list]] = parameters.CONSTRAINTS
+    # What X may hold without being converted.
+    _dtypes_read: ClassVar[tuple[Any, ...]] = _FLOAT_DTYPES
 
     network_: Network
-    estimators_: "list[BaseMLP]"
+    estimators_: "list[BaseNetworkEstimator]"
     n_iter_: int
     n_outputs_: int
     t_: int
@@ -95,31 +83,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     _best_parameters: np.ndarray
     _best_state: np.ndarray
 
-    # --- what subclasses provide ------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def _learn_targets(self, y: Any, is_first: bool, is_incremental: bool) -> None:
-        """Check y; in a first fit learn the form of the targets and n_outputs_ from it, later hold it to them."""
-
-    @abstractmethod
-    def _encode(self, y: Any) -> np.ndarray:
-        """Return checked targets as the loss takes them."""
-
-    @abstractmethod
-    def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
-        """Return what is minimised on encoded targets."""
-
-    @abstractmethod
-    def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-        """Return the score of the network's outputs against encoded targets: what `score` returns."""
-
     # --- the fit ----------------------------------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool) -> "BaseMLP":
-        parameters.hidden_units(self.hidden_layer_sizes)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool) -> Self:
+        self._check_parameters()
         is_first = not hasattr(self, "network_") or not (self.warm_start or is_incremental)
         if not is_first:
-            parameters.check_goes_on(self, "partial_fit" if is_incremental else "warm_start=True")
+            how = "partial_fit" if is_incremental else "warm_start=True"
+            parameters.check_members(self, how)
+            self._check_goes_on(how)
         X, y = self._check_X_y(X, y, is_first)
         self._learn_targets(y, is_first, is_incremental)
         if self.n_estimators > 1 or self.bootstrap:
@@ -140,11 +112,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         tasks = None
         if FitTasks.wanted(self):
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-            tasks = FitTasks(self, {"X": X, "y": y, "metadata": metadata}, 1 if is_incremental else self.max_iter)
-        if self.solver == "lbfgs":
-            fit_lbfgs(self, self.network_, samples, self._reported_loss(samples.y, samples.weights), tasks)
-        else:
+            most = 1 if is_incremental else self._most_epochs()
+            tasks = FitTasks(self, {"X": X, "y": y, "metadata": metadata}, most)
+        if self._is_stochastic():
             self._fit_stochastic(samples, held_out, random_state, is_incremental, tasks)
+        else:
+            self._fit_at_once(samples, tasks)
         if tasks is not None:
             tasks.finish()
         return self
@@ -162,16 +135,18 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         reported_loss = self._reported_loss(samples.y, samples.weights)
         if not is_incremental or not hasattr(self, "_trainer"):
             self._seed = int(random_state.randint(2**31 - 1))
-            self._trainer = make_trainer(self, self.network_, reported_loss)
+            self._trainer = self._make_trainer(reported_loss)
         if held_out is not None and self.validation_scores_ is None:
             self.validation_scores_, self.validation_loss_curve_ = [], []
         callbacks = parameters.as_callbacks(self.callbacks) + ([] if tasks is None else [tasks])
-        fit_stochastic(self, self._trainer, samples, held_out, reported_loss, callbacks, is_incremental)
+        course = self._how_to_train(len(samples), is_incremental)
+        fit_stochastic(self, self._trainer, samples, held_out, reported_loss, callbacks, course)
 
     def _check_X_y(self, X: Any, y: Any, is_first: bool) -> tuple[Any, Any]:
+        X = self._as_rows(X, is_first)
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=not is_classifier(self),
-            dtype=_FLOAT_DTYPES, reset=is_first, skip_check_array=_need_no_check(X, y),
+            dtype=self._dtypes_read, reset=is_first, skip_check_array=_need_no_check(X, y),
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -195,22 +170,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _initialize(self, samples: Samples, random_state: np.random.RandomState) -> None:
         """Make the network, and set all attributes that a continued fit goes on from."""
-        dtype = self.dtype
-        if dtype == "auto":
-            # scipy's L-BFGS works in float64, and scikit-learn's coefs_ are float64 after it.
-            dtype = np.float64 if self.solver == "lbfgs" else samples.X.dtype
         output = self._reported_loss(samples.y, samples.weights).output
-        if self.normalization == "batch" and self.solver == "lbfgs":
-            raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
-        layers = parameters.make_layers(self, samples.X.shape[1], self.n_outputs_, output)
-        self.__dict__["network_"] = Network._blank(layers, dtype=dtype, seed=0)
+        self.__dict__["network_"] = self._make_network(samples, output, random_state)
         self.__dict__.pop("_has_assigned_network", None)
-        parameters.initialize(self.network_, self.activation, random_state)
-        self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
         self.__dict__["out_activation_"] = parameters.sklearn_name(output)
         self.n_iter_ = 0
         self.t_ = 0
-        if self.solver != "lbfgs":
+        if self._is_stochastic():
             self.loss_curve_ = []
             self.validation_scores_ = [] if self.early_stopping else None
             self.validation_loss_curve_ = [] if self.early_stopping else None
@@ -221,11 +187,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             self._no_improvement_count = 0
 
     def _rebuild(self, samples: Samples) -> None:
-        """Let alpha, dropout and activations that were changed count in a fit that goes on with its weights."""
+        """Let rates, penalties and activations that were changed count in a fit that goes on with its weights."""
         if getattr(self, "_has_assigned_network", False):
             return
         network, output = self.network_, self._reported_loss(samples.y, samples.weights).output
-        layers = parameters.make_layers(self, network.n_inputs, self.n_outputs_, output)
+        layers = self._make_layers(network.n_inputs, output)
         if tuple(layers) != network.layers:
             rebuilt = Network._blank(layers, dtype=network.dtype, seed=network.seed)
             np.copyto(rebuilt.parameters, network.parameters)
@@ -234,7 +200,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
     def _check_share_held_out(self, samples: Samples, is_incremental: bool) -> None:
         """Raise ValueError if early stopping could not hold out its samples; before anything is changed."""
-        if self.solver == "lbfgs":
+        if not self._is_stochastic():
             return
         if is_incremental:
             raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
@@ -268,32 +234,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         options = {} if samples.weights is None else {"sample_weight": samples.weights}
         return float(scorer(self, samples.X, samples.targets, **options))
 
-    # --- the fitted parameters, in scikit-learn's form --------------------------------------------------------------
-
-    def _variables(self, name: str, attribute: str) -> Weights:
-        network = self.__dict__.get("network_")
-        if network is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}: it is not fitted yet")
-        pairs = zip(network.plan.variables, network.get_weights(), strict=True)
-        return Weights(attribute, [view for variable, view in pairs if variable.name == name])
-
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """Kernels of shape (fan_in, units), one a layer, of `network_`: writing to them or assigning one changes it."""
-        return self._variables("kernel", "coefs_")
-
-    @coefs_.setter
-    def coefs_(self, values: Any) -> None:
-        self._variables("kernel", "coefs_")[:] = values
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """Biases of shape (units,), one a layer, of `network_`, as `coefs_`."""
-        return self._variables("bias", "intercepts_")
-
-    @intercepts_.setter
-    def intercepts_(self, values: Any) -> None:
-        self._variables("bias", "intercepts_")[:] = values
+    # --- the fitted network -------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _LEARNED and name in self.__dict__:
@@ -344,7 +285,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             and math.isfinite(np.vdot(X, X))
         ):
             return _checked_outputs(network.predict(X))
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        X = validate_data(self, self._as_rows(X, is_first=False), accept_sparse=["csr", "csc"], reset=False)
         if X.dtype.kind == "f" and X.dtype.itemsize > network.dtype.itemsize:
             check_finite("X", X, network.dtype)
         outputs = mean_outputs(self, X) if "estimators_" in self.__dict__ else self._outputs_of_checked(X)
@@ -406,7 +347,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        MLPClassifier or MLPRegressor
+        estimator
+            Of this class.
 
         Raises
         ------

@@ -1,24 +1,20 @@
 """MLPClassifier: scikit-learn's interface, fastnn's speed."""
 
-from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import unique_labels
 
 from fastnn.estimators import parameters
-from fastnn.estimators.base import BaseMLP, only_stochastic
-from fastnn.estimators.labels import LabelEncoding
+from fastnn.estimators.mlp import BaseMLP, only_stochastic
 from fastnn.estimators.reported_loss import ReportedLoss, summed_over_outputs
-from fastnn.estimators.solvers import Samples
+from fastnn.estimators.targets import BaseClassifier
 from fastnn.losses import CategoricalCrossentropy, LogLoss
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(BaseClassifier, BaseMLP):
     """A multilayer perceptron for classes: scikit-learn's MLPClassifier, computed by fastnn's kernels.
 
     Parameters up to `max_fun` have scikit-learn's names, defaults and meaning [1]_; the ones after it are fastnn's,
@@ -261,120 +257,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         >>> len(clf.loss_curve_)
         3
         """
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                "class_weight='balanced' is not supported for partial_fit; pass a dict of weights, such as those of "
-                "sklearn.utils.class_weight.compute_class_weight"
-            )
         self._declare_classes(classes, y)
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
-
-    def predict(self, X):
-        """Return the likeliest label of each sample.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_labels)
-        """
-        outputs = self._outputs(X)
-        return self._labels.decode(outputs)
-
-    def predict_proba(self, X):
-        """Return the probability of each label.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`.
-        """
-        outputs = self._outputs(X)
-        if outputs.shape[1] > 1:
-            return outputs
-        return np.column_stack((1 - outputs, outputs))
-
-    def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
-
-    # --- what the base class asks for -------------------------------------------------------------------------------
-
-    def _declare_classes(self, classes: Any, y: Any) -> None:
-        """Take the classes from the first call of partial_fit, and hold later calls to them."""
-        if getattr(self, "classes_", None) is None:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            labels = LabelEncoding(y)
-            self._labels = labels if labels.kind == "multilabel-indicator" else LabelEncoding(classes)
-            self.__dict__["classes_"] = self._labels.classes
-        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
-            )
-
-    def _learn_targets(self, y: Any, is_first: bool, is_incremental: bool) -> None:
-        if not is_incremental and (not self.warm_start or not hasattr(self, "classes_")):
-            self._labels = LabelEncoding(y)
-            self.__dict__["classes_"] = self._labels.classes
-            self.n_outputs_ = self._labels.n_outputs
-            return
-        if is_first:
-            self.n_outputs_ = self._labels.n_outputs
-        classes = unique_labels(y)
-        if self.warm_start and not is_incremental and set(classes) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {classes}"
-            )
-        if np.setdiff1d(classes, self.classes_, assume_unique=True).size:
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
-            )
-
-    def _make_samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
-        samples = super()._make_samples(X, y, sample_weight)
-        if self.class_weight is None:
-            return samples
-        factors = compute_sample_weight(self.class_weight, y)
-        return replace(samples, weights=factors if samples.weights is None else factors * samples.weights)
-
-    def _encode(self, y: Any) -> np.ndarray:
-        return self._labels.encode(y)
 
     def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
         if self._labels.kind == "multiclass":
             return ReportedLoss(summed_over_outputs(CategoricalCrossentropy(self.label_smoothing), 1), "softmax")
         return ReportedLoss(summed_over_outputs(LogLoss(self.label_smoothing), self._labels.n_outputs), "sigmoid")
-
-    def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-        if not np.isfinite(outputs).all():
-            return float("nan")
-        is_right = self._labels.decide(outputs) == y
-        if is_right.ndim == 2:
-            is_right = is_right.all(axis=1)
-        return float(np.average(is_right, weights=weights))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags

@@ -167,29 +167,35 @@ def make_optimizer(estimator: Any) -> Optimizer:
     return replace(optimizers.get(solver), learning_rate=rate)
 
 
-def check_goes_on(estimator: Any, how: str) -> None:
-    """Raise ValueError if a fitted estimator's parameters describe another network than the one it would go on with."""
-    network = estimator.network_
+def check_members(estimator: Any, how: str) -> None:
+    """Raise ValueError if a fitted estimator has another number of networks than its parameters say."""
     members = estimator.__dict__.get("estimators_")
     is_ensemble = estimator.n_estimators > 1 or estimator.bootstrap
     if is_ensemble != (members is not None) or (members is not None and len(members) != estimator.n_estimators):
         fitted = 1 if members is None else len(members)
-        _refuse(how, "n_estimators", fitted, estimator.n_estimators, " (or bootstrap was changed)" * (members is None))
+        refuse_change(
+            how, "n_estimators", fitted, estimator.n_estimators, " (or bootstrap was changed)" * (members is None)
+        )
+
+
+def check_goes_on(estimator: Any, how: str) -> None:
+    """Raise ValueError if a fitted estimator's parameters describe another network than the one it would go on with."""
+    network = estimator.network_
     if getattr(estimator, "_has_assigned_network", False):
         return  # no parameter describes it
     dense = [layer.units for layer in network.layers if isinstance(layer, Dense)][:-1]
     wanted = hidden_units(estimator.hidden_layer_sizes)
     if wanted != dense:
-        _refuse(how, "hidden_layer_sizes", tuple(dense), tuple(wanted))
+        refuse_change(how, "hidden_layer_sizes", tuple(dense), tuple(wanted))
     normalizations = {type(layer): name for name, layer in _NORMALIZATIONS.items()}
     had = next((normalizations[type(layer)] for layer in network.layers if type(layer) in normalizations), None)
     if dense and had != estimator.normalization:
-        _refuse(how, "normalization", had, estimator.normalization)
+        refuse_change(how, "normalization", had, estimator.normalization)
     if estimator.dtype not in ("auto", network.dtype.name):
-        _refuse(how, "dtype", network.dtype.name, estimator.dtype)
+        refuse_change(how, "dtype", network.dtype.name, estimator.dtype)
 
 
-def _refuse(how: str, name: str, fitted: Any, wanted: Any, more: str = "") -> None:
+def refuse_change(how: str, name: str, fitted: Any, wanted: Any, more: str = "") -> None:
     raise ValueError(
         f"{name} must stay {fitted!r}{more} where {how} goes on with what was fitted, got {wanted!r}; "
         "to begin anew, call fit with warm_start=False"

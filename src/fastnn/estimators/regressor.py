@@ -1,20 +1,20 @@
 """MLPRegressor: scikit-learn's interface, fastnn's speed."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import xlogy
-from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from fastnn.estimators import parameters
-from fastnn.estimators.base import BaseMLP, only_stochastic
+from fastnn.estimators.mlp import BaseMLP, only_stochastic
 from fastnn.estimators.reported_loss import ReportedLoss, summed_over_outputs
+from fastnn.estimators.targets import BaseRegressor
 from fastnn.losses import LossFunction, PythonLoss
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(BaseRegressor, BaseMLP):
     """A multilayer perceptron for numbers: scikit-learn's MLPRegressor, computed by fastnn's kernels.
 
     Parameters up to `max_fun` have scikit-learn's names, defaults and meaning [1]_; the ones after it are fastnn's,
@@ -249,33 +249,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
 
-    def predict(self, X):
-        """Return the predicted numbers.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        outputs = self._outputs(X)
-        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
-
-    # --- what the base class asks for -------------------------------------------------------------------------------
-
-    def _learn_targets(self, y: Any, is_first: bool, is_incremental: bool) -> None:
-        n_outputs = 1 if y.ndim == 1 else y.shape[1]
-        if is_first:
-            self.n_outputs_ = n_outputs
-        elif n_outputs != self.n_outputs_:
-            raise ValueError(f"y has {n_outputs} outputs, but {type(self).__name__} was fitted to {self.n_outputs_}")
-
-    def _encode(self, y: Any) -> np.ndarray:
-        return y.reshape(-1, 1) if y.ndim == 1 else y
-
     def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
         n_outputs = y.shape[1]
         if self.loss == "squared_error":
@@ -292,8 +265,3 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if isinstance(self.loss, LossFunction):
             return ReportedLoss(summed_over_outputs(self.loss, 1), "linear")
         return ReportedLoss(summed_over_outputs(self.loss, n_outputs), "linear")
-
-    def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-        if not np.isfinite(outputs).all():
-            return float("nan")
-        return float(r2_score(y, outputs, sample_weight=weights))

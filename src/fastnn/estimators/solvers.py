@@ -14,7 +14,6 @@ from fastnn.callbacks import Callback
 from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.team import Team
 from fastnn.engine.workspace import threads_to_train
-from fastnn.estimators import parameters
 from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.stopping import StoppingRule
 from fastnn.estimators.tasks import FitTasks
@@ -56,10 +55,31 @@ class Samples:
         return replace(self, weights=self.given_weights)
 
 
-def make_trainer(estimator: Any, network: Network, reported_loss: ReportedLoss) -> Trainer:
-    """Return a Trainer with the estimator's optimizer, at its beginning."""
-    optimizer = parameters.make_optimizer(estimator)
-    return Trainer(network, loss=reported_loss.loss, optimizer=optimizer, metrics=reported_loss.metrics)
+@dataclass(frozen=True)
+class TrainingCourse:
+    """How a fit goes through the Trainer: what the constructor's parameters say of it.
+
+    Attributes
+    ----------
+    epochs : int
+        At most.
+    batch_size : int or None
+    is_incremental : bool
+        Whether it is one of many calls of partial_fit.
+    stops_by_loss : bool
+        Whether training without early stopping ends where the training loss stands still.
+    must_converge : bool
+        Whether to warn where the last epoch comes before that.
+    verbose : int
+        The Trainer's; `StoppingRule` prints in scikit-learn's way.
+    """
+
+    epochs: int
+    batch_size: int | None
+    is_incremental: bool
+    stops_by_loss: bool = False
+    must_converge: bool = False
+    verbose: int = 0
 
 
 def fit_stochastic(
@@ -69,28 +89,21 @@ def fit_stochastic(
     held_out: Samples | None,
     reported_loss: ReportedLoss,
     callbacks: list[Callback],
-    is_incremental: bool,
+    course: TrainingCourse,
 ) -> None:
-    """Train until the stopping rule is met, for at most `max_iter` epochs; for one if the fit is incremental."""
-    epochs = 1 if is_incremental else estimator.max_iter
-    n_samples = len(samples)
-    batch_size = min(200, n_samples) if estimator.batch_size == "auto" else estimator.batch_size
-    if batch_size > n_samples:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
-        )
-        batch_size = n_samples
+    """Train until the stopping rule is met, for at most so many epochs as the course says."""
     score = validation_data = None
     if held_out is not None:
         score = partial(estimator._score_samples, held_out)
         validation_data = (held_out.X, held_out.y, held_out.weights)
-    rule = StoppingRule(estimator, reported_loss, n_samples, score)
+    rule = StoppingRule(estimator, reported_loss, len(samples), score, course.stops_by_loss)
     estimator.n_iter_ = 0
     try:
         trainer.fit(
-            samples.X, samples.y, epochs=epochs, batch_size=int(batch_size), sample_weight=samples.weights,
+            samples.X, samples.y, epochs=course.epochs, batch_size=course.batch_size, sample_weight=samples.weights,
             shuffle=bool(estimator.shuffle), callbacks=[rule, *callbacks],
-            validation_data=validation_data, n_threads=estimator.n_threads, seed=estimator._seed,
+            validation_data=validation_data, verbose=course.verbose, n_threads=estimator.n_threads,
+            seed=estimator._seed,
         )  # fmt: skip
     except FloatingPointError as error:
         raise ValueError(_DIVERGED) from error
@@ -102,10 +115,11 @@ def fit_stochastic(
         best = estimator.best_validation_score_
         kept = f"those with the best validation score, {best:g}" if best > -math.inf else "those it began with"
         warnings.warn(f"{_DIVERGED} The weights are {kept}.", ConvergenceWarning, stacklevel=4)
-    was_cut_short = rule.has_stopped or is_incremental or trainer.history.stop_reason is not None
-    if estimator.n_iter_ == epochs and not was_cut_short:
+    was_cut_short = rule.has_stopped or course.is_incremental or trainer.history.stop_reason is not None
+    if course.must_converge and estimator.n_iter_ == course.epochs and not was_cut_short:
         warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
+            f"Stochastic Optimizer: Maximum iterations ({course.epochs}) reached and the optimization hasn't converged "
+            "yet.",
             ConvergenceWarning,
             stacklevel=4,
         )

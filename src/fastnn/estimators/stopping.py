@@ -14,15 +14,13 @@ import numpy as np
 from fastnn.callbacks import Callback
 from fastnn.estimators.reported_loss import ReportedLoss
 
-_SMALLEST_RATE = 1e-6  # below which the adaptive rate is not divided again
-
 
 class StoppingRule(Callback):
     """Keeps the estimator's curves and counters, and decides after each epoch whether training goes on.
 
     Parameters
     ----------
-    estimator : MLPClassifier or MLPRegressor
+    estimator : estimator
         Read for its parameters; written to: n_iter_, t_, loss_, loss_curve_ and all that follows from them.
     reported_loss : ReportedLoss
         How to report the loss.
@@ -30,6 +28,9 @@ class StoppingRule(Callback):
         Samples an epoch.
     score : callable of no arguments or None
         Returns the score on the held-out samples; None where there are none.
+    stops_by_loss : bool
+        Whether training without early stopping ends where the training loss stands still, and each epoch is printed in
+        scikit-learn's way.
 
     Attributes
     ----------
@@ -39,11 +40,20 @@ class StoppingRule(Callback):
         Whether training ended with a loss that is not finite, and the best weights so far are kept.
     """
 
-    def __init__(self, estimator: Any, reported_loss: ReportedLoss, n_samples: int, score: Callable[[], float] | None):
+    def __init__(
+        self,
+        estimator: Any,
+        reported_loss: ReportedLoss,
+        n_samples: int,
+        score: Callable[[], float] | None,
+        stops_by_loss: bool,
+    ):
         self._estimator = estimator
         self._reported_loss = reported_loss
         self._n_samples = n_samples
         self._score = score
+        self._stops_by_loss = stops_by_loss
+        self._prints = stops_by_loss and estimator.verbose
         self.has_stopped = self.has_diverged = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -52,7 +62,7 @@ class StoppingRule(Callback):
         estimator.t_ += self._n_samples
         estimator.loss_ = self._reported_loss.reported(logs)
         estimator.loss_curve_.append(estimator.loss_)
-        if estimator.verbose:
+        if self._prints:
             print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         if self._score is not None:
             self._validate(self._score(), logs)
@@ -61,9 +71,9 @@ class StoppingRule(Callback):
         else:
             is_better = self._compare_loss(estimator.loss_)
         estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
-        if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-            self.trainer.learning_rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
-        if estimator._no_improvement_count > estimator.n_iter_no_change:
+        estimator._after_epoch()
+        may_stop = estimator.early_stopping or self._stops_by_loss
+        if may_stop and estimator._no_improvement_count > estimator.n_iter_no_change:
             self._stop_or_slow_down()
 
     def on_divergence(self, epoch: int, message: str) -> bool:
@@ -84,7 +94,7 @@ class StoppingRule(Callback):
         logs["val_score"] = score  # for the callbacks that come after
         estimator.validation_scores_.append(score)
         estimator.validation_loss_curve_.append(self._reported_loss.reported(logs, "val_"))
-        if estimator.verbose:
+        if self._prints:
             print(f"Validation score: {score:f}")
 
     def _compare_loss(self, loss: float) -> bool:
@@ -109,14 +119,10 @@ class StoppingRule(Callback):
         what = "Validation score" if estimator.early_stopping else "Training loss"
         patience = f"for {estimator.n_iter_no_change} consecutive epochs."
         message = f"{what} did not improve more than tol={estimator.tol:f} {patience}"
-        if estimator.solver == "sgd" and estimator.learning_rate == "adaptive":
-            if trainer.learning_rate > _SMALLEST_RATE:
-                trainer.learning_rate /= 5.0
-                estimator._no_improvement_count = 0
-                if estimator.verbose:
-                    print(f"{message} Setting learning rate to {trainer.learning_rate:f}")
-                return
-            message += " Learning rate too small."
-        if estimator.verbose:
-            print(f"{message} Stopping.")
+        goes_on, word = estimator._slow_down()
+        if self._prints:
+            print(message + word if goes_on else f"{message}{word} Stopping.")
+        if goes_on:
+            estimator._no_improvement_count = 0
+            return
         self.has_stopped = trainer.stop_training = True

@@ -1,0 +1,120 @@
+"""What `MLPClassifier` and `MLPRegressor` share: the network that scikit-learn's parameters describe, its solvers."""
+
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+
+from fastnn.estimators import parameters
+from fastnn.estimators.base import BaseNetworkEstimator
+from fastnn.estimators.reported_loss import ReportedLoss
+from fastnn.estimators.solvers import Samples, TrainingCourse, fit_lbfgs
+from fastnn.estimators.tasks import FitTasks
+from fastnn.estimators.weights import Weights
+from fastnn.layers import Layer
+from fastnn.model.network import Network
+from fastnn.training.trainer import Trainer
+
+_SMALLEST_RATE = 1e-6  # below which the adaptive rate is not divided again
+
+
+def has_stochastic_solver(estimator: "BaseMLP") -> bool:
+    """Return True, or raise the AttributeError that explains why there is no partial_fit."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+    return True
+
+
+only_stochastic = available_if(has_stochastic_solver)
+
+
+class BaseMLP(BaseNetworkEstimator):
+    """A multilayer perceptron that is fitted; subclasses say what the targets are."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = parameters.CONSTRAINTS
+
+    # --- what the base class asks for -------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        parameters.hidden_units(self.hidden_layer_sizes)
+
+    def _check_goes_on(self, how: str) -> None:
+        parameters.check_goes_on(self, how)
+
+    def _make_layers(self, n_features: int, output: str) -> list[Layer]:
+        return parameters.make_layers(self, n_features, self.n_outputs_, output)
+
+    def _make_network(self, samples: Samples, output: str, random_state: np.random.RandomState) -> Network:
+        dtype = self.dtype
+        if dtype == "auto":
+            # scipy's L-BFGS works in float64, and scikit-learn's coefs_ are float64 after it.
+            dtype = np.float64 if self.solver == "lbfgs" else samples.X.dtype
+        if self.normalization == "batch" and self.solver == "lbfgs":
+            raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
+        network = Network._blank(self._make_layers(samples.X.shape[1], output), dtype=dtype, seed=0)
+        parameters.initialize(network, self.activation, random_state)
+        self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
+        return network
+
+    def _make_trainer(self, reported_loss: ReportedLoss) -> Trainer:
+        optimizer = parameters.make_optimizer(self)
+        return Trainer(self.network_, loss=reported_loss.loss, optimizer=optimizer, metrics=reported_loss.metrics)
+
+    def _most_epochs(self) -> int:
+        return self.max_iter
+
+    def _is_stochastic(self) -> bool:
+        return self.solver != "lbfgs"
+
+    def _fit_at_once(self, samples: Samples, tasks: FitTasks | None) -> None:
+        fit_lbfgs(self, self.network_, samples, self._reported_loss(samples.y, samples.weights), tasks)
+
+    def _how_to_train(self, n_samples: int, is_incremental: bool) -> TrainingCourse:
+        batch_size = min(200, n_samples) if self.batch_size == "auto" else self.batch_size
+        if batch_size > n_samples:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+            )
+            batch_size = n_samples
+        epochs = 1 if is_incremental else self._most_epochs()
+        return TrainingCourse(epochs, int(batch_size), is_incremental, stops_by_loss=True, must_converge=True)
+
+    def _after_epoch(self) -> None:
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            self._trainer.learning_rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+
+    def _slow_down(self) -> tuple[bool, str]:
+        if self.solver != "sgd" or self.learning_rate != "adaptive":
+            return False, ""
+        if self._trainer.learning_rate <= _SMALLEST_RATE:
+            return False, " Learning rate too small."
+        self._trainer.learning_rate /= 5.0
+        return True, f" Setting learning rate to {self._trainer.learning_rate:f}"
+
+    # --- the fitted parameters, in scikit-learn's form --------------------------------------------------------------
+
+    def _variables(self, name: str, attribute: str) -> Weights:
+        network = self.__dict__.get("network_")
+        if network is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}: it is not fitted yet")
+        pairs = zip(network.plan.variables, network.get_weights(), strict=True)
+        return Weights(attribute, [view for variable, view in pairs if variable.name == name])
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """Kernels of shape (fan_in, units), one a layer, of `network_`: writing to them or assigning one changes it."""
+        return self._variables("kernel", "coefs_")
+
+    @coefs_.setter
+    def coefs_(self, values: Any) -> None:
+        self._variables("kernel", "coefs_")[:] = values
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Biases of shape (units,), one a layer, of `network_`, as `coefs_`."""
+        return self._variables("bias", "intercepts_")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Any) -> None:
+        self._variables("bias", "intercepts_")[:] = values
