@@ -96,6 +96,39 @@ def test_what_torch_has_and_we_have_not(torch, make, message):
         fastnn.Network.from_torch(make(torch.nn))
 
 
+def test_shapes_go_to_torch_and_come_back(torch):
+    network = fastnn.Network(
+        [fastnn.Input((2, 3)), fastnn.Dense(4, "softmax"), fastnn.LayerNormalization(), fastnn.Flatten(),
+         fastnn.Dense(6), fastnn.Reshape((3, 2)), fastnn.Reshape((2, 3)), fastnn.Dense(2)], seed=0,
+    )  # fmt: skip
+    samples = X.reshape(-1, 2, 3)
+    assert_close(network.predict(samples), torch_outputs(torch, network.to_torch(), samples))
+    nn = torch.nn
+    module = nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (2, 3)), nn.Linear(3, 4), nn.Softmax(dim=-1), nn.Flatten())
+    back = fastnn.Network.from_torch(module)
+    assert back.plan.shapes == ((6,), (6,), (2, 3), (2, 4), (8,))
+    assert_close(back.predict(X), torch_outputs(torch, module))
+
+
+def test_a_residual_has_no_sequential(torch):
+    network = fastnn.Network([fastnn.Input(6), fastnn.Residual([fastnn.Dense(6)])], seed=0)
+    with pytest.raises(ValueError, match=r"Residual\(.* has no equal in a torch\.nn\.Sequential"):
+        network.to_torch()
+    network = fastnn.Network([fastnn.Input((2, 3)), fastnn.BatchNormalization()])
+    with pytest.raises(ValueError, match="channels come first"):
+        network.to_torch()
+
+
+@pytest.mark.parametrize("make", [
+    lambda nn: nn.Softmax(dim=1), lambda nn: nn.BatchNorm1d(2), lambda nn: nn.Unflatten(1, (2, 1)),
+    lambda nn: nn.Flatten(0),
+])  # fmt: skip
+def test_other_axes_of_torch_are_refused(torch, make):
+    nn = torch.nn
+    with pytest.raises(ValueError, match="has no equal in fastnn"):
+        fastnn.Network.from_torch(nn.Sequential(nn.Linear(6, 6), nn.Unflatten(1, (2, 3)), make(nn)))
+
+
 def test_only_a_sequential_comes_from_torch(torch):
     class Linear(torch.nn.Linear):
         """A user's class that happens to have a known name."""
@@ -263,13 +296,25 @@ def test_what_keras_has_and_we_have_not(keras):
         (keras.Model(inputs, L.Add()([a, L.Dense(3)(a)])), "model must be a chain of layers, but 'add.*' has 2 inputs"),
         (keras.Model(inputs, [a, L.Dense(2)(a)]), "with one output"),
         (keras.Sequential([L.Dense(2)]), "model must be built"),
-        (keras.Sequential([keras.Input((4, 6)), L.Dense(2)]), r"shape \(None, n_features\), got \(None, 4, 6\)"),
+        (keras.Sequential([keras.Input((None, 6)), L.Dense(2)]), r"\(None, \*shape\), got \(None, None, 6\)"),
+        (keras.Sequential([keras.Input((4, 6)), L.Softmax(axis=1)]), "a Softmax over axis 1, has no equal"),
     ]
     for wrong, message in cases:
         with pytest.raises(ValueError, match=message):
             fastnn.Network.from_keras(wrong)
     with pytest.raises(TypeError, match=r"model must be a keras\.Model, got Dense"):
         fastnn.Network.from_keras(L.Dense(2))
+
+
+def test_shapes_come_from_keras(keras):
+    L = keras.layers
+    model = keras.Sequential([
+        keras.Input((2, 3)), L.Dense(4, activation="softmax"), L.LayerNormalization(), L.BatchNormalization(),
+        L.Flatten(), L.Dense(6), L.Reshape((3, -1)), L.Softmax(axis=-1),
+    ])  # fmt: skip
+    network = fastnn.Network.from_keras(model)
+    assert network.plan.shapes[0] == (2, 3) and network.plan.output_shape == (3, 2)
+    assert_close(network.predict(X.reshape(-1, 2, 3)), keras_outputs(model, X.reshape(-1, 2, 3)))
 
 
 # --- without them ---------------------------------------------------------------------------------------------------

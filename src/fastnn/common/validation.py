@@ -218,7 +218,7 @@ def as_features(name: str, X: Any, shape: int | tuple[int, ...], dtype: np.dtype
 def _as_rows(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return samples of a shape as rows, or raise ValueError that says what was given."""
     if array.shape[1:] == shape:
-        return array.reshape(array.shape[0], -1)
+        return array.reshape(array.shape[0], math.prod(shape))
     wanted = f"(n, {', '.join(map(str, shape))})"
     hint = ""
     if array.shape == shape:

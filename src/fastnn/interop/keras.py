@@ -50,15 +50,21 @@ def _read_relu(layer: Any) -> Part:
     return Part(layers.Activation(LeakyReLU(slope) if slope else "relu"))
 
 
+def _is_last(layer: Any, axis: Any) -> bool:
+    """Whether an axis is the last of the layer's input."""
+    n_axes = len(layer._inbound_nodes[0].input_tensors[0].shape)
+    return isinstance(axis, int) and axis in (-1, n_axes - 1)
+
+
 def _read_softmax(layer: Any) -> Part:
-    if layer.axis not in (1, -1):
+    if not _is_last(layer, layer.axis):
         raise ValueError(f"{layer.name!r}, a Softmax over axis {layer.axis}, has no equal in fastnn")
     return Part(layers.Activation("softmax"))
 
 
 def _normalized(layer: Any) -> None:
     axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0] if len(layer.axis) == 1 else None
-    if axis not in (1, -1):
+    if not _is_last(layer, axis):
         raise ValueError(f"{layer.name!r}, which normalizes over axis {layer.axis}, has no equal in fastnn")
 
 
@@ -93,6 +99,8 @@ _READ: dict[str, Callable[[Any], Part | None]] = {
     "GaussianNoise": lambda layer: Part(layers.GaussianNoise(float(layer.stddev))),
     "LayerNormalization": _read_layer_normalization,
     "BatchNormalization": _read_batch_normalization,
+    "Flatten": lambda layer: Part(layers.Flatten()),
+    "Reshape": lambda layer: Part(layers.Reshape(tuple(layer.target_shape))),
 }
 
 
@@ -136,7 +144,10 @@ def from_keras(cls: "type[Network]", model: Any) -> "Network":
         raise ValueError("model must be built: give it an Input, or call it once")
     parts = [part for part in map(read, _chain(keras, model)) if part is not None]
     shape = model.input_shape
-    if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
-        raise ValueError(f"model must have one input of shape (None, n_features), got {shape}")
+    if not isinstance(shape, tuple) or len(shape) < 2 or not all(isinstance(n, int) for n in shape[1:]):
+        raise ValueError(f"model must have one input of shape (None, n_features) or (None, *shape), got {shape}")
     dtypes = {array.dtype for part in parts for array in part.weights}
-    return assemble(cls, "model", parts, shape[1], "float64" if dtypes == {np.dtype(np.float64)} else "float32")
+    return assemble(
+        cls, "model", parts, shape[1] if len(shape) == 2 else shape[1:],
+        "float64" if dtypes == {np.dtype(np.float64)} else "float32",
+    )  # fmt: skip

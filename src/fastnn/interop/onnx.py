@@ -19,6 +19,7 @@ import numpy as np
 from fastnn import layers
 from fastnn.activations import ActivationFunction
 from fastnn.common.later import later
+from fastnn.engine.plan import make_plan
 from fastnn.files.container import replace_file
 from fastnn.files.persistence import arrays_by_layer
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
@@ -54,14 +55,15 @@ class _Graph:
 
     def network(self, network: Network, x: str) -> str:
         """Add a network's layers on the rows named x, and return the name of its outputs."""
-        for layer, shape in zip(network.layers, network.plan.shapes, strict=True):
-            if len(shape) > 1:
-                raise ValueError(f"{layer!r} gives samples of shape {shape}, which have no ONNX form yet")
-        for layer, own, units in zip(network.layers, arrays_by_layer(network), network.plan.units_after, strict=True):
-            if type(layer) not in _LAYERS:
-                raise ValueError(f"{layer!r} has no ONNX form yet")
-            x = _LAYERS[type(layer)](self, layer, x, own, units)
+        for layer, own, shape in zip(network.layers, arrays_by_layer(network), network.plan.shapes, strict=True):
+            x = self.layer(layer, x, own, shape)
         return x
+
+    def layer(self, layer: layers.Layer, x: str, weights: "_Weights", shape: tuple[int, ...]) -> str:
+        """Add a layer whose outputs have this shape for one sample."""
+        if type(layer) not in _LAYERS:
+            raise ValueError(f"{layer!r} has no ONNX form yet")
+        return _LAYERS[type(layer)](self, layer, x, weights, shape)
 
     def activation(self, function: ActivationFunction, z: str) -> str:
         """Add an activation."""
@@ -152,41 +154,61 @@ _ACTIVATIONS: dict[str, Callable[[_Graph, str, float], str]] = {
 # --- layers ---------------------------------------------------------------------------------------------------------
 
 _Weights = dict[str, np.ndarray]
+_Shape = tuple[int, ...]
 
 
-def _nothing(graph: _Graph, layer: Any, x: str, weights: _Weights, units: int) -> str:
+def _nothing(graph: _Graph, layer: Any, x: str, weights: _Weights, shape: _Shape) -> str:
     """What a layer that only acts in training is at inference."""
     return x
 
 
-def _dense(graph: _Graph, layer: layers.Dense, x: str, weights: _Weights, units: int) -> str:
+def _dense(graph: _Graph, layer: layers.Dense, x: str, weights: _Weights, shape: _Shape) -> str:
     kernel = graph.constant(weights["kernel"])
-    if "bias" in weights:
+    if "bias" in weights and len(shape) == 1:
         z = graph.node("Gemm", x, kernel, graph.constant(weights["bias"]))
     else:
         z = graph.node("MatMul", x, kernel)
+        if "bias" in weights:
+            z = graph.node("Add", z, graph.constant(weights["bias"]))
     return graph.activation(layer.activation, z)
 
 
-def _activation(graph: _Graph, layer: layers.Activation, x: str, weights: _Weights, units: int) -> str:
+def _activation(graph: _Graph, layer: layers.Activation, x: str, weights: _Weights, shape: _Shape) -> str:
     return graph.activation(layer.function, x)
 
 
-def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str, weights: _Weights, units: int) -> str:
+def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str, weights: _Weights, shape: _Shape) -> str:
     # By the definition a scale of one value would do; ONNX Runtime 1.19, for one, refuses it.
-    gamma, beta = weights.get("gamma", np.ones(units)), weights.get("beta", np.zeros(units))
+    gamma, beta = weights.get("gamma", np.ones(shape[-1])), weights.get("beta", np.zeros(shape[-1]))
     return graph.node("LayerNormalization", x, graph.constant(gamma), graph.constant(beta), epsilon=layer.epsilon)
 
 
-def _batch_normalization(graph: _Graph, layer: BatchNormalization, x: str, weights: _Weights, units: int) -> str:
+def _batch_normalization(graph: _Graph, layer: BatchNormalization, x: str, weights: _Weights, shape: _Shape) -> str:
     mean, variance = weights["moving_mean"], weights["moving_variance"]
-    gamma, beta = weights.get("gamma", np.ones(units)), weights.get("beta", np.zeros(units))
+    gamma, beta = weights.get("gamma", np.ones(shape[-1])), weights.get("beta", np.zeros(shape[-1]))
+    if len(shape) > 1:  # the operator wants channels first
+        factor = gamma / np.sqrt(variance.astype(np.float64) + layer.epsilon)
+        scaled = graph.node("Mul", x, graph.constant(factor))
+        return graph.node("Add", scaled, graph.constant(beta - mean * factor))
     values = [graph.constant(array) for array in (gamma, beta, mean, variance)]
     return graph.node("BatchNormalization", x, *values, epsilon=layer.epsilon)
 
 
-# Adds a layer: (graph, layer, input name, its weights, width of its output) -> name of its output.
-_LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights, int], str]] = {
+def _reshape(graph: _Graph, layer: Any, x: str, weights: _Weights, shape: _Shape) -> str:
+    return graph.node("Reshape", x, graph.constant([0, *shape], np.int64))  # 0: as many samples as there are
+
+
+def _residual(graph: _Graph, layer: layers.Residual, x: str, weights: _Weights, shape: _Shape) -> str:
+    y = x
+    for i, inside in enumerate(layer.layers):
+        prefix = f"{i}."
+        own = {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
+        y = graph.layer(inside, y, own, make_plan([layers.Input(shape), *layer.layers[: i + 1]]).output_shape)
+    return graph.node("Add", x, y)
+
+
+# Adds a layer: (graph, layer, input name, its weights, shape of one sample of its output) -> name of its output.
+_LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights, _Shape], str]] = {
     layers.Input: _nothing,
     layers.Dense: _dense,
     layers.Activation: _activation,
@@ -194,6 +216,9 @@ _LAYERS: dict[type, Callable[[_Graph, Any, str, _Weights, int], str]] = {
     layers.GaussianNoise: _nothing,
     LayerNormalization: _layer_normalization,
     BatchNormalization: _batch_normalization,
+    layers.Flatten: _reshape,
+    layers.Reshape: _reshape,
+    layers.Residual: _residual,
 }
 
 
@@ -205,9 +230,10 @@ def to_onnx(
 ) -> "onnx.ModelProto":
     """Return a network, a fitted estimator, or a fitted pipeline that ends in one, as an ONNX model.
 
-    The input of the model is "X", of shape (n, n_features): in a network's dtype, or float32 for estimators. A network
-    has one output, "output" of shape (n, n_outputs); a regressor "variable"; a classifier "label" of shape (n,) and
-    "probabilities" of shape (n, n_classes), as skl2onnx gives them without its ZipMap. A pipeline with a
+    The input of the model is "X", of shape (n, n_features), or (n, *shape) for a network that has `Input(shape)`: in a
+    network's dtype, or float32 for estimators. A network has one output, "output" of shape (n, n_outputs) or
+    (n, *shape); a regressor "variable"; a classifier "label" of shape (n,) and "probabilities" of shape (n, n_classes),
+    as skl2onnx gives them without its ZipMap. A pipeline with a
     `ColumnTransformer` that selects columns by name has an input of shape (n, 1) for each column, of its name.
 
     Parameters
@@ -287,8 +313,8 @@ def _network_model(network: Network) -> "onnx.ModelProto":
     graph = helper.make_graph(
         nodes,
         "fastnn",
-        [helper.make_tensor_value_info("X", kind, [None, network.n_inputs])],
-        [helper.make_tensor_value_info("output", kind, [None, network.n_outputs])],
+        [helper.make_tensor_value_info("X", kind, [None, *network.plan.input_shape])],
+        [helper.make_tensor_value_info("output", kind, [None, *network.plan.output_shape])],
         constants,
     )
     return helper.make_model(

@@ -35,7 +35,9 @@ def batch_normalization(layer: BatchNormalization, weights: list[np.ndarray], st
     return Part(layer, weights, state, state[0].size)
 
 
-def assemble(cls: "type[Network]", source: str, parts: list[Part], n_inputs: int | None, dtype: Any) -> "Network":
+def assemble(
+    cls: "type[Network]", source: str, parts: list[Part], n_inputs: int | tuple[int, ...] | None, dtype: Any
+) -> "Network":
     """Return a network of these parts.
 
     Parameters
@@ -46,8 +48,8 @@ def assemble(cls: "type[Network]", source: str, parts: list[Part], n_inputs: int
         What the parts come from, for messages.
     parts : list of Part
         In order.
-    n_inputs : int or None
-        Number of features; None takes it from the first part that knows.
+    n_inputs : int, tuple of int or None
+        Number of features, or the shape of a sample; None takes it from the first part that knows.
     dtype : dtype-like
         float32 or float64.
 

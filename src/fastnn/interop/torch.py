@@ -1,5 +1,6 @@
 """PyTorch: `torch.nn.Sequential` to a network and back."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,43 @@ _READ_ACTIVATIONS: dict[str, Callable[[Any], ActivationFunction]] = {
     "Softmax": _read_softmax,
 }
 
+
+def _read_flatten(module: Any) -> Part:
+    if module.start_dim != 1 or module.end_dim != -1:
+        raise ValueError(f"{module} has no equal in fastnn, whose Flatten takes all axes of a sample")
+    return Part(layers.Flatten())
+
+
+def _read_unflatten(module: Any) -> Part:
+    if module.dim not in (1, -1) or not isinstance(module.unflattened_size, tuple):
+        raise ValueError(f"{module} has no equal in fastnn, whose Reshape takes a whole sample")
+    shape = tuple(module.unflattened_size)
+    return Part(layers.Reshape(shape), n_inputs=math.prod(shape) if min(shape) > 0 else None)
+
+
+def _check_axes(module: Any, n_axes: int) -> None:
+    """Refuse what works on another axis where a sample has several."""
+    name = type(module).__name__
+    if name in ("BatchNorm1d", "Unflatten") or (name == "Softmax" and module.dim == 1):
+        raise ValueError(f"{module} on samples of {n_axes} axes has no equal in fastnn, which works on the last axis")
+
+
+def _parts(modules: Iterator[Any]) -> Iterator[Part]:
+    n_axes = 1  # of a sample, which enters as one row of features
+    for module in modules:
+        part = read(module)
+        if part is None:
+            continue
+        if n_axes > 1:
+            _check_axes(module, n_axes)
+        if isinstance(part.layer, (layers.Flatten, layers.Reshape)):
+            n_axes = len(part.layer.shape) if isinstance(part.layer, layers.Reshape) else 1
+        yield part
+
+
 _READ: dict[str, Callable[[Any], Part | None]] = {
+    "Flatten": _read_flatten,
+    "Unflatten": _read_unflatten,
     "Linear": _read_linear,
     "Dropout": lambda module: Part(layers.Dropout(module.p)),
     "Identity": lambda module: None,
@@ -125,7 +162,7 @@ def from_torch(cls: "type[Network]", module: "nn.Sequential") -> "Network":
     torch = _require_torch()
     if type(module) is not torch.nn.Sequential:
         raise TypeError(f"module must be a torch.nn.Sequential, got {type(module).__name__}")
-    parts = [part for part in map(read, _flat(module, torch.nn.Sequential)) if part is not None]
+    parts = list(_parts(_flat(module, torch.nn.Sequential)))
     dtypes = {parameter.dtype for parameter in module.parameters()}
     dtype = "float64" if dtypes == {torch.float64} else "float32"
     parts = [replace(part, weights=[_floats(array) for array in part.weights]) for part in parts]
@@ -159,11 +196,11 @@ class _Writer:
             raise ValueError(f"the activation {function.name!r} has no equal among PyTorch's modules")
         return _WRITE_ACTIVATIONS[function.name](self.nn, function.value)
 
-    def layer(self, layer: layers.Layer, fan_in: int, weights: _Weights) -> list[Any]:
+    def layer(self, layer: layers.Layer, shape: tuple[int, ...], weights: _Weights) -> list[Any]:
         """Return a layer as modules."""
         if type(layer) not in _WRITE:
             raise ValueError(f"{layer!r} has no equal in PyTorch")
-        return _WRITE[type(layer)](self, layer, fan_in, weights)
+        return _WRITE[type(layer)](self, layer, shape, weights)
 
 
 _WRITE_ACTIVATIONS: dict[str, Callable[[Any, float], list[Any]]] = {
@@ -178,12 +215,12 @@ _WRITE_ACTIVATIONS: dict[str, Callable[[Any, float], list[Any]]] = {
     "gelu": lambda nn, value: [nn.GELU()],
     "silu": lambda nn, value: [nn.SiLU()],
     "mish": lambda nn, value: [nn.Mish()],
-    "softmax": lambda nn, value: [nn.Softmax(dim=1)],
+    "softmax": lambda nn, value: [nn.Softmax(dim=-1)],
 }
 
 
-def _write_dense(writer: _Writer, layer: layers.Dense, fan_in: int, weights: _Weights) -> list[Any]:
-    linear = writer.nn.Linear(fan_in, layer.units, bias=layer.use_bias)
+def _write_dense(writer: _Writer, layer: layers.Dense, shape: tuple[int, ...], weights: _Weights) -> list[Any]:
+    linear = writer.nn.Linear(shape[-1], layer.units, bias=layer.use_bias)
     linear.weight = writer.tensor(weights["kernel"].T)
     if layer.use_bias:
         linear.bias = writer.tensor(weights["bias"])
@@ -198,28 +235,46 @@ def _write_affine(writer: _Writer, module: Any, weights: _Weights) -> None:
         module.bias = writer.tensor(weights["beta"])
 
 
-def _write_layer_norm(writer: _Writer, layer: LayerNormalization, fan_in: int, weights: _Weights) -> list[Any]:
-    module = writer.nn.LayerNorm(fan_in, layer.epsilon, elementwise_affine=bool(weights), dtype=writer.dtype)
+def _write_layer_norm(
+    writer: _Writer, layer: LayerNormalization, shape: tuple[int, ...], weights: _Weights
+) -> list[Any]:
+    module = writer.nn.LayerNorm(shape[-1], layer.epsilon, elementwise_affine=bool(weights), dtype=writer.dtype)
     _write_affine(writer, module, weights)
     return [module]
 
 
-def _write_batch_norm(writer: _Writer, layer: BatchNormalization, fan_in: int, weights: _Weights) -> list[Any]:
+def _write_batch_norm(
+    writer: _Writer, layer: BatchNormalization, shape: tuple[int, ...], weights: _Weights
+) -> list[Any]:
+    if len(shape) > 1:
+        raise ValueError(f"{layer!r} on samples of shape {shape} has no equal in PyTorch, whose channels come first")
     is_affine = layer.scale or layer.center
-    module = writer.nn.BatchNorm1d(fan_in, layer.epsilon, 1 - layer.momentum, is_affine, dtype=writer.dtype)
+    module = writer.nn.BatchNorm1d(shape[-1], layer.epsilon, 1 - layer.momentum, is_affine, dtype=writer.dtype)
     _write_affine(writer, module, weights)
     module.running_mean = writer.tensor(weights["moving_mean"]).detach()
     module.running_var = writer.tensor(weights["moving_variance"]).detach()
     return [module]
 
 
-_WRITE: dict[type, Callable[[_Writer, Any, int, _Weights], list[Any]]] = {
-    layers.Input: lambda writer, layer, fan_in, weights: [],
+def _write_reshape(writer: _Writer, layer: layers.Reshape, shape: tuple[int, ...], weights: _Weights) -> list[Any]:
+    flatten = [writer.nn.Flatten()] if len(shape) > 1 else []
+    return [*flatten, writer.nn.Unflatten(1, layer.shape)]
+
+
+def _write_residual(writer: _Writer, layer: layers.Residual, shape: tuple[int, ...], weights: _Weights) -> list[Any]:
+    raise ValueError(f"{layer!r} has no equal in a torch.nn.Sequential, which has no way around its modules")
+
+
+_WRITE: dict[type, Callable[[_Writer, Any, tuple[int, ...], _Weights], list[Any]]] = {
+    layers.Input: lambda writer, layer, shape, weights: [],
     layers.Dense: _write_dense,
-    layers.Activation: lambda writer, layer, fan_in, weights: writer.activation(layer.function),
-    layers.Dropout: lambda writer, layer, fan_in, weights: [writer.nn.Dropout(layer.rate)],
+    layers.Activation: lambda writer, layer, shape, weights: writer.activation(layer.function),
+    layers.Dropout: lambda writer, layer, shape, weights: [writer.nn.Dropout(layer.rate)],
     LayerNormalization: _write_layer_norm,
     BatchNormalization: _write_batch_norm,
+    layers.Flatten: lambda writer, layer, shape, weights: [writer.nn.Flatten()],
+    layers.Reshape: _write_reshape,
+    layers.Residual: _write_residual,
 }
 
 
@@ -228,9 +283,8 @@ def to_torch(network: "Network") -> "nn.Sequential":
     torch = _require_torch()
     writer = _Writer(torch, network.dtype)
     modules: list[Any] = []
-    fan_in = network.n_inputs
-    rows = zip(network.layers, arrays_by_layer(network), network.plan.units_after, strict=True)
-    for layer, weights, units in rows:
-        modules += writer.layer(layer, fan_in, weights)
-        fan_in = units
+    before = network.plan.input_shape
+    for layer, weights, shape in zip(network.layers, arrays_by_layer(network), network.plan.shapes, strict=True):
+        modules += writer.layer(layer, before, weights)
+        before = shape
     return torch.nn.Sequential(*modules).eval()
