@@ -180,13 +180,20 @@ def _activation(graph: _Graph, layer: layers.Activation, x: str, weights: _Weigh
 def _layer_normalization(graph: _Graph, layer: LayerNormalization, x: str, weights: _Weights, shape: _Shape) -> str:
     # By the definition a scale of one value would do; ONNX Runtime 1.19, for one, refuses it.
     gamma, beta = weights.get("gamma", np.ones(shape[-1])), weights.get("beta", np.zeros(shape[-1]))
-    return graph.node("LayerNormalization", x, graph.constant(gamma), graph.constant(beta), epsilon=layer.epsilon)
+    if graph.dtype != np.float64:
+        return graph.node("LayerNormalization", x, graph.constant(gamma), graph.constant(beta), epsilon=layer.epsilon)
+    # The operator's epsilon is a float32.
+    centred = graph.node("Sub", x, graph.node("ReduceMean", x, axes=[-1]))
+    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), axes=[-1])
+    deviation = graph.node("Sqrt", graph.node("Add", variance, graph.constant(layer.epsilon)))
+    scaled = graph.node("Mul", graph.node("Div", centred, deviation), graph.constant(gamma))
+    return graph.node("Add", scaled, graph.constant(beta))
 
 
 def _batch_normalization(graph: _Graph, layer: BatchNormalization, x: str, weights: _Weights, shape: _Shape) -> str:
     mean, variance = weights["moving_mean"], weights["moving_variance"]
     gamma, beta = weights.get("gamma", np.ones(shape[-1])), weights.get("beta", np.zeros(shape[-1]))
-    if len(shape) > 1:  # the operator wants channels first
+    if len(shape) > 1 or graph.dtype == np.float64:  # the operator wants channels first, and its epsilon is a float32
         factor = gamma / np.sqrt(variance.astype(np.float64) + layer.epsilon)
         scaled = graph.node("Mul", x, graph.constant(factor))
         return graph.node("Add", scaled, graph.constant(beta - mean * factor))

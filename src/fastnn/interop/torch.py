@@ -199,7 +199,8 @@ class _Writer:
     def layer(self, layer: layers.Layer, shape: tuple[int, ...], weights: _Weights) -> list[Any]:
         """Return a layer as modules."""
         if type(layer) not in _WRITE:
-            raise ValueError(f"{layer!r} has no equal in PyTorch")
+            reason = _NO_EQUAL.get(type(layer), "the bridge does not know it")
+            raise ValueError(f"{layer!r} has no equal in a torch.nn.Sequential: {reason}")
         return _WRITE[type(layer)](self, layer, shape, weights)
 
 
@@ -261,9 +262,31 @@ def _write_reshape(writer: _Writer, layer: layers.Reshape, shape: tuple[int, ...
     return [*flatten, writer.nn.Unflatten(1, layer.shape)]
 
 
-def _write_residual(writer: _Writer, layer: layers.Residual, shape: tuple[int, ...], weights: _Weights) -> list[Any]:
-    raise ValueError(f"{layer!r} has no equal in a torch.nn.Sequential, which has no way around its modules")
+_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv2DTranspose)
+_POOLINGS = (
+    layers.AveragePooling1D, layers.AveragePooling2D, layers.MaxPooling1D, layers.MaxPooling2D,
+    layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
+)  # fmt: skip
+_SPATIAL_DROPOUTS = (layers.SpatialDropout1D, layers.SpatialDropout2D)
+_RECURRENT = (layers.SimpleRNN, layers.LSTM, layers.GRU, layers.Bidirectional)
 
+# Why a layer has no module of its own, for the message that refuses it.
+_NO_EQUAL: dict[type, str] = {
+    layers.Residual: "it has no way around its modules",
+    layers.GaussianNoise: "PyTorch has no module that adds noise",
+    **dict.fromkeys((layers.RandomFlip, layers.RandomTranslation), "PyTorch keeps changes of images in torchvision"),
+    **dict.fromkeys(
+        (
+            *_CONVOLUTIONS,
+            *_POOLINGS,
+            *_RECURRENT,
+            layers.UpSampling2D,
+            layers.SpatialDropout1D,
+            layers.SpatialDropout2D,
+        ),
+        "the bridge does not know it yet",
+    ),
+}
 
 _WRITE: dict[type, Callable[[_Writer, Any, tuple[int, ...], _Weights], list[Any]]] = {
     layers.Input: lambda writer, layer, shape, weights: [],
@@ -274,7 +297,6 @@ _WRITE: dict[type, Callable[[_Writer, Any, tuple[int, ...], _Weights], list[Any]
     BatchNormalization: _write_batch_norm,
     layers.Flatten: lambda writer, layer, shape, weights: [writer.nn.Flatten()],
     layers.Reshape: _write_reshape,
-    layers.Residual: _write_residual,
 }
 
 
