@@ -1,5 +1,7 @@
 """Clusters that the tests share: one of threads, which starts at once, and one of processes, as in earnest."""
 
+import os
+
 import dask
 import pytest
 
@@ -10,6 +12,21 @@ SETTINGS = {
     "distributed.scheduler.allowed-failures": 20,
     "distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "default",
 }
+
+
+NAMES = [*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONWARNINGS"]
+BEFORE = {name: os.environ.get(name) for name in NAMES}
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """Nannies leave their workers' variables in this process: with OMP_NUM_THREADS=1 later tests would have one CPU."""
+    yield
+    for name, value in BEFORE.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="session")

@@ -74,13 +74,21 @@ def test_every_layer_has_its_inference_on_rows():
     needed = {fastnn.Dense: [2], fastnn.Dropout: [0.5], fastnn.GaussianNoise: [0.5], fastnn.Activation: ["tanh"],
               fastnn.Reshape: [(3,)], fastnn.Residual: [[fastnn.Dense(3)]], fastnn.Conv1D: [2, 3],
               fastnn.Conv2D: [2, 3], fastnn.Conv2DTranspose: [2, 3], fastnn.SpatialDropout1D: [0.5],
-              fastnn.SpatialDropout2D: [0.5], fastnn.RandomTranslation: [0.1, 0.1]}  # fmt: skip
+              fastnn.SpatialDropout2D: [0.5], fastnn.RandomTranslation: [0.1, 0.1], fastnn.SimpleRNN: [2],
+              fastnn.LSTM: [2], fastnn.GRU: [2], fastnn.Bidirectional: [fastnn.GRU(2)]}  # fmt: skip
     for cls in fastnn.layers.LAYERS:
         if cls is not fastnn.Input:
             is_image = "2D" in cls.__name__ or "Random" in cls.__name__
-            shape = (4, 4, 1) if is_image else (4, 1) if "1D" in cls.__name__ else (3,)
+            is_recurrent = issubclass(cls, fastnn.layers.Recurrent) or cls is fastnn.Bidirectional
+            is_sequence = is_recurrent or "1D" in cls.__name__
+            shape = (4, 4, 1) if is_image else (4, 1) if is_sequence else (3,)
             layers = [fastnn.Input(shape), cls(*needed.get(cls, [])), fastnn.Flatten(), fastnn.Dense(1)]
-            ops = link(fastnn.Network(layers).plan, np.dtype("float32"), for_rows=True)
+            network = fastnn.Network(layers)
+            if is_recurrent:
+                with pytest.raises(ValueError, match=r"compile_predictor needs .*; \w+ do not: use predict"):
+                    network.compile_predictor()
+                continue
+            ops = link(network.plan, np.dtype("float32"), for_rows=True)
             assert ops.table["row"].all(), cls
 
 

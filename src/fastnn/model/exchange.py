@@ -107,6 +107,11 @@ class Exchange(NetworkCore):
             The same one for every call. The network then stays in memory until the process ends, since compiled code
             refers to it; for the same reason Numba does not cache functions that call this one on disk.
 
+        Raises
+        ------
+        ValueError
+            If a layer works on batches only, as recurrent ones do.
+
         Examples
         --------
         >>> import numba, numpy as np, fastnn
@@ -124,6 +129,9 @@ class Exchange(NetworkCore):
         True
         """
         if self._predictor is None:
+            if not self.plan.has_rows:
+                names = ", ".join(sorted({kind.name for kind in self.plan.kinds if kind.row is None}))
+                raise ValueError(f"compile_predictor needs layers that work on one sample; {names} do not: use predict")
             self._predictor = make_predictor(
                 self.parameter_buffer, self.row_ops.table, *row_sizes(self.plan, self.dtype), self.n_inputs,
                 self.n_outputs,
