@@ -155,10 +155,11 @@ class ReduceLROnPlateau(WatchingCallback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        if self.monitor.name not in logs:  # an epoch without validation
+        monitor = self._monitor
+        if monitor.name not in logs:  # an epoch without validation
             return
-        value = logs[self.monitor.name]
-        is_better = self.monitor.is_better(value, self.best, self.monitor.min_delta)
+        value = logs[monitor.name]
+        is_better = monitor.is_better(value, self.best, monitor.min_delta)
         if is_better:
             self.__dict__["best"] = value
         if self._cooling:

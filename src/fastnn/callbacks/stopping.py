@@ -124,21 +124,23 @@ class EarlyStopping(WatchingCallback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        if epoch < self.start_from_epoch or self._monitor.name not in logs:  # epochs without validation
+        monitor, state = self._monitor, self.__dict__  # Python's own attribute checks cost more than the work here
+        if epoch < self.start_from_epoch or monitor.name not in logs:  # epochs without validation
             return
-        value = logs[self.monitor.name]
-        if self.monitor.is_better(value, self.best):
-            self._set(value, epoch, self.stopped_epoch)
+        value = logs[monitor.name]
+        if monitor.is_better(value, state["best"]):
+            state["best"], state["best_epoch"] = value, epoch
             if self.restore_best_weights:
                 self._remember()
-        self._wait += 1
-        if self.monitor.is_better(value, self._to_beat, self.monitor.min_delta):
-            self._to_beat = value
-            if self.baseline is None or self.monitor.is_better(value, self.baseline):
-                self._wait = 0
-        if self._wait >= max(self.patience, 1):
-            self._set(self.best, self.best_epoch, epoch)
-            self.trainer.stop(f"EarlyStopping: {self.monitor.name} did not improve for {self._wait} epochs")
+        wait = state["_wait"] + 1
+        if monitor.is_better(value, state["_to_beat"], monitor.min_delta):
+            state["_to_beat"] = value
+            if self.baseline is None or monitor.is_better(value, self.baseline):
+                wait = 0
+        state["_wait"] = wait
+        if wait >= max(self.patience, 1):
+            state["stopped_epoch"] = epoch
+            self.trainer.stop(f"EarlyStopping: {monitor.name} did not improve for {wait} epochs")
 
     def on_train_end(self) -> None:
         if self._best_parameters is not None:

@@ -35,10 +35,13 @@ class Guarded:
     _is_strict: ClassVar[bool] = False
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name[0] == "_":  # first, since callbacks set such names in every epoch
+            object.__setattr__(self, name, value)
+            return
         cls = type(self)
         if name in self._refused:
             raise AttributeError(f"{cls.__name__}.{name} cannot be assigned: {self._refused[name]}")
-        if "_is_strict" in vars(cls) and not name.startswith("_") and not hasattr(cls, name):
+        if "_is_strict" in vars(cls) and not hasattr(cls, name):
             known = sorted({name for name in (*dir(self), *self._refused) if not name.startswith("_")})
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""

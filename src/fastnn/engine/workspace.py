@@ -202,6 +202,7 @@ class Workspace:
         self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
         self._units: tuple[Unit, Unit] | None = None  # of the last prediction: to gather and to scatter
         self._held: dict[str, Any] = {}  # the arrays whose addresses the jobs hold
+        self._ready: tuple[np.ndarray | None, ...] = (None,) * 4  # those that the last call of `run` was given
         self.records = np.empty((0, tables.N_SUMS))
         self.jobs = np.zeros(n_threads, tables.JOBS[dtype])
         self.jobs["thread"] = np.arange(n_threads)
@@ -249,6 +250,7 @@ class Workspace:
 
     def _hold(self, **arrays: np.ndarray) -> None:
         """Point the jobs to arrays, if they are others than before, and keep those alive."""
+        self._ready = (None,) * 4
         for name, array in arrays.items():
             if self._held.get(name) is not array:
                 self._held[name] = array
@@ -376,12 +378,19 @@ class Workspace:
         if self._pieces is not None:
             self._run_pieces(n_steps, parameters, moments, order, sample_weight)
             return
-        self.prepare(parameters, moments, order, sample_weight)
-        run = run_of(self.dtype)
+        # Small networks call this in every epoch, most often with what they gave it before.
+        before = self._ready
+        if (
+            before[0] is not parameters or before[1] is not moments or before[2] is not order
+            or before[3] is not sample_weight or self._ops is None
+        ):  # fmt: skip
+            self.prepare(parameters, moments, order, sample_weight)
+            self._ready = (parameters, moments, order, sample_weight)
+            self._run = run_of(self.dtype)
         if self._team is None:
-            run(self.jobs, 0, n_steps)
+            self._run(self.jobs, 0, n_steps)
         else:
-            self._team.run(run, self.jobs, n_steps)
+            self._team.run(self._run, self.jobs, n_steps)
 
     def _run_pieces(
         self, n_steps: int, parameters: np.ndarray, moments: np.ndarray, order: np.ndarray, weights: np.ndarray

@@ -82,9 +82,10 @@ class History:
         """Add one epoch."""
         n_before, columns = len(self.epoch), self.history
         for name, value in logs.items():
-            if name not in columns:
-                columns[name] = [math.nan] * n_before
-            columns[name].append(value)
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = [math.nan] * n_before
+            column.append(value)
         if len(columns) > len(logs):
             for column in columns.values():
                 if len(column) == n_before:

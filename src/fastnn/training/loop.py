@@ -392,7 +392,8 @@ class TrainingLoop:
         before, state.step = state.step, self._step[0]
         if self._epochs_fused[0]:
             self._record_fused()
-        self._poll_watch()
+        if self._watch is not None:
+            self._poll_watch()
         return state.step - before
 
     def _give_up(self, what: str, epoch: int) -> None:
