@@ -1,0 +1,92 @@
+"""Dense layers, normalizations and what arranges samples, one small function a layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn import layers
+from fastnn.interop.onnx.activations import activation
+from fastnn.interop.onnx.graph import Graph, Tensor, Weights, tensor
+from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+
+_Shape = tuple[int, ...]
+
+
+def _nothing(graph: Graph, layer: Any, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    """What a layer that only acts in training is at inference."""
+    return x
+
+
+def _dense(graph: Graph, layer: layers.Dense, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    if x.order[-1] != len(x.shape):
+        x = graph.last(x)
+    kernel = graph.constant(weights["kernel"] if x.places is None else weights["kernel"][x.places])
+    if "bias" in weights and len(shape) == 1:
+        z = graph.node("Gemm", x.name, kernel, graph.constant(weights["bias"]))
+    else:
+        z = graph.node("MatMul", x.name, kernel)
+        if "bias" in weights:
+            z = graph.node("Add", z, graph.constant(weights["bias"]))
+    return activation(graph, layer.activation, Tensor(z, shape, x.order))
+
+
+def _activation(graph: Graph, layer: layers.Activation, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    return activation(graph, layer.function, x)
+
+
+def _scale_and_shift(graph: Graph, x: Tensor, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """Gamma and beta at full width: by the definitions one value would do; ONNX Runtime 1.19, for one, refuses it."""
+    n = x.shape[-1]
+    return weights.get("gamma", np.ones(n)), weights.get("beta", np.zeros(n))
+
+
+def _layer_normalization(graph: Graph, layer: LayerNormalization, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    gamma, beta = (graph.constant(graph.along(x, array)) for array in _scale_and_shift(graph, x, weights))
+    at = x.channel_axis
+    if at == len(x.shape) and not graph.is_double:
+        return x.named(graph.node("LayerNormalization", x.name, gamma, beta, axis=at, epsilon=layer.epsilon))
+    # The operator's epsilon is a float32, and it works on the last axes.
+    centred = graph.node("Sub", x.name, graph.node("ReduceMean", x.name, axes=[at]))
+    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), axes=[at])
+    deviation = graph.node("Sqrt", graph.node("Add", variance, graph.constant(layer.epsilon)))
+    scaled = graph.node("Mul", graph.node("Div", centred, deviation), gamma)
+    return x.named(graph.node("Add", scaled, beta))
+
+
+def _batch_normalization(graph: Graph, layer: BatchNormalization, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    gamma, beta = _scale_and_shift(graph, x, weights)
+    mean, variance = weights["moving_mean"], weights["moving_variance"]
+    if x.order[0] == 0 and x.channel_axis == 1 and not graph.is_double:
+        values = [graph.constant(graph.along(x, array).ravel()) for array in (gamma, beta, mean, variance)]
+        return x.named(graph.node("BatchNormalization", x.name, *values, epsilon=layer.epsilon))
+    # The operator wants channels behind the samples, and its epsilon is a float32.
+    factor = gamma / np.sqrt(variance.astype(np.float64) + layer.epsilon)
+    scaled = graph.node("Mul", x.name, graph.constant(graph.along(x, factor)))
+    return x.named(graph.node("Add", scaled, graph.constant(graph.along(x, beta - mean * factor))))
+
+
+def _flatten(graph: Graph, layer: layers.Flatten, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    return graph.flat(x)
+
+
+def _reshape(graph: Graph, layer: layers.Reshape, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    sizes = graph.constant([0, *shape], np.int64)  # 0: as many samples as there are
+    return tensor(graph.node("Reshape", graph.last(x).name, sizes), shape)
+
+
+FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
+    **dict.fromkeys(
+        (
+            layers.Input, layers.Dropout, layers.GaussianNoise, layers.SpatialDropout1D, layers.SpatialDropout2D,
+            layers.RandomFlip, layers.RandomTranslation,
+        ),
+        _nothing,
+    ),
+    layers.Dense: _dense,
+    layers.Activation: _activation,
+    LayerNormalization: _layer_normalization,
+    BatchNormalization: _batch_normalization,
+    layers.Flatten: _flatten,
+    layers.Reshape: _reshape,
+}  # fmt: skip
