@@ -45,7 +45,7 @@ def _transposed_convolution(graph: Graph, layer: Any, x: Tensor, weights: Weight
 def _pooling(graph: Graph, layer: Any, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
     x = graph.first(x)
     windows = lay_windows(layer, x.shape)
-    attributes = {
+    attributes: dict[str, Any] = {
         "kernel_shape": [w.taps for w in windows], "strides": [w.stride for w in windows],
         "pads": [*(w.pad for w in windows), *(w.pad_after for w in windows)],
     }  # fmt: skip
