@@ -48,6 +48,7 @@ from fastnn.model.network import Network
 from fastnn.model.objective import Objective
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.regularizers import L1, L1L2, L2
+from fastnn.training.adversarial.gan import GAN
 from fastnn.training.history import History
 from fastnn.training.many import fit_many
 from fastnn.training.trainer import Trainer
@@ -83,6 +84,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "GAN",
     "GRU",
     "L1",
     "L1L2",

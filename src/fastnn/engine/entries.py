@@ -12,6 +12,7 @@ import numpy as np
 from numba import typeof
 
 from fastnn.kernels import tables
+from fastnn.kernels.adversarial import SETTINGS, train_adversaries
 from fastnn.kernels.random import shuffle
 from fastnn.kernels.sources import FINITE_TESTS
 from fastnn.kernels.train import predict, run
@@ -32,6 +33,13 @@ def run_of(dtype: np.dtype) -> Callable[..., None]:
 def predict_of(dtype: np.dtype) -> Callable[..., None]:
     """Return `kernels.train.predict` for networks of a dtype."""
     return _compiled(predict, np.empty(0, tables.JOBS[dtype]), 0, 0, 0, 0, 0, 0, 0)
+
+
+@cache
+def train_adversaries_of(dtype: np.dtype) -> Callable[..., None]:
+    """Return `kernels.adversarial.train_adversaries` for two networks of a dtype."""
+    jobs = np.empty(0, tables.JOBS[dtype])
+    return _compiled(train_adversaries, jobs, 0, 0, jobs, jobs, np.empty(0, SETTINGS))
 
 
 @cache

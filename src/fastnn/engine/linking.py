@@ -39,6 +39,7 @@ def link(
     for_rows: bool = False,
     through_inputs: bool = False,
     takes_logits: bool = False,
+    inputs_only: bool = False,
 ) -> LinkedOps:
     """Return the ops of a plan with the addresses of units.
 
@@ -57,10 +58,14 @@ def link(
         Whether the gradient is wanted down to the network's inputs.
     takes_logits : bool, default False
         Whether the loss computes the last op, which then needs no unit.
+    inputs_only : bool, default False
+        Whether the backward pass leaves the parameters out, as it does for layers that are not trained.
     """
     ops = plan.ops.copy()
     if through_inputs:
         ops["has_gradient_below"] = ops["needs_backward"] = 1
+    if inputs_only:
+        ops["n_parameters"] = 0
     is_large = plan.n_parameters >= LEAST_PARAMETERS
     records = []
     for o, (op, kind, own) in enumerate(zip(ops, plan.kinds, plan.details, strict=True)):

@@ -165,6 +165,8 @@ class Workspace:
         Whether a whole batch is held at once, for statistics over it, rather than micro-batches.
     through_inputs : bool, default False
         Whether the backward pass goes down to the gradient of the inputs.
+    inputs_only : bool, default False
+        Whether it gives that gradient alone, and none of parameters.
 
     Attributes
     ----------
@@ -178,7 +180,7 @@ class Workspace:
 
     def __init__(
         self, plan: Plan, dtype: np.dtype, *, n_rows: int, team: Team | None = None, with_gradient: bool = True,
-        holds_batch: bool = False, through_inputs: bool = False,
+        holds_batch: bool = False, through_inputs: bool = False, inputs_only: bool = False,
     ):  # fmt: skip
         n_threads = 1 if team is None else team.n_threads
         n_panels = math.ceil(n_rows / PANEL)
@@ -186,6 +188,7 @@ class Workspace:
         self.dtype = dtype
         self._team = team if n_threads > 1 else None
         self._goes_back, self._through_inputs = with_gradient, through_inputs
+        self._inputs_only = inputs_only
         self._ops: LinkedOps | None = None  # linked when the first call comes: then it is known what is needed
         share = math.ceil(n_panels / n_threads)
         most = 1 if any(kind.one_panel for kind in plan.kinds) else MICRO_BATCH_PANELS
@@ -289,12 +292,12 @@ class Workspace:
         """Have the units that these jobs need, and no others."""
         goes_back = self._goes_back and int(self.jobs["mode"][0]) in _BACKWARD_MODES
         by_layer = bool(
-            goes_back and self.jobs["mode"][0] == tables.Mode.TRAIN and not self.jobs["clip"][0]
-            and can_update_by_layer(self.plan, len(self.jobs))
+            goes_back and not self._inputs_only and self.jobs["mode"][0] == tables.Mode.TRAIN
+            and not self.jobs["clip"][0] and can_update_by_layer(self.plan, len(self.jobs))
         )  # fmt: skip
         self._ops = link(
             self.plan, self.dtype, goes_back=goes_back, by_layer=by_layer, through_inputs=self._through_inputs,
-            takes_logits=bool(self.jobs["takes_logits"][0]),
+            takes_logits=bool(self.jobs["takes_logits"][0]), inputs_only=self._inputs_only,
         )  # fmt: skip
         self.set(
             ops=self._ops.table.ctypes.data, n_ops=len(self._ops.table), by_layer=by_layer,

@@ -224,6 +224,7 @@ def job_record(dtype: np.dtype | type) -> np.dtype:
             ("x", DATA),
             ("y", DATA),
             ("input_gradient", DATA),  # where the gradient of the inputs goes; without a unit: nowhere
+            ("condition", DATA),  # what `kernels.adversarial` joins to the inputs
             ("n_rows", np.int64),
             # The network.
             ("reading_tile", np.int64),  # addresses of units

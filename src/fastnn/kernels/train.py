@@ -9,6 +9,7 @@ Jobs
 ----
 - `run`: steps of training, or one pass for loss, gradient, metrics or outputs, as `job.mode` says
 - `predict`: outputs of consecutive rows
+- `add_gradients`, `batch_loss`, `update`, `end_step`: parts of a step, for `kernels.adversarial`
 """
 
 import numpy as np
@@ -61,7 +62,7 @@ def _batch_weight(job, first, n):
 
 
 @inner
-def _batch_loss(job):
+def batch_loss(job):
     """The sum over all threads, each in the same order, so that all come to the same verdict."""
     sums, loss = sums_of(job), 0.0
     for thread in range(job.n_threads):
@@ -116,7 +117,7 @@ def _micro_batch(job, weight):
         sums[at + BATCH_LOSS] = loss if job.n_samples > 0 else 0.0
         if not wait_for_all(shared_of(job), job.n_threads):
             return False
-        if not np.isfinite(_batch_loss(job)):
+        if not np.isfinite(batch_loss(job)):
             job.updates = 0
     if job.mode == EVALUATE:
         return True
@@ -128,7 +129,7 @@ def _micro_batch(job, weight):
 
 
 @inner
-def _add_gradients(job, target, n_threads, first, last):
+def add_gradients(job, target, n_threads, first, last):
     """gradients[target:] = gradients of thread 0 + of thread 1 + ... on the range [first, last), in this order."""
     gradients, stride = gradients_of(job), job.parameter_stride
     for i in range(first, last, lanes(gradients)):
@@ -153,7 +154,7 @@ def _penalty_scale(job, weight):
 
 
 @inner
-def _update(job, n_active):
+def update(job, n_active):
     """Update this thread's range of the parameters from the gradients of the threads; False if the team was dismissed.
 
     The gradient of a range is summed up a piece just before its update, unless something looks at the whole of it.
@@ -170,7 +171,7 @@ def _update(job, n_active):
         # to fetch them back.
         for begin in range(first, last, PIECE):
             end = min(begin + PIECE, last)
-            _add_gradients(job, job.thread * job.parameter_stride, n_active, begin, end)
+            add_gradients(job, job.thread * job.parameter_stride, n_active, begin, end)
             update_range(job, job.gradient, begin, end)
     else:
         update_range(job, job.gradient, first, last)
@@ -178,7 +179,7 @@ def _update(job, n_active):
 
 
 @inner
-def _end_step(job):
+def end_step(job):
     """What follows an update: limits on norms, the average, running statistics; False if the team was dismissed."""
     if job.constrain != 0 and not call_step(job.constrain, job):
         return False
@@ -262,16 +263,16 @@ def _run_steps(job, n_steps):
                 return
             if job.mode == GRADIENT or job.clip != 0:  # the whole gradient is wanted, in the first thread's vector
                 if n_threads > 1:
-                    _add_gradients(job, 0, n_active, first, last)
+                    add_gradients(job, 0, n_active, first, last)
                 if job.penalty != 0:
                     call_update(job.penalty, job, job.gradients, first, last)
             if job.mode == TRAIN:
-                if not np.isfinite(_batch_loss(job)):
+                if not np.isfinite(batch_loss(job)):
                     job.failed = NOT_FINITE
                     break
-                if not by_layer and not _update(job, n_active):
+                if not by_layer and not update(job, n_active):
                     return
-                if not _end_step(job):
+                if not end_step(job):
                     return
                 job.step += 1
             if not wait_for_all(shared_of(job), n_threads):
@@ -301,4 +302,4 @@ def predict(jobs, x_address, x_row_stride, x_column_stride, n, out_address, out_
     restore_denormals(mode)
 
 
-__all__ = ["predict", "run"]
+__all__ = ["add_gradients", "batch_loss", "end_step", "predict", "run", "update"]

@@ -80,7 +80,7 @@ def read_trainer(make: Callable[..., T], file: SavedFile, name: str, part: dict[
     state = unpack(file, state)
     if not np.isfinite(state["moments"]).all():
         raise file.error(f"the array {moments!r} holds NaN or infinity")
-    _check_history(file, state.get("history"))
+    check_history(file, "trainer.state", state.get("history"))
     try:
         trainer = make(network, loss=loss, optimizer=optimizer, metrics=metrics, mixup=part.get("mixup", 0.0))
     except (TypeError, ValueError) as error:
@@ -92,18 +92,19 @@ def read_trainer(make: Callable[..., T], file: SavedFile, name: str, part: dict[
     return trainer
 
 
-def _check_history(file: SavedFile, history: Any) -> None:
+def check_history(file: SavedFile, where: str, history: Any) -> None:
+    """Raise FileFormatError unless this is the history of a training state called `where`."""
     if not isinstance(history, dict) or not isinstance(history.get("columns"), dict):
-        raise file.error(f"trainer.state.history must hold columns, got {shown(history)}")
+        raise file.error(f"{where}.history must hold columns, got {shown(history)}")
     columns = [history.get(name) for name in ("epoch", "seconds", "learning_rate")] + list(history["columns"].values())
     shapes = {column.shape if isinstance(column, np.ndarray) else () for column in columns}
     if any(len(shape) != 1 for shape in shapes):
-        raise file.error("trainer.state.history must hold arrays of one dimension")
+        raise file.error(f"{where}.history must hold arrays of one dimension")
     if len(shapes) > 1:
-        raise file.error("trainer.state.history must hold columns of one length")
+        raise file.error(f"{where}.history must hold columns of one length")
     kinds = [column.dtype.kind for column in columns if isinstance(column, np.ndarray)]
     if kinds != ["i"] + ["f"] * (len(columns) - 1):
-        raise file.error("trainer.state.history must hold integers in epoch, and floats in all other columns")
+        raise file.error(f"{where}.history must hold integers in epoch, and floats in all other columns")
     reason = history.get("stop_reason")
     if reason is not None and not isinstance(reason, str):
-        raise file.error(f"trainer.state.history.stop_reason must be null or a text, got {shown(reason)}")
+        raise file.error(f"{where}.history.stop_reason must be null or a text, got {shown(reason)}")

@@ -1,0 +1,275 @@
+"""The epoch loop of one call of `GAN.fit`: kernel calls, callbacks, and what happens when something goes wrong."""
+
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.callbacks import Callback
+from fastnn.common.interrupts import InterruptGate
+from fastnn.engine.adversaries import Adversaries
+from fastnn.engine.entries import shuffle_of
+from fastnn.engine.team import Team
+from fastnn.engine.workspace import Rows
+from fastnn.schedules import Schedule
+from fastnn.training.adversarial.signs import Signs
+from fastnn.training.adversarial.task import GanTask
+from fastnn.training.epoch_start import EpochStart
+from fastnn.training.state import TrainingState
+
+CALL_SECONDS = 0.05  # about as long as a kernel call lasts: Ctrl-C and progress wait for its end
+_MOST_LOOKED_AT = 4096  # real samples whose variance stands for that of all
+_N_PROBES = 128  # samples that are made after each epoch, of the same noise each time
+
+
+@dataclass(frozen=True)
+class GanData:
+    """What `fit` was given, checked."""
+
+    x: Rows
+    conditions: Rows | None
+    epochs: int
+    batch_size: int
+
+
+class AdversarialLoop:
+    """One call of fit. It changes both networks and both training states.
+
+    Parameters
+    ----------
+    task : GanTask
+    maker, judge : TrainingState
+        Of the generator, whose history and callbacks are those of the training, and of the discriminator.
+    data : GanData
+    callbacks : list of Callback
+        They know their trainer.
+    team : Team
+    """
+
+    def __init__(
+        self, task: GanTask, maker: TrainingState, judge: TrainingState, data: GanData, callbacks: list[Callback],
+        team: Team,
+    ):  # fmt: skip
+        self._task, self._maker, self._judge, self._data = task, maker, judge, data
+        self._states = (maker, judge)
+        self._callbacks = sorted(callbacks, key=lambda callback: callback.runs_last)
+        self._n_rows = data.x.n_rows
+        self._adversaries = Adversaries(
+            task.generator.plan, task.discriminator.plan, task.dtype, batch_size=data.batch_size, team=team,
+            noise=task.noise, loss=task.loss, settings=task.settings,
+        )  # fmt: skip
+        self._adversaries.set(seed=maker.seed)
+        self._adversaries.set_data(data.x, data.conditions, data.batch_size)
+        self._workspaces = (self._adversaries.maker, self._adversaries.judge)
+        for state, workspace in zip(self._states, self._workspaces, strict=True):
+            workspace.set(step=state.step, **state.optimizer.job_fields)
+        self._schedules: list[Schedule | None] = [None, None]
+        self._order = np.arange(self._n_rows)
+        self._shuffle = shuffle_of()
+        # The starts of this epoch and of the one before, whose last update may be what ruined a network.
+        memories = [np.empty((2, state.network.parameter_buffer.size), task.dtype) for state in self._states]
+        pairs = zip(self._states, memories, strict=True)
+        starts = [[EpochStart(state, memory, number) for number in (0, 1)] for state, memory in pairs]
+        self._latest, self._earlier = ([start[number] for start in starts] for number in (0, 1))
+        self._first_epoch = maker.epochs_done
+        self._n_recorded_before = len(maker.history.epoch)
+        self._signs = Signs()
+        self._prepare_probes()
+        maker.log_names = task.log_names
+
+    def _prepare_probes(self) -> None:
+        """Draw the noise of the samples by which diversity is measured, and measure that of real ones."""
+        random, rows = np.random.default_rng(self._maker.seed), self._data.x.array
+        self._probes = self._task.draw(_N_PROBES, random)
+        chosen = random.integers(self._n_rows, size=_N_PROBES)
+        conditions = self._data.conditions
+        self._probe_conditions = None if conditions is None else self._task.as_rows(conditions)[chosen]
+        some = rows[:: -(-self._n_rows // _MOST_LOOKED_AT)]
+        real = np.asarray(some.toarray() if hasattr(some, "toarray") else some, dtype=np.float64)
+        self._real_variance = float(real.var(axis=0).sum())
+
+    # --- as `training.loop` does ------------------------------------------------------------------------------------
+
+    def run(self, gate: InterruptGate) -> None:
+        """Train; `on_train_end` of every callback that began runs in any case."""
+        state = self._maker
+        state.stop_training = False
+        state.history.stop_reason = None
+        begun: list[Callback] = []
+        self._gate = gate
+        try:
+            gate.open()
+            for callback in self._callbacks:
+                begun.append(callback)
+                callback.on_train_begin()
+            state.callback_states.begin(self._callbacks)
+            self._run_epochs()
+            if state.stop_training and state.history.stop_reason is None:
+                state.history.stop_reason = "stopped by a callback"
+        except KeyboardInterrupt:
+            state.history.stop_reason = "interrupted"
+            warnings.warn(
+                "Training was interrupted; the networks keep the parameters of their last step.", stacklevel=4
+            )
+        finally:
+            gate.is_closed = True
+            self._settle()
+            with ExitStack() as endings:  # runs all of them, whichever raises
+                endings.callback(state.callback_states.end)
+                for callback in reversed(begun):
+                    endings.callback(self._end, callback)
+
+    def _settle(self) -> None:
+        """Make counters and history agree: an interrupt may have come between any two of the lines that change them."""
+        self._count_steps()
+        self._maker.history.drop_unfinished()
+        n_epochs = len(self._maker.history.epoch) - self._n_recorded_before
+        for state in self._states:
+            state.epochs_done = self._first_epoch + n_epochs
+            state.hold_average(True)
+
+    def _count_steps(self) -> None:
+        for state, workspace in zip(self._states, self._workspaces, strict=True):
+            state.step = workspace.step[0]
+
+    def _end(self, callback: Callback) -> None:
+        """Run a callback's last hook; Ctrl-C may end a user's, which may take any time."""
+        self._gate.is_closed = type(callback).__module__.startswith("fastnn.")
+        try:
+            callback.on_train_end()
+        finally:
+            self._gate.is_closed = True
+
+    def _listeners(self, hook: str) -> list[Callable[..., Any]]:
+        return [getattr(callback, hook) for callback in self._callbacks if callback.overrides(hook)]
+
+    def _run_epochs(self) -> None:
+        state, clock = self._maker, time.perf_counter
+        begin_hooks, end_hooks = self._listeners("on_epoch_begin"), self._listeners("on_epoch_end")
+        self._progress_hooks = self._listeners("on_progress")
+        self._batch_hooks = self._listeners("on_train_batch_begin"), self._listeners("on_train_batch_end")
+        last = self._first_epoch + self._data.epochs
+        for epoch in range(self._first_epoch, last):
+            began = clock()
+            for hook in begin_hooks:
+                hook(epoch)
+            if state.stop_training:
+                return
+            for each in self._states:
+                each.hold_average(False)
+            self._latest, self._earlier = self._earlier, self._latest
+            for start in self._latest:
+                start.take()
+            steps_before = self._judge.step
+            self._adversaries.begin()
+            if self._data.batch_size < self._n_rows:
+                self._shuffle(self._order, state.seed, epoch)
+            self._run_steps()
+            if not self._is_sound(epoch):
+                return
+            if not self._adversaries.position[0]:
+                return  # stopped before its first batch: nothing to record
+            for each in self._states:
+                each.hold_average(True)
+            logs = self._logs()
+            state.history.append(epoch, logs, clock() - began, state.learning_rate)
+            for each in self._states:
+                each.epochs_done = epoch + 1
+            self._signs.look(logs, self._judge.step - steps_before)
+            n_logs = len(logs)
+            for hook in end_hooks:
+                hook(epoch, logs)
+            if len(logs) > n_logs:
+                state.history.add_to_last(logs)
+            if state.stop_training:
+                return
+
+    def _logs(self) -> dict[str, float]:
+        totals = self._adversaries.totals()
+        totals["diversity"] = self._diversity()
+        return {name: totals[name] for name in self._task.log_names}
+
+    def _diversity(self) -> float:
+        """The variance of made samples over that of real ones."""
+        if not self._real_variance:
+            return float("nan")
+        made = self._task.make(self._probes, self._probe_conditions).reshape(_N_PROBES, -1).astype(np.float64)
+        return float(made.var(axis=0).sum()) / self._real_variance
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def _run_steps(self) -> None:
+        """Run all batches of one epoch, in calls of about CALL_SECONDS, or one by one where callbacks want it."""
+        state, position, clock = self._maker, self._adversaries.position, time.perf_counter
+        begin_hooks, end_hooks = self._batch_hooks
+        one_by_one = bool(begin_hooks or end_hooks)
+        n_steps = 1 if one_by_one else state.steps_a_call or self._adversaries.first_steps
+        while position[0] < self._n_rows and not self._has_failed:
+            batch = position[0] // self._data.batch_size
+            for hook in begin_hooks:
+                hook(batch)
+            if state.stop_training:
+                return
+            started, before = clock(), self._judge.step
+            self._call_kernel(n_steps)
+            seconds, steps_done = clock() - started, self._judge.step - before
+            if not one_by_one and (steps_done == n_steps or n_steps * seconds > steps_done * CALL_SECONDS):
+                n_steps = max(1, min(2 * n_steps, int(steps_done * CALL_SECONDS / max(seconds, 1e-9))))
+                state.steps_a_call = n_steps
+            if end_hooks and not self._has_failed:
+                logs = self._adversaries.totals()
+                for hook in end_hooks:
+                    hook(batch, {name: logs[name] for name in self._task.log_names if name in logs})
+            for hook in self._progress_hooks:
+                hook(position[0], self._n_rows)
+            if state.stop_training:
+                return
+
+    def _call_kernel(self, n_steps: int) -> None:
+        if self._gate.is_closed:  # a hook has caught the last KeyboardInterrupt
+            self._gate.open()
+        for i, (state, workspace) in enumerate(zip(self._states, self._workspaces, strict=True)):
+            if state.schedule is not self._schedules[i]:
+                self._schedules[i] = state.schedule
+                workspace.set(**state.schedule.job_fields)
+        maker, judge = ((state.network.parameter_buffer, state.moments) for state in self._states)
+        self._adversaries.run(n_steps, maker, judge, self._order)
+        self._count_steps()
+
+    # --- when something goes wrong ----------------------------------------------------------------------------------
+
+    @property
+    def _has_failed(self) -> bool:
+        return bool(self._adversaries.failed[0]) or self._adversaries.generator_failed
+
+    def _is_sound(self, epoch: int) -> bool:
+        """Whether losses and parameters are finite; otherwise go back to the last good epoch and raise, or tell."""
+        if self._has_failed:
+            name = "generator" if self._adversaries.generator_failed else "discriminator"
+            what = f"the {name}'s loss"
+        else:
+            wrong = [
+                name for name, state in zip(("generator", "discriminator"), self._states, strict=True)
+                if not np.isfinite(state.network.parameter_buffer).all()
+            ]  # fmt: skip
+            if not wrong:
+                return True
+            what = f"the {wrong[0]}'s parameters"
+        message = f"divergence: {what} stopped being finite in epoch {epoch}, step {self._judge.step}"
+        self._maker.history.stop_reason = message
+        was_first_batch = self._adversaries.position[0] == 0
+        for start in self._earlier if was_first_batch else self._latest:
+            start.restore()
+        for state, workspace in zip(self._states, self._workspaces, strict=True):
+            workspace.set(step=state.step)
+            state.hold_average(True)
+        if not any([hook(epoch, message) for hook in self._listeners("on_divergence")]):
+            raise FloatingPointError(
+                f"{message}; the networks keep the parameters of their last good epoch. Lower learning rates, "
+                "beta_1=0.5 in Adam or scaled samples usually help."
+            )
+        return False
