@@ -477,11 +477,12 @@ def threads_to_infer(plan: Plan, dtype: np.dtype, n_rows: int) -> int:
 class RowWorkspace:
     """What `kernels.rows` works in: a record, and two rows of the widest layer, each of whole vectors."""
 
-    def __init__(self, plan: Plan, dtype: np.dtype, parameters: np.ndarray):
+    def __init__(self, plan: Plan, dtype: np.dtype, parameters: np.ndarray, ops: LinkedOps):
         row_size, buffer_size = row_sizes(plan, dtype)
         self.buffer = aligned_zeros(buffer_size, dtype)
-        self.parameters = parameters
+        self.parameters, self.ops = parameters, ops  # whose addresses the record holds
         self.rows = np.zeros(1, tables.ROWS[dtype])
+        self.rows["ops"], self.rows["n_ops"] = ops.table.ctypes.data, ops.table.size
         self.rows["parameters"], self.rows["n_values"] = parameters.ctypes.data, parameters.size
         self.rows["buffer"], self.rows["buffer_size"] = self.buffer.ctypes.data, self.buffer.size
         self.rows["row_size"] = row_size

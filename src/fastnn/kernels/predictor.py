@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from fastnn.kernels.jit import FLAGS
 from fastnn.kernels.rows import predict_row
 from fastnn.kernels.tables import ROWS
-from fastnn.kernels.views import on_stack, ops_at
+from fastnn.kernels.views import on_stack
 
 
 def _address_of(array):
@@ -55,9 +55,10 @@ def make_predictor(parameters, ops, row_size, buffer_size, n_inputs, n_outputs):
         # Record and buffer are the call's own, so that threads may call at once.
         buffer = np.empty(buffer_size, dtype)
         row = record_on_stack()
+        row.ops, row.n_ops = ops_address(), n_ops
         row.parameters, row.n_values = parameters_at(), n_values
         row.buffer, row.buffer_size, row.row_size = buffer.ctypes.data, buffer_size, row_size
-        predict_row(x, n_inputs, out, n_outputs, row, ops_at(ops_address(), n_ops))
+        predict_row(x, n_inputs, out, n_outputs, row)
         buffer[0] = 0.0  # keeps the buffer alive until here
 
     return predict

@@ -12,19 +12,20 @@ Jobs
 
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.units import call_row
-from fastnn.kernels.views import buffer_of
+from fastnn.kernels.views import buffer_of, ops_of
 
 
 @inner
-def forward_row(row, ops):
+def forward_row(row):
     """Run all ops on the row at the start of the buffer; `row.source` says where their outputs lie."""
+    ops = ops_of(row)
     row.source, row.target = 0, row.row_size
     for o in range(ops.size):
         call_row(ops[o].row, row, ops[o])
 
 
 @kernel
-def predict_rows(X, out, rows, ops):
+def predict_rows(X, out, rows):
     """Write the outputs for the rows of X into out; both are C-contiguous and of the network's dtype.
 
     `rows` is one record: its buffer holds two rows of the widest layer, each padded to whole vectors.
@@ -34,17 +35,17 @@ def predict_rows(X, out, rows, ops):
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             buffer[j] = X[i, j]
-        forward_row(row, ops)
+        forward_row(row)
         for j in range(out.shape[1]):
             out[i, j] = buffer[row.source + j]
 
 
 @kernel
-def predict_row(x, n_inputs, out, n_outputs, row, ops):
+def predict_row(x, n_inputs, out, n_outputs, row):
     """Write the outputs for x[0], ..., x[n_inputs - 1] into out[0], ..., out[n_outputs - 1]."""
     buffer = buffer_of(row)
     for j in range(n_inputs):
         buffer[j] = x[j]
-    forward_row(row, ops)
+    forward_row(row)
     for j in range(n_outputs):
         out[j] = buffer[row.source + j]

@@ -300,6 +300,8 @@ def row_record(dtype: np.dtype | type) -> np.dtype:
     return np.dtype(
         [
             ("element", dtype),  # as in `job_record`
+            ("ops", np.int64),
+            ("n_ops", np.int64),
             ("parameters", np.int64),
             ("n_values", np.int64),
             ("buffer", np.int64),  # two rows of the widest layer, then what ops keep for others

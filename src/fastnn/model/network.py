@@ -185,20 +185,23 @@ class Network(Exchange):
         if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN:
             shape = X.shape
             if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= self._few_rows:
+                fits = out is None
                 if out is None:
                     out = np.empty((shape[0], plan.n_outputs), dtype)
-                if (
+                elif (
                     type(out) is np.ndarray and out.dtype is dtype and out.flags.num & PLAIN == PLAIN
                     and out.shape == (shape[0], plan.n_outputs)
                 ):  # fmt: skip
+                    fits = True
                     # Two arrays that own their memory share none; to look at addresses takes as long as a small layer.
                     if (X.base is not None or out.base is not None or X is out) and np.may_share_memory(X, out):
                         X = X.copy()
+                if fits:
                     try:
                         work = self._idle_rows.pop()
                     except IndexError:
-                        work = RowWorkspace(plan, dtype, self.parameter_buffer)
-                    predict_rows(X, out, work.rows, self.row_ops.table)
+                        work = RowWorkspace(plan, dtype, self.parameter_buffer, self.row_ops)
+                    predict_rows(X, out, work.rows)
                     self._idle_rows.append(work)
                     return out
         if (
