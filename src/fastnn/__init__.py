@@ -68,7 +68,7 @@ for _module, _names in {
     "fastnn.interop.torch": ("from_torch", "to_torch"),
     "fastnn.plotting": ("plot_history",),
     "fastnn.estimators": ("MLPClassifier", "MLPRegressor"),
-    "fastnn.distributed.many": ("fit_on_workers",),
+    "fastnn.distributed.many": ("ScoringOnWorkers", "fit_on_workers"),
 }.items():
     for _name in _names:
         later.register(_name, _door(_module, _name))

@@ -1,6 +1,8 @@
 """Many networks over a cluster, scikit-learn's searches through joblib's Dask backend, and dask-ml's wrappers."""
 
+import _thread
 import importlib.util
+import threading
 
 import dask.array as da
 import joblib
@@ -35,6 +37,35 @@ def test_members_that_diverge_are_named(client):
         fastnn.fit_many(members, X, y, client=client, epochs=3)
     with pytest.raises(ValueError, match="n_jobs must be None with a client"):
         fastnn.fit_many(members, X, y, client=client, n_jobs=2)
+
+
+def test_a_search_for_a_recipe_is_that_of_one_machine(client, processes):
+    pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+    X, y = make_data(200)
+    space = {"hidden": [(16,)], "encodes": [False], "dropout": [0.0], "label_smoothing": [0.0]}
+    options = {"n_trials": 6, "time_limit": None, "random_state": 0, "space": space}
+    here = fastnn.tune(X, y, n_jobs=1, **options)
+    there = fastnn.tune(X, y, client=processes, **options)
+    # Who is done first decides who goes on, but a configuration has the same score anywhere.
+    scores = {trial.recipe.name: trial.scores for trial in here.trials}
+    assert {trial.recipe.name for trial in there.trials} == set(scores)
+    for trial in there.trials:
+        n = min(len(trial.scores), len(scores[trial.recipe.name]))
+        assert n and trial.scores[:n] == scores[trial.recipe.name][:n]
+    assert there.estimator.predict(X[:3]).shape == (3,)
+    with pytest.raises(ValueError, match="n_jobs must be None with a client"):
+        fastnn.tune(X, y, client=client, n_jobs=2, **options)
+    with pytest.raises(TypeError, match=r"client must be a distributed.Client or None, got 3"):
+        fastnn.tune(X, y, client=3, **options)
+
+
+def test_control_c_ends_a_search_on_the_cluster(client):
+    pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+    X, y = make_data(200)
+    threading.Timer(1.0, _thread.interrupt_main).start()
+    result = fastnn.tune(X, y, client=client, time_limit=60.0, random_state=0, space={"hidden": [(16,)]})
+    assert result.was_interrupted
+    assert result.trials
 
 
 def test_a_search_of_scikit_learn_through_joblib(client):

@@ -126,6 +126,62 @@ def test_two_writers_of_two_signatures_lose_nothing(tmp_path):
     assert (again(3), again(1.5), hits(again)) == (6, 3.0, 2)
 
 
+EIGHT = """
+import os, pathlib, time, numba
+from fastnn.kernels import cache
+
+def unit(x):
+    return 2 * x
+
+def compiled():
+    dispatcher = numba.njit(unit)
+    cache.attach_cache(dispatcher, unit, folder=pathlib.Path(os.environ["FOLDER"]))
+    return dispatcher
+
+numba.njit(lambda x: x + 1)(1)  # so that children compile at once
+began = time.monotonic() + 0.3
+children = []
+for _ in range(8):
+    child = os.fork()
+    if not child:
+        time.sleep(max(began - time.monotonic(), 0.0))  # all at once
+        dispatcher = compiled()
+        cache.compile_once(dispatcher, (numba.int64,))
+        assert dispatcher(3) == 6
+        os._exit(len(dispatcher.stats.cache_misses))
+    children.append(child)
+print(sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_of_eight_processes_that_start_at_once_one_compiles(tmp_path):
+    done = python(EIGHT, FOLDER=str(tmp_path))
+    assert done.stdout.split() == ["1"], done.stderr
+    assert [path.suffix for path in tmp_path.iterdir()] == [".nbc"]  # no lock is left
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_a_process_that_holds_its_lock_for_ever_is_not_waited_for(tmp_path, monkeypatch):
+    import fcntl
+
+    monkeypatch.setattr(cache, "_MOST_SECONDS", 0.05)
+    dispatcher = compiled(double, tmp_path)
+    path = dispatcher._cache.path_of((numba.int64,), dispatcher.targetctx.codegen())
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        cache.compile_once(dispatcher, (numba.int64,))
+    assert path.exists()
+
+
+def test_where_nothing_can_be_locked_it_compiles_all_the_same(tmp_path):
+    folder = tmp_path / "missing"
+    dispatcher = compiled(double, folder)
+    cache.compile_once(dispatcher, (numba.int64,))
+    assert dispatcher(3) == 6
+    assert len(list(folder.iterdir())) == 1
+
+
 # -- damaged -----------------------------------------------------------------------------------------------------------
 
 

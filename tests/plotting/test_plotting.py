@@ -44,6 +44,15 @@ def test_a_panel_for_the_loss_and_one_for_each_metric(history):
     assert accuracy.get_legend() is None
 
 
+def test_figures_of_rounds_on_a_cluster_are_no_curves(history):
+    n_epochs = len(history.epoch)
+    names = plotting.curve_names(history)
+    for name in ("rows_per_second", "bytes_moved", "waiting"):
+        history.history[name] = [0.5] * n_epochs
+    assert plotting.curve_names(history) == names
+    assert len(plotting.plot_history(history, axes=plotting.new_figure(history).axes)) == len(names)
+
+
 def test_own_axes_are_drawn_on_without_pyplot(history):
     figure = plotting.new_figure(history)
     axes = history.plot(axes=figure.axes)
@@ -53,9 +62,9 @@ def test_own_axes_are_drawn_on_without_pyplot(history):
 
 
 def test_validation_that_began_later_lies_under_its_epochs():
-    history = fastnn.History(history={"loss": [3.0, 2.0, 1.0], "val_loss": [2.5, 2.0]}, epoch=[0, 1, 2])
+    history = fastnn.History(history={"loss": [3.0, 2.0, 1.0], "val_loss": [np.nan, 2.5, 2.0]}, epoch=[0, 1, 2])
     (ax,) = history.plot(axes=plotting.new_figure(history).axes)
-    assert curves(ax)["validation"] == ([2, 3], [2.5, 2.0])
+    np.testing.assert_array_equal(curves(ax)["validation"], ([1, 2, 3], [np.nan, 2.5, 2.0]))
 
 
 def test_one_epoch_can_be_seen():

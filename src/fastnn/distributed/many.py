@@ -1,10 +1,13 @@
-"""`fit_many` on a cluster: a task a network, the data once on each worker."""
+"""`fit_many` and `tune` on a cluster: a task a network, the data once on each worker."""
 
 import copy
+import itertools
 import pickle
+import threading
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 from fastnn.callbacks import Callback
@@ -77,7 +80,6 @@ def _fit_one(blob: bytes, data: Any, name: str) -> tuple[dict[str, Any], Floatin
     start, state = pickle.loads(blob)
     X, y, options, callbacks = data
     work.check_version(start.version)
-    work.compile_once(start)
     trainer = carrier.trainer_of(start)
     trainer.load_state_dict(state)
     found = None
@@ -89,3 +91,83 @@ def _fit_one(blob: bytes, data: Any, name: str) -> tuple[dict[str, Any], Floatin
     entries = trained["state"]["callbacks"]
     trained["state"]["callbacks"] = entries[: len(callbacks)]  # without the watch
     return trained, found
+
+
+class ScoringOnWorkers:
+    """Has workers score the configurations of `fastnn.tune`; a context in which the table lies on the cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    scorer : callable
+        As `fastnn.tabular.scorer.Scorer`; it travels to each worker once.
+
+    Attributes
+    ----------
+    n_threads : int
+        Of all workers together.
+    """
+
+    def __init__(self, client: Any, scorer: Callable[..., float | None]):
+        self._client = blocks.get_client(client)
+        check_workers(self._client)
+        self.n_threads = sum(blocks.threads_of(self._client).values())
+        if not self.n_threads:
+            raise ValueError("client must have a cluster with at least one worker, got none")
+        self._name = f"fastnn-{uuid.uuid4().hex[:12]}"
+        self._scorer, self._count, self._is_stopped = scorer, itertools.count(), False
+
+    def __enter__(self) -> "ScoringOnWorkers":
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            self._there = self._client.submit(_open, session.dumps(self._scorer), key=f"{self._name}-data", pure=False)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is not None:
+            self.stop()
+        self._there.release()
+
+    def score(
+        self, recipe: Any, rung: int, seconds: float | None, is_over: Callable[[], bool], register: Any, key: int
+    ) -> float | None:
+        """Return what the scorer does, computed on a worker."""
+        from fastnn import __version__
+
+        future = self._client.submit(
+            _score_one, __version__, self._name, self._there, recipe, rung, seconds,
+            key=f"{self._name}-{key}-{rung}-{next(self._count)}", pure=False,
+        )  # fmt: skip
+        try:
+            return None if self._is_stopped else future.result()
+        except CancelledError:
+            if self._is_stopped:
+                return None
+            raise
+        finally:
+            future.release()
+
+    def stop(self) -> None:
+        """End the trainings that run, and have those that wait not begin."""
+        self._is_stopped = True
+        self._client.run(_stop_scoring, self._name, on_error="ignore")
+
+
+_scoring: dict[Any, Trainer] = {}  # what trains in this process, by search and thread
+
+
+def _score_one(
+    version: str, name: str, scorer: Callable[..., float | None], recipe: Any, rung: int, seconds: float | None
+) -> float | None:
+    work.check_version(version)
+    if name in work.STOPPED:
+        return None
+    key = (name, threading.get_ident())
+    return scorer(recipe, rung, seconds, lambda: name in work.STOPPED, _scoring, key)
+
+
+def _stop_scoring(name: str) -> None:
+    work.stop_here(name)
+    for (search, _), trainer in list(_scoring.items()):
+        if search == name:
+            trainer.stop("interrupted")

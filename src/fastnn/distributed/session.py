@@ -20,9 +20,9 @@ from fastnn.common.interrupts import InterruptGate
 from fastnn.distributed import blocks, carrier, tree, work
 from fastnn.distributed.outer import OuterStep
 from fastnn.inputs.data import DataSpec
+from fastnn.training.history import ROUND_LOGS
 from fastnn.training.trainer import Trainer
 
-ROUND_LOGS = ("rows_per_second", "bytes_moved", "waiting")
 _POLL_SECONDS = 0.2  # how often a waiting client looks at what is done
 _MOST_SHARDS_A_TASK = 8  # so that little is lost with a worker
 _MOST_ATTEMPTS = 5  # at a round whose futures Dask has lost

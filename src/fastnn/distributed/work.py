@@ -3,14 +3,11 @@
 Every function here is pure: from the same arguments it makes the same bits, on any worker, as often as Dask wants.
 """
 
-import contextlib
 import math
-import os
 import pickle
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +23,7 @@ _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it are 
 _PIECE_ROWS = 4096  # that many are predicted in one thread
 _received: dict[str, tuple[float, int]] = {}  # by worker: when its last counted transfer ended, bytes
 _counting = threading.Lock()
-_STOPPED: set[str] = set()  # fits whose client asked this process to stop
+STOPPED: set[str] = set()  # fits whose client asked this process to stop
 
 
 class Shard(NamedTuple):
@@ -135,14 +132,13 @@ class Watch(Callback):
         self._fit_id = fit_id
 
     def on_progress(self, rows_done: int, n_rows: int) -> None:
-        if self._fit_id in _STOPPED:
+        if self._fit_id in STOPPED:
             self.trainer.stop()
 
 
 def train(start: carrier.Start, fit_id: str, first: int, options: dict[str, Any], shards: Sequence[Shard]) -> Part:
     """Train shards from number `first` on, one after the other, each from the start, and average them."""
     check_version(start.version)
-    compile_once(start)
     trainer = carrier.trainer_of(start)
     return fold(
         first, first + len(shards), lambda i: _train_shard(trainer, start, fit_id, i, options, shards[i - first]), merge
@@ -217,7 +213,7 @@ def _here() -> tuple[str, int]:
 
 def stop_here(fit_id: str) -> None:
     """Have all training of a fit in this process end within some 50 ms."""
-    _STOPPED.add(fit_id)
+    STOPPED.add(fit_id)
 
 
 def check_version(version: str) -> None:
@@ -229,49 +225,6 @@ def check_version(version: str) -> None:
             f"workers must have the client's version of fastnn: the worker at {_here()[0]} has {__version__}, "
             f"the client {version}"
         )
-
-
-# --- compiling ------------------------------------------------------------------------------------------------------
-
-_compiled: set[str] = set()
-_compiling = threading.Lock()
-
-
-def compile_once(start: carrier.Start) -> None:
-    """Compile or load the kernels: one process of a machine at a time, so that the first fills the cache for all."""
-    from fastnn.model.network import Network
-    from fastnn.training.trainer import Trainer
-
-    dtype = start.network.dtype.name
-    with _compiling:
-        if dtype in _compiled:
-            return
-        with machine_lock():
-            network = Network.mlp(1, [], 1, dtype=dtype, seed=0)
-            Trainer(network, loss="mse").fit(np.zeros((2, 1)), np.zeros(2))
-            network.predict(np.zeros((100, 1), dtype))
-        _compiled.add(dtype)
-
-
-@contextlib.contextmanager
-def machine_lock() -> Iterator[None]:
-    """Hold a lock that all processes of this user on this machine share; where there is none, go on without."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: processes may compile the same at once, which costs time only
-        yield
-        return
-    path = os.path.join(tempfile.gettempdir(), f"fastnn-{os.getuid()}.lock")  # noqa: PTH118
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # let go with the descriptor, also where a process is killed
-        yield
-    finally:
-        os.close(descriptor)
 
 
 # --- evaluation -----------------------------------------------------------------------------------------------------
@@ -330,7 +283,6 @@ def _evaluate(start: carrier.Start, X: Any, y: Any, weights: Any) -> Evaluated:
     weight = float(X.shape[0]) if weights is None else math.fsum(weights)
     if not weight:
         return Evaluated(0.0, {}, None)
-    compile_once(start)
     trainer = carrier.trainer_of(start, summable(start.metrics))
     values = carrier.evaluate_alone(trainer, X, y, weights)
     outputs = None

@@ -13,6 +13,7 @@ from numba import typeof
 
 from fastnn.kernels import tables
 from fastnn.kernels.adversarial import SETTINGS, train_adversaries
+from fastnn.kernels.cache import compile_once
 from fastnn.kernels.random import shuffle
 from fastnn.kernels.sources import FINITE_TESTS
 from fastnn.kernels.train import predict, run
@@ -20,7 +21,7 @@ from fastnn.kernels.train import predict, run
 
 def _compiled(kernel: Any, *examples: Any) -> Callable[..., Any]:
     """Return the code for arguments of the types of these examples, compiled or from the disk cache."""
-    return kernel.compile(tuple(typeof(example) for example in examples))
+    return compile_once(kernel, tuple(typeof(example) for example in examples))
 
 
 @cache

@@ -5,6 +5,7 @@ Jobs
 - `STAMP`: a hash of everything in this folder that is compiled. Numba's own cache looks at the file of the entry point
   alone, so it would load stale code after an edit of a callee.
 - `CACHE_FOLDER`: the first folder that can be written to, or None.
+- `compile_once`: compile a signature, in one process of this machine at a time.
 - `attach_cache`: give a dispatcher the disk cache. One file holds one compiled signature: its checksum, then its code.
   A file that is missing, cut short, damaged or foreign is a miss, and is written anew. A cache that cannot be written
   costs one warning and the next process's time, never a fit.
@@ -21,6 +22,7 @@ import pickle
 import re
 import sys
 import tempfile
+import time
 import types
 import uuid
 import warnings
@@ -36,6 +38,8 @@ from numba.core.serialize import dumps
 _FOLDER = pathlib.Path(__file__).parent
 _MAGIC = b"fastnn kernel 1\n"
 _CHECKSUM_BYTES = 16
+_POLL_SECONDS = 0.01  # how often a process looks whether another one has compiled what it wants
+_MOST_SECONDS = 30.0  # for which it waits: no unit takes as long, unless the other process is stopped
 
 
 # -- what is fresh -----------------------------------------------------------------------------------------------------
@@ -227,6 +231,10 @@ class KernelCache(caching._Cache):
         text = re.sub(r"0x[0-9a-f]+", "", f"{key} {_identity(self._function)}")
         return key, self._folder / f"{self._stem}.{hashlib.sha256(text.encode()).hexdigest()[:16]}.nbc"
 
+    def path_of(self, sig, codegen) -> pathlib.Path | None:
+        """Return where a signature's code is kept, None where it is not."""
+        return self._key_and_path(sig, codegen)[1] if self._is_enabled else None
+
     def load_overload(self, sig, target_context) -> CompileResult | None:
         """Return the compiled code of a signature, or None where it has to be compiled."""
         if not self._is_enabled:
@@ -257,6 +265,58 @@ class KernelCache(caching._Cache):
             # Windows refuses to replace a file that another process reads just now: it holds the same code.
             if not (os.name == "nt" and read_entry(path)):
                 _warn_once(self._folder, error)
+
+
+@contextlib.contextmanager
+def _alone(path: pathlib.Path) -> Iterator[None]:
+    """Hold a lock beside a file that is to be written; go on without where that takes too long, or is no lock.
+
+    The system lets go of it where a process dies. Whoever had it removes it: others who wait for it find the file then.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: processes may compile the same at once, which costs time only
+        yield
+        return
+    beside = path.with_suffix(".lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # saving will fail, too, and say so
+        yield
+        return
+    try:
+        end = time.monotonic() + _MOST_SECONDS
+        is_held = False
+        while not is_held and not path.exists() and time.monotonic() < end:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_held = True
+            except BlockingIOError:
+                time.sleep(_POLL_SECONDS)
+            except OSError:  # a file system without locks
+                break
+        try:
+            yield
+        finally:
+            if is_held:
+                with contextlib.suppress(OSError):
+                    beside.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def compile_once(dispatcher: Any, sig: Any) -> Any:
+    """Return ``dispatcher.compile(sig)``; of several processes that want it at once, one compiles and the others load.
+
+    So that eight workers that start on one machine take as long as one.
+    """
+    cache = dispatcher._cache
+    if isinstance(cache, KernelCache) and sigutils.normalize_signature(sig)[0] not in dispatcher.overloads:
+        path = cache.path_of(sig, dispatcher.targetctx.codegen())
+        if path is not None and not path.exists():
+            with _alone(path):
+                return dispatcher.compile(sig)
+    return dispatcher.compile(sig)
 
 
 def attach_cache(

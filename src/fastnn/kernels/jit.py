@@ -15,7 +15,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
 
-from fastnn.kernels.cache import STAMP, attach_cache
+from fastnn.kernels.cache import STAMP, attach_cache, compile_once
 
 # "nnan" and "ninf" stay out: a NaN or an infinity has to be seen by the checks that stop a diverged training.
 FASTMATH = frozenset({"contract", "reassoc", "nsz", "arcp", "afn"})
@@ -146,7 +146,7 @@ def unit(function):
 
 def address_of(dispatcher, sig) -> int:
     """Return where the code for a signature lies: compiled, or from the disk cache, if it is not loaded yet."""
-    dispatcher.compile(sig)
+    compile_once(dispatcher, sig)
     compiled = dispatcher.overloads[sig.args]
     return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastnn.plotting.style import TRAINING_COLOUR, VALIDATION_COLOUR, check_matplotlib, tidy
-from fastnn.training.history import History
+from fastnn.training.history import ROUND_LOGS, History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,8 +16,11 @@ _LOGARITHMIC_FROM = 30  # ratio of the highest to the lowest rate
 
 
 def curve_names(history: History) -> list[str]:
-    """Return "loss", the metrics, and "learning rate" where it changed: a panel each."""
-    names = [name for name in history.history if not name.startswith("val_")]
+    """Return "loss", the metrics, and "learning rate" where it changed: a panel each.
+
+    What `fastnn.distributed.fit` says of its rounds (rows a second, bytes, waiting) is no curve of learning.
+    """
+    names = [name for name in history.history if not name.startswith("val_") and name not in ROUND_LOGS]
     rates = [rate for rate in history.learning_rate if not math.isnan(rate)]
     return [*names, LEARNING_RATE] if len(set(rates)) > 1 else names
 

@@ -11,31 +11,32 @@ References
 .. [2] L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, arXiv 1810.05934.
 """
 
+import contextlib
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from fastnn.common.later import later
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.engine.team import share_out
-from fastnn.inputs.splits import split_off
 from fastnn.tabular import fitting
 from fastnn.tabular.estimators import BaseTabular, TabularClassifier, TabularRegressor
-from fastnn.tabular.fitting import Problem, Training
+from fastnn.tabular.fitting import Problem
 from fastnn.tabular.preprocessing import TASKS, find_task
 from fastnn.tabular.recipes import ENCODED, PLAIN, SMALL, Recipe
+from fastnn.tabular.scorer import RUNGS, Scorer
 from fastnn.training.many import Run, in_background
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from polars import DataFrame
 
-RUNGS = ((2_000, 3), (5_000, 8), (12_000, 20), (30_000, 40))  # rows and epochs, at most
 KEPT = 3  # one of so many goes on to the next rung
 METRICS = {
     "classification": ("log_loss", "accuracy", "roc_auc"),
@@ -43,8 +44,6 @@ METRICS = {
 }
 _GREATER_IS_BETTER = ("accuracy", "roc_auc", "r2")
 _SHARE_TO_SEARCH = 0.7  # of the time; the rest is for the fit on all rows
-_HELD_OUT = 0.2
-_MOST_HELD_OUT = 2_000
 
 SPACE: dict[str, Any] = {
     "encodes": [True, False],
@@ -139,7 +138,7 @@ class TuneResult:
 def tune(
     X: Any, y: Any, *, task: str | None = None, time_limit: float | None = 30.0, n_trials: int | None = None,
     space: Mapping[str, Any] | None = None, metric: str | None = None, cv: int | None = None,
-    n_jobs: int | None = None, random_state: Any = None, **parameters: Any,
+    n_jobs: int | None = None, client: Any = None, random_state: Any = None, **parameters: Any,
 ) -> TuneResult:  # fmt: skip
     """Search for the recipe that suits a table, and fit it.
 
@@ -164,6 +163,9 @@ def tune(
         Folds on which each configuration is scored; None holds out a fifth of the rows, at most 2,000.
     n_jobs : int or None, default None
         Configurations that train at once; None: as many as there are CPUs.
+    client : distributed.Client or None, default None
+        Has the threads of a Dask cluster's workers train configurations, one each, in place of `n_jobs` threads here;
+        the table travels to each worker once. The fit on all rows is done here.
     random_state : int, RandomState or None, default None
     **parameters
         Of the estimator, such as `categorical` or `class_weight`.
@@ -195,6 +197,8 @@ def tune(
         raise ValueError("time_limit or n_trials must be given: the search would not end")
     if cv is not None:
         check_integer("cv", cv, 2)
+    if client is not None and n_jobs is not None:
+        raise ValueError(f"n_jobs must be None with a client, whose workers have threads of their own, got {n_jobs}")
     n_jobs = fitting.n_threads_of(None if n_jobs is None else check_integer("n_jobs", n_jobs, 1))
     random = check_random_state(random_state)
     seed = int(random.randint(2**31 - 1))
@@ -211,9 +215,13 @@ def tune(
     search.ends_at = None if time_limit is None else started + _SHARE_TO_SEARCH * time_limit
     run = Run()
     search.run = run
-    with warnings.catch_warnings():
+    there = contextlib.nullcontext() if client is None else later("ScoringOnWorkers")(client, search.scores)
+    with there as workers, warnings.catch_warnings():
+        stop = search.stop
+        if workers is not None:
+            search.scores, n_jobs, stop = workers.score, workers.n_threads, workers.stop
         warnings.filterwarnings("ignore", "Training was interrupted")
-        in_background(lambda: share_out(lambda _: search.work(), range(n_jobs), n_jobs), run, stop=search.stop)
+        in_background(lambda: share_out(lambda _: search.work(), range(n_jobs), n_jobs), run, stop=stop)
     trials = search.ranking()
     if not trials:
         raise (
@@ -270,16 +278,7 @@ class _Search:
         self._promoted: list[set[int]] = [set() for _ in RUNGS]
         self._busy: set[int] = set()
         self._trainers: dict[int, Any] = {}
-        classes = problem.y if problem.n_classes else None
-        n = len(problem.X)
-        if cv is None:
-            n_off = min(max(round(_HELD_OUT * n), 1), _MOST_HELD_OUT)
-            self.parts = [split_off(n, n_off, classes, [seed, 6])]
-        else:
-            self.parts = fitting.folds(n, min(cv, n), classes, np.random.default_rng([seed, 6]))
-        biggest = self.parts[0][0].size
-        # Rungs that a small table cannot tell apart by rows still differ by epochs.
-        self.rungs = [(min(rows, biggest), epochs) for rows, epochs in RUNGS]
+        self.scores: Callable[..., float | None] = Scorer.of(problem, metric, seed, cv)
 
     def work(self) -> None:
         """Train configurations until time or trials are over."""
@@ -362,51 +361,10 @@ class _Search:
         return tuple(value) if isinstance(value, list) else value
 
     def _score(self, recipe: Recipe, rung: int, index: int) -> float | None:
-        """Return the metric of a configuration at a rung; None if it was ended by time or Ctrl-C."""
-        n_rows, epochs = self.rungs[rung]
-        recipe = replace(recipe, epochs=epochs)
-        scores = []
-        for place, (train, test) in enumerate(self.parts):
-            seed = int(np.random.SeedSequence([self._seed, 7, rung, place]).generate_state(1)[0]) % 2**31
-            rows = train[:: max(train.size // n_rows, 1)][:n_rows]
-            training = Training(recipe, rows, seed)
-            left = None if self.ends_at is None else self.ends_at - time.monotonic()
-            if left is not None and left <= 0:
-                return None
-            try:
-                network = fitting.train_one(self.problem, training, left, register=self._trainers, key=index)
-            except FloatingPointError:
-                return float("nan")
-            finally:
-                self._trainers.pop(index, None)
-            if self._is_over():
-                return None
-            outputs = fitting.outputs_of(self.problem, recipe, network, rows, test)
-            scores.append(_metric(self.metric, self.problem, outputs, test))
-        return float(np.mean(scores))
+        left = None if self.ends_at is None else self.ends_at - time.monotonic()
+        return self.scores(recipe, rung, left, self._is_over, self._trainers, index)
 
     def ranking(self) -> list[Trial]:
         """Return the trials that were scored, those of the highest rung first, and the best of each rung before."""
         scored = [trial for trial in self.trials if trial.scores and np.isfinite(trial.scores[-1])]
         return sorted(scored, key=lambda trial: (-len(trial.scores), self._key(trial.scores[-1])))
-
-
-def _metric(name: str, problem: Problem, outputs: np.ndarray, rows: np.ndarray) -> float:
-    y, weights = problem.y[rows], None if problem.weights is None else problem.weights[rows]
-    if name == "log_loss":
-        temperature = fitting.find_temperature(outputs, y, weights)
-        return fitting.held_out_loss(problem, fitting.soften(outputs, temperature), y, weights)
-    if name == "accuracy":
-        return float(np.average(outputs.argmax(axis=1) == y, weights=weights))
-    if name == "roc_auc":
-        from sklearn.metrics import roc_auc_score
-
-        present = [c for c in range(problem.n_classes) if 0 < (y == c).sum() < y.size]
-        return float(np.mean([roc_auc_score(y == c, outputs[:, c], sample_weight=weights) for c in present]))
-    errors = outputs[:, 0] - y
-    if name == "r2":
-        return 1.0 - fitting.held_out_loss(problem, outputs, y, weights)
-    if name == "mae":
-        return float(np.average(np.abs(errors), weights=weights))
-    mse = float(np.average(errors**2, weights=weights))
-    return mse if name == "mse" else mse**0.5

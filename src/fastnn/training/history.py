@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _LISTS = ("epoch", "seconds", "learning_rate")
 
+# What `fastnn.distributed.fit` adds for each round: how it went, not what was learnt.
+ROUND_LOGS = ("rows_per_second", "bytes_moved", "waiting")
+
 
 @dataclass
 class History:
