@@ -2,7 +2,6 @@
 
 import _thread
 import importlib.util
-import threading
 
 import dask.array as da
 import joblib
@@ -12,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 
 import fastnn
 from distributed_support import assert_same_bits, make_data, make_trainer
+from fastnn.distributed.many import ScoringOnWorkers
 
 
 def test_every_member_has_the_bits_of_training_alone(client):
@@ -59,10 +59,18 @@ def test_a_search_for_a_recipe_is_that_of_one_machine(client, processes):
         fastnn.tune(X, y, client=3, **options)
 
 
-def test_control_c_ends_a_search_on_the_cluster(client):
+def test_control_c_ends_a_search_on_the_cluster(client, monkeypatch):
     pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+    score, found = ScoringOnWorkers.score, []
+
+    def interrupting(*arguments):
+        found.append(score(*arguments))
+        if len(found) == 2:
+            _thread.interrupt_main()
+        return found[-1]
+
+    monkeypatch.setattr(ScoringOnWorkers, "score", interrupting)
     X, y = make_data(200)
-    threading.Timer(1.0, _thread.interrupt_main).start()
     result = fastnn.tune(X, y, client=client, time_limit=60.0, random_state=0, space={"hidden": [(16,)]})
     assert result.was_interrupted
     assert result.trials
