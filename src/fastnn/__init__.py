@@ -67,7 +67,7 @@ for _module, _names in {
     "fastnn.interop.keras": ("from_keras",),
     "fastnn.interop.torch": ("from_torch", "to_torch"),
     "fastnn.plotting": ("plot_history",),
-    "fastnn.estimators": ("MLPClassifier", "MLPRegressor"),
+    "fastnn.estimators": ("MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor"),
     "fastnn.distributed.many": ("ScoringOnWorkers", "fit_on_workers"),
 }.items():
     for _name in _names:
@@ -77,6 +77,8 @@ for _module, _names in {
 _LAZY = {
     "MLPClassifier": "fastnn.estimators",
     "MLPRegressor": "fastnn.estimators",
+    "NetworkClassifier": "fastnn.estimators",
+    "NetworkRegressor": "fastnn.estimators",
     "estimators": "fastnn.estimators",
     "TabularClassifier": "fastnn.tabular.estimators",
     "TabularRegressor": "fastnn.tabular.estimators",

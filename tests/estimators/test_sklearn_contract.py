@@ -3,7 +3,13 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastnn import MLPClassifier, MLPRegressor
+from fastnn import (
+    Dense,
+    MLPClassifier,
+    MLPRegressor,
+    NetworkClassifier,
+    NetworkRegressor,
+)
 
 ESTIMATORS = [
     MLPClassifier(max_iter=100),
@@ -13,6 +19,8 @@ ESTIMATORS = [
     MLPRegressor(max_iter=100),
     MLPRegressor(solver="lbfgs"),
     MLPRegressor(solver="sgd", max_iter=100),
+    NetworkClassifier([Dense(32, "relu")], dtype="float64"),
+    NetworkRegressor([Dense(32, "relu")], epochs=100, dtype="float64"),
 ]
 
 

@@ -206,7 +206,7 @@ def as_features(name: str, X: Any, shape: int | tuple[int, ...], dtype: np.dtype
     if isinstance(shape, tuple):
         n_features = math.prod(shape)
         if len(shape) > 1 and array.ndim != 2:
-            return as_gatherable(_as_rows(name, array, shape), dtype, lazily=lazily)
+            return as_gatherable(as_rows(name, array, shape), dtype, lazily=lazily)
     if array.ndim != 2:
         hint = "; one sample is X.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (samples, features), got shape {array.shape}{hint}")
@@ -215,7 +215,7 @@ def as_features(name: str, X: Any, shape: int | tuple[int, ...], dtype: np.dtype
     return as_csr(name, array, dtype) if is_sparse(array) else as_gatherable(array, dtype, lazily=lazily)
 
 
-def _as_rows(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def as_rows(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return samples of a shape as rows, or raise ValueError that says what was given."""
     if array.shape[1:] == shape:
         return array.reshape(array.shape[0], math.prod(shape))

@@ -35,6 +35,7 @@ def fit_members(
     seeds = random_state.randint(_LARGEST_SEED, size=2 * len(members)).reshape(-1, 2)
     if scipy.sparse.issparse(X):
         X = X.toarray()
+    samples = estimator._as_samples(X)
 
     run = Run()
 
@@ -50,7 +51,7 @@ def fit_members(
         if estimator.bootstrap:
             rows = np.random.RandomState(bootstrap_seed).randint(X.shape[0], size=X.shape[0])
             weights = np.bincount(rows, minlength=X.shape[0]) * _check_sample_weight(sample_weight, X)
-        member._fit(X, y, weights, validation_set, is_incremental)
+        member._fit(samples, y, weights, validation_set, is_incremental)
 
     def stop() -> None:
         for member in members:

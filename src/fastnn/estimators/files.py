@@ -17,8 +17,10 @@ from fastnn.activations import ActivationFunction
 from fastnn.estimators.labels import LabelEncoding
 from fastnn.files import container
 from fastnn.files.container import SavedFile, printable, shown
-from fastnn.files.persistence import ARRAY, member, network_part, pack, read_network
+from fastnn.files.persistence import ARRAY, member, network_part, pack, read_layer, read_network
+from fastnn.layers import Layer
 from fastnn.losses import LossFunction
+from fastnn.metrics import Metric, check_metrics, saved_names
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Schedule
@@ -35,6 +37,7 @@ _OBJECTS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "optimizer": (Optimizer, optimizers.get),
     "loss": (LossFunction, losses.get),
     "schedule": (Schedule, partial(schedules.get, "learning_rate")),
+    "layer": (Layer, read_layer),
 }
 # What is code or somebody else's state, and comes back as None.
 _NOT_SAVED = ("callbacks",)
@@ -46,6 +49,8 @@ def _encode(name: str, value: Any) -> Any:
         return None
     if name == "loss" and callable(value) and not isinstance(value, LossFunction):
         value = losses.get(value)  # which says why a function cannot be saved
+    if name == "metrics" and (isinstance(value, Metric) or callable(value)):
+        (value,) = saved_names(check_metrics(value))  # which says why a function cannot be saved
     for tag, (cls, _) in _OBJECTS.items():
         if isinstance(value, cls):
             return {tag: value.config}
@@ -160,7 +165,7 @@ def save_estimator(estimator: Any, path: str | os.PathLike, **parts: Any) -> Non
 
     Parameters
     ----------
-    estimator : MLPClassifier or MLPRegressor
+    estimator : estimator
         What is saved.
     path : str or path-like
         Where to.
@@ -249,6 +254,7 @@ def _read_own(cls: type[Any], file: SavedFile, part: dict[str, Any], where: str,
     for name, value in fitted.items():
         estimator.__dict__[name] = value
     estimator.__dict__["network_"] = network
+    estimator._after_load()
     if "feature_names" in part:
         names = _decode_labels(file, f"{where}.feature_names", part["feature_names"])
         if len(names) != network.n_inputs:

@@ -89,3 +89,6 @@ class Parts(ABC):
     @abstractmethod
     def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
         """Return the score of the network's outputs against encoded targets: what `score` returns."""
+
+    def _after_load(self) -> None:  # noqa: B027
+        """Learn from `network_`, which was read from a file, what else `fit` sets."""

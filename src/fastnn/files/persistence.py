@@ -142,13 +142,18 @@ def _read_layers(file: SavedFile, configs: list[Any]) -> list[Layer]:
         raise file.error(f"network.layers must hold at most {MAX_LAYERS:,} layers, got {len(configs):,}")
     layers = []
     for i, config in enumerate(configs):
-        if not isinstance(config, dict) or not _is_modest(config, _MAX_LAYER_DEPTH):
-            raise file.error(f"network.layers[{i}] is not the configuration of a layer: {shown(config)}")
         try:
-            layers.append(from_config(config))
+            layers.append(read_layer(config))
         except (TypeError, ValueError) as error:
             raise file.error(f"network.layers[{i}]: {printable(str(error))}") from None
     return layers
+
+
+def read_layer(config: Any) -> Layer:
+    """Return the layer of a configuration in a file, or raise ValueError or TypeError."""
+    if not isinstance(config, dict) or not _is_modest(config, _MAX_LAYER_DEPTH):
+        raise ValueError(f"not the configuration of a layer: {shown(config)}")
+    return from_config(config)
 
 
 def _is_modest(value: Any, depth: int) -> bool:

@@ -1,0 +1,199 @@
+"""What `NetworkClassifier` and `NetworkRegressor` share: a network of any layers, trained as its parameters say."""
+
+import math
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from fastnn import optimizers
+from fastnn.callbacks import Callback
+from fastnn.common.validation import as_rows, is_sparse
+from fastnn.engine.plan import make_plan
+from fastnn.estimators import parameters
+from fastnn.estimators.base import BaseNetworkEstimator
+from fastnn.estimators.nested import nested_parameters, with_nested
+from fastnn.estimators.reported_loss import ReportedLoss
+from fastnn.estimators.solvers import Samples, TrainingCourse
+from fastnn.layers import Dense, Flatten, Input, Layer
+from fastnn.metrics import Metric, check_metrics
+from fastnn.model.network import Network
+from fastnn.optimizers import Optimizer
+from fastnn.training.history import History
+from fastnn.training.trainer import Trainer
+
+_LARGEST_SEED = 2**31 - 1
+# The parameters that have others within them.
+_NESTED = ("layers", "optimizer")
+
+
+class BaseStack(BaseNetworkEstimator):
+    """A network of the layers that a user gives, with an output layer that follows from y."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "layers": [list, tuple],
+        "optimizer": [StrOptions(set(optimizers.NAMES)), Optimizer],
+        "metrics": [list, tuple, str, Metric, callable],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "shuffle": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "scoring": [str, callable, None],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "callbacks": [list, tuple, Callback, None],
+        "verbose": ["verbose"],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "bootstrap": ["boolean"],
+    }
+    _dtypes_read: ClassVar[tuple[Any, ...]] = (np.float64, np.float32, np.uint8)
+
+    _sample_shape: tuple[int, ...]
+
+    @property
+    def history_(self) -> History:
+        """The Trainer's curves: loss, metrics, and where there was validation theirs, one number an epoch."""
+        members = self.__dict__.get("estimators_")
+        trainer = (members[0] if members else self).__dict__.get("_trainer")
+        if trainer is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_': it is not fitted yet")
+        return trainer.history
+
+    # --- parameters within parameters -------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            Whether to return the arguments of the layers and the optimizer too: "layers__0__filters",
+            "optimizer__learning_rate".
+
+        Returns
+        -------
+        dict of str to object
+        """
+        params = super().get_params(deep=False)
+        if deep:
+            for name in _NESTED:
+                params.update(nested_parameters(name, params[name]))
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by their names.
+
+        Parameters
+        ----------
+        **params : dict
+            The constructor's, and the arguments of the layers and the optimizer: ``layers__0__filters=32``,
+            ``optimizer__learning_rate=0.01`` (which makes an object of an optimizer that is a name).
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        nested = {name: value for name, value in params.items() if name.partition("__")[0] in _NESTED and "__" in name}
+        super().set_params(**{name: value for name, value in params.items() if name not in nested})
+        for name, value in nested.items():
+            of, _, path = name.partition("__")
+            setattr(self, of, with_nested(of, getattr(self, of), path, value))
+        return self
+
+    # --- what the base class asks for: the network -------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")
+            if isinstance(layer, Input) and i:
+                raise ValueError(f"layers must hold at most one Input, the first; layers[{i}] is {layer!r}")
+        check_metrics(self.metrics)
+
+    def _check_goes_on(self, how: str) -> None:
+        network = self.network_
+        if self.dtype != network.dtype.name:
+            parameters.refuse_change(how, "dtype", network.dtype.name, self.dtype)
+        if getattr(self, "_has_assigned_network", False):
+            return  # no parameter describes it
+        layers = self._make_layers(network.n_inputs, network.plan.output_activation)
+        new, fitted = make_plan(layers), network.plan
+        if [(v.name, v.shape) for v in new.variables] != [(v.name, v.shape) for v in fitted.variables]:
+            parameters.refuse_change(how, "layers", list(network.layers), layers)
+
+    def _make_layers(self, n_features: int, output: str) -> list[Layer]:
+        given = list(self.layers)
+        if not given or not isinstance(given[0], Input):
+            shape = self._sample_shape
+            given.insert(0, Input(shape if len(shape) > 1 else n_features))
+        shape = make_plan(given).output_shape if len(given) > 1 else given[0].shape
+        if len(shape) > 1:
+            given.append(Flatten())
+        return [*given, Dense(self.n_outputs_, output)]
+
+    def _make_network(self, samples: Samples, output: str, random_state: np.random.RandomState) -> Network:
+        layers = self._make_layers(samples.X.shape[1], output)
+        self.n_layers_ = len(layers)
+        return Network(layers, dtype=self.dtype, seed=int(random_state.randint(_LARGEST_SEED)))
+
+    # --- its training -----------------------------------------------------------------------------------------------
+
+    def _make_trainer(self, reported_loss: ReportedLoss) -> Trainer:
+        options = {"mixup": self.mixup} if hasattr(self, "mixup") else {}
+        return Trainer(
+            self.network_, loss=reported_loss.loss, optimizer=self.optimizer, metrics=self.metrics, **options
+        )  # fmt: skip
+
+    def _how_to_train(self, n_samples: int, is_incremental: bool) -> TrainingCourse:
+        epochs = 1 if is_incremental else self._most_epochs()
+        return TrainingCourse(epochs, self.batch_size, is_incremental, verbose=min(int(self.verbose), 2))
+
+    def _most_epochs(self) -> int:
+        return int(self.epochs)
+
+    # --- samples of any shape ---------------------------------------------------------------------------------------
+
+    def _as_rows(self, X: Any, is_first: bool) -> Any:
+        """Return samples as rows: scikit-learn's checks, and all that follows, know nothing else."""
+        array = X
+        if not hasattr(X, "shape") and not is_sparse(X):
+            try:
+                array = np.asarray(X)
+            except ValueError:  # rows of different lengths, of which scikit-learn has a word to say
+                return X
+        if getattr(array, "ndim", 2) < 2 or 0 in array.shape:
+            return X
+        if is_first:
+            begins = self.layers[0] if self.layers and isinstance(self.layers[0], Input) else None
+            shape = begins.shape if begins else tuple(map(int, array.shape[1:]))
+            if array.ndim == 2 and array.shape[1] != math.prod(shape):
+                raise ValueError(f"X must have {math.prod(shape)} features as {begins} says, got shape {array.shape}")
+            if array.ndim > 2 and len(shape) == 1:
+                raise ValueError(
+                    f"X must have shape (n, {shape[0]}) as {begins} says, got {array.shape}; begin layers with "
+                    f"Input({tuple(array.shape[1:])}) or leave it out"
+                )
+            self._sample_shape = shape
+        return X if array.ndim == 2 else as_rows("X", np.asarray(array), self._sample_shape)
+
+    def _as_samples(self, X: Any) -> Any:
+        shape = self._sample_shape
+        return X.reshape(-1, *shape) if len(shape) > 1 and math.prod(shape) == X.shape[1] else X
+
+    def _after_load(self) -> None:
+        self._sample_shape = self.network_.plan.input_shape
+
+
+__all__ = ["BaseStack"]
