@@ -7,19 +7,11 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.activations import ELU, NAMES, ActivationFunction, LeakyReLU
-from fastnn.interop.parts import Part, assemble, batch_normalization, dense
+from fastnn.interop.parts import Part, assemble, batch_normalization, dense, floats, require_keras
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
     from fastnn.model.network import Network
-
-
-def _require_keras() -> Any:
-    try:
-        import keras
-    except ImportError as error:
-        raise ImportError("from_keras needs Keras: pip install keras and one of its backends") from error
-    return keras
 
 
 def _activation(function: Any) -> ActivationFunction:
@@ -40,7 +32,7 @@ def _activation(function: Any) -> ActivationFunction:
 
 def _read_dense(layer: Any) -> Part:
     kernel, *bias = layer.get_weights()
-    return dense(_floats(kernel), _floats(bias[0]) if bias else None, _activation(layer.activation))
+    return dense(floats(kernel), floats(bias[0]) if bias else None, _activation(layer.activation))
 
 
 def _read_relu(layer: Any) -> Part:
@@ -73,7 +65,7 @@ def _read_layer_normalization(layer: Any) -> Part:
     if getattr(layer, "rms_scaling", False):
         raise ValueError(f"{layer.name!r}, with rms_scaling, has no equal in fastnn")
     ours = LayerNormalization(float(layer.epsilon), center=bool(layer.center), scale=bool(layer.scale))
-    return Part(ours, [_floats(array) for array in layer.get_weights()])
+    return Part(ours, [floats(np.asarray(array)) for array in layer.get_weights()])
 
 
 def _read_batch_normalization(layer: Any) -> Part:
@@ -81,7 +73,7 @@ def _read_batch_normalization(layer: Any) -> Part:
     ours = BatchNormalization(
         float(layer.momentum), float(layer.epsilon), center=bool(layer.center), scale=bool(layer.scale)
     )
-    *affine, mean, variance = (_floats(array) for array in layer.get_weights())
+    *affine, mean, variance = (floats(np.asarray(array)) for array in layer.get_weights())
     return batch_normalization(ours, affine, [mean, variance])
 
 
@@ -102,11 +94,6 @@ _READ: dict[str, Callable[[Any], Part | None]] = {
     "Flatten": lambda layer: Part(layers.Flatten()),
     "Reshape": lambda layer: Part(layers.Reshape(tuple(layer.target_shape))),
 }
-
-
-def _floats(array: Any) -> np.ndarray:
-    array = np.asarray(array)
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
 
 
 def read(layer: Any) -> Part | None:
@@ -137,7 +124,7 @@ def _chain(keras: Any, model: Any) -> list[Any]:
 
 def from_keras(cls: "type[Network]", model: Any) -> "Network":
     """Return a network with the layers and parameters of a model; `Network.from_keras` documents it."""
-    keras = _require_keras()
+    keras = require_keras()
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, got {type(model).__name__}")
     if not model.built:

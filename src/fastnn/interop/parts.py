@@ -7,11 +7,14 @@ import numpy as np
 
 from fastnn.activations import ActivationFunction
 from fastnn.common.validation import check_finite
-from fastnn.layers import Activation, Dense, Input, Layer
+from fastnn.layers import Activation, Conv1D, Conv2D, Conv2DTranspose, Dense, Input, Layer
 from fastnn.layers.normalization import BatchNormalization
 
 if TYPE_CHECKING:
     from fastnn.model.network import Network
+
+
+_WITH_ACTIVATION = (Dense, Conv1D, Conv2D, Conv2DTranspose)
 
 
 @dataclass
@@ -22,6 +25,29 @@ class Part:
     weights: list[np.ndarray] = field(default_factory=list)
     state: list[np.ndarray] = field(default_factory=list)
     n_inputs: int | None = None  # how many features it must be given, where it knows
+
+
+def require_torch() -> Any:
+    """Return the package torch, or raise ImportError that says how to get it."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError("this needs PyTorch: pip install torch, see https://pytorch.org") from error
+    return torch
+
+
+def require_keras() -> Any:
+    """Return the package keras, or raise ImportError that says how to get it."""
+    try:
+        import keras
+    except ImportError as error:
+        raise ImportError("this needs Keras: pip install keras and one of its backends") from error
+    return keras
+
+
+def floats(array: np.ndarray) -> np.ndarray:
+    """Return an array in float32, unless it is of float64."""
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
 
 
 def dense(kernel: np.ndarray, bias: np.ndarray | None, activation: "str | ActivationFunction" = "linear") -> Part:
@@ -76,12 +102,16 @@ def assemble(
 
 
 def _with_activations_inside(parts: list[Part]) -> list[Part]:
-    """Put each activation that follows a linear dense layer into that layer."""
+    """Put each activation that follows a linear dense layer or convolution into that layer."""
     merged: list[Part] = []
     for part in parts:
         last = merged[-1].layer if merged else None
-        if isinstance(part.layer, Activation) and isinstance(last, Dense) and last.activation.name == "linear":
+        if isinstance(part.layer, Activation) and isinstance(last, _WITH_ACTIVATION) and _is_linear(last):
             merged[-1] = replace(merged[-1], layer=replace(last, activation=part.layer.function))
         else:
             merged.append(part)
     return merged
+
+
+def _is_linear(layer: Any) -> bool:
+    return layer.activation.name == "linear"

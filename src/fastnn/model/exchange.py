@@ -140,25 +140,33 @@ class Exchange(NetworkCore):
         return self._predictor
 
     @classmethod
-    def from_torch(cls, module: "nn.Sequential") -> Self:
+    def from_torch(cls, module: "nn.Sequential", *, input_shape: int | tuple[int, ...] | None = None) -> Self:
         """Return a network with the layers and trained parameters of a PyTorch module.
 
         Parameters
         ----------
         module : torch.nn.Sequential
-            Of Linear, Dropout, normalizations and activations; nested ones are taken apart. The parameters are copied.
+            Of Linear, convolutions, pooling, recurrent modules, Dropout, normalizations, Flatten and activations;
+            nested ones are taken apart. The parameters are copied. Behind a recurrent module stands
+            `fastnn.interop.torch.modules.RecurrentOutput`, which says what of its results goes on.
+        input_shape : int, tuple of int or None, default None
+            The shape of one sample as the network takes it, channels last: (height, width, channels) or
+            (time, features). PyTorch's modules do not know sizes of images and sequences. None: a row of features, as
+            many as the first module that knows says.
 
         Returns
         -------
         Network
-            Of dtype float64 if all parameters are, else float32. `predict` gives what ``module.eval()`` gives.
+            Of dtype float64 if all parameters are, else float32. `predict` gives what ``module.eval()`` gives, where
+            modules with channels first take and give samples with their channels moved to the front.
 
         Raises
         ------
         ImportError
             If PyTorch is missing.
         ValueError, TypeError
-            If a module has no equal in fastnn, with its name and those that have one.
+            If a module has no equal in fastnn, with its name and those that have one, or the size of samples is not
+            known.
 
         Examples
         --------
@@ -167,10 +175,13 @@ class Exchange(NetworkCore):
         >>> fastnn.Network.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)))  # doctest: +SKIP
         Network([Input(4), Dense(8, 'relu'), Dense(1)], dtype='float32', seed=None)
         """
-        return later("from_torch")(cls, module)
+        return later("from_torch")(cls, module, input_shape)
 
     def to_torch(self) -> "nn.Sequential":
         """Return the network as a PyTorch module in evaluation mode, with copies of the parameters.
+
+        Convolutions and what goes with them take samples with channels first in PyTorch: so does the module, if its
+        first layer is one of them. Between layers, modules of `fastnn.interop.torch.modules` move axes where they must.
 
         Returns
         -------
