@@ -84,12 +84,12 @@ class RecurrentOutput(_Module):
     def forward(self, given: Any) -> Any:
         """Return the outputs of (outputs, last states)."""
         outputs, states = given
-        parts: tuple[Any, ...]
+        parts: list[Any]
         if self.return_sequences:
-            parts = outputs.chunk(2, dim=-1) if self.bidirectional else (outputs,)
+            parts = list(outputs.chunk(2, dim=-1)) if self.bidirectional else [outputs]
         else:
             last: Any = states[0] if isinstance(states, tuple) else states  # an LSTM has states and cells
-            parts = (last[-2], last[-1]) if self.bidirectional else (last[-1],)
+            parts = [last[-2], last[-1]] if self.bidirectional else [last[-1]]
         if len(parts) == 1:
             return parts[0]
         import torch
