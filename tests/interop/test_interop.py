@@ -265,6 +265,17 @@ def test_normalizations_and_noise_come_from_keras(keras, center, scale):
     assert_close(network.predict(X), keras_outputs(model))
 
 
+@pytest.mark.parametrize("shape", [(6,), (2, 3)])
+@pytest.mark.parametrize("options", [{}, {"axis": None}, {"mean": 2.0, "variance": 5.0}], ids=str)
+def test_adapted_features_come_from_keras(keras, shape, options):
+    L = keras.layers
+    layer, data = L.Normalization(**options), X.reshape(-1, *shape)
+    if "mean" not in options:
+        layer.adapt(data)
+    model = keras.Sequential([keras.Input(shape), layer, L.BatchNormalization(), L.Dense(2)])
+    assert_close(fastnn.Network.from_keras(model).predict(data), keras_outputs(model, data))
+
+
 def test_the_dtype_of_keras_is_kept(keras):
     model = keras.Sequential([keras.Input((6,), dtype="float64"), keras.layers.Dense(3, dtype="float64")])
     network = fastnn.Network.from_keras(model)
@@ -288,6 +299,11 @@ def test_what_keras_has_and_we_have_not(keras):
         (keras.Model(inputs, [a, L.Dense(2)(a)]), "with one output"),
         (keras.Sequential([L.Dense(2)]), "model must be built"),
         (keras.Sequential([keras.Input((None, 6)), L.Dense(2)]), r"\(None, \*shape\), got \(None, None, 6\)"),
+        (model(L.Normalization(mean=0.0, variance=1.0, invert=True)), "with invert=True, has no equal"),
+        (
+            keras.Sequential([keras.Input((4, 6)), L.Normalization(axis=1, mean=[0.0] * 4, variance=[1.0] * 4)]),
+            "normalizes over axis .*, has no equal",
+        ),
         (keras.Sequential([keras.Input((4, 6)), L.Softmax(axis=1)]), "a Softmax over axis 1, has no equal"),
     ]
     for wrong, message in cases:

@@ -62,6 +62,7 @@ CENTER_AND_SCALE = list(itertools.product([True, False], repeat=2))
     [fastnn.Dense(4, use_bias=False)], [fastnn.Dropout(0.5)], [fastnn.Dense(7, "relu"), fastnn.Dropout(0.2)],
     [fastnn.GaussianNoise(0.5)],
     *([fastnn.Dense(4), fastnn.LayerNormalization(1e-4, center=c, scale=s)] for c, s in CENTER_AND_SCALE),
+    [fastnn.Normalization(np.arange(6.0), np.arange(1.0, 7.0)), fastnn.BatchNormalization()],
     *([fastnn.BatchNormalization(epsilon=1e-4, center=c, scale=s)] for c, s in CENTER_AND_SCALE),
 ], ids=str)  # fmt: skip
 def test_every_layer(middle):
@@ -72,10 +73,11 @@ def test_every_layer(middle):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("middle", [
+    [fastnn.Normalization([0.1, 0.2, -1.0], [0.5, 4.0, 1.0]), fastnn.Dense(4, "tanh")],
     [fastnn.Dense(4, "softmax"), fastnn.LayerNormalization(), fastnn.BatchNormalization(center=False)],
     [fastnn.Flatten(), fastnn.Dense(6), fastnn.Reshape((3, -1)), fastnn.Dense(2, use_bias=False)],
     [fastnn.Residual([fastnn.Dense(3, "tanh"), fastnn.Residual([fastnn.LayerNormalization()]), fastnn.Dense(3)])],
-], ids=["last axis", "shapes", "residual"])  # fmt: skip
+], ids=["normalization", "last axis", "shapes", "residual"])  # fmt: skip
 def test_samples_of_several_axes(middle, dtype):
     network = disturbed(fastnn.Network([fastnn.Input((2, 3)), *middle], dtype=dtype, seed=1))
     assert_same(network, X.reshape(-1, 2, 3))

@@ -28,6 +28,7 @@ PARTS = [
     fastnn.LayerNormalization(scale=False),
     fastnn.BatchNormalization(),
     fastnn.BatchNormalization(scale=False),
+    fastnn.Normalization((0.1, -0.2, 0.0, 0.3, 1.0), (0.5, 1.0, 2.0, 0.1, 4.0)),
     fastnn.Flatten(),
     fastnn.Reshape((-1,)),
     fastnn.Residual([fastnn.LayerNormalization(center=False), fastnn.Dense(5, "tanh"), fastnn.Dense(5)]),

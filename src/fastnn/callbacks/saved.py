@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.common.validation import check_finite, check_integer, check_real
+from fastnn.engine.plan import are_variances_sound
 from fastnn.model.network import Network
 
 _LIMIT = 2**63 - 1
@@ -46,7 +47,7 @@ def saved_parameters(state: dict[str, Any], name: str, network: Network) -> np.n
     check_finite(name, whole)
     for variable in plan.states:
         first = plan.parameter_stride + variable.offset
-        if variable.name == "moving_variance" and (whole[first : first + variable.size] < 0).any():
+        if not are_variances_sound(variable.name, whole[first : first + variable.size]):
             raise ValueError(f"{name} must not hold negative variances")
     return whole
 

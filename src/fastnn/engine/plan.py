@@ -49,10 +49,18 @@ class Variable:
     max_norm: float = 0.0
     is_kernel: bool = False  # weights that an input is multiplied by: what optimizers decay
     is_trained: bool = True
+    values: tuple[float, ...] = ()  # what it begins with, where the layer knows the numbers
 
     @cached_property
     def size(self) -> int:
         return math.prod(self.shape)
+
+
+def are_variances_sound(name: str, values: np.ndarray) -> bool:
+    """Whether a state of this name can be what it holds: variances are not negative; those without epsilon not 0."""
+    if name.endswith("moving_variance"):
+        return not (values < 0).any()
+    return not (name.endswith("variance") and (values <= 0).any())
 
 
 @dataclass(frozen=True)
@@ -224,10 +232,12 @@ class PlanBuilder:
         self._n_parameters += variable.size
         return variable.offset
 
-    def add_state(self, name: str, shape: tuple[int, ...], initializer: str) -> int:
+    def add_state(
+        self, name: str, shape: tuple[int, ...], initializer: str = "zeros", *, values: tuple[float, ...] = ()
+    ) -> int:
         """Reserve a tensor that is kept with the parameters but not trained; return its offset among such."""
         offset = sum(state.size for state in self._states)
-        self._states.append(Variable(self.layer, self._prefix + name, shape, offset, initializer))
+        self._states.append(Variable(self.layer, self._prefix + name, shape, offset, initializer, values=values))
         return offset
 
     def add_op(

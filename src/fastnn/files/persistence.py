@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
-from fastnn.engine.plan import Plan, make_plan
+from fastnn.engine.plan import Plan, are_variances_sound, make_plan
 from fastnn.files import container
 from fastnn.files.container import FileFormatError, SavedFile, printable, shown
 from fastnn.layers import Layer, check_layers, from_config
@@ -64,7 +64,7 @@ def network_part(network: SavedNetwork, where: str = "network") -> tuple[dict[st
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"parameters must be finite to be saved, got NaN or infinity in {name!r}")
-        if _is_variance(name) and (array < 0).any():
+        if not are_variances_sound(name, array):
             raise ValueError(f"variances must not be negative to be saved, got {array.min()} in {name!r}")
     part = {
         "layers": [layer.config for layer in network.layers], "dtype": network.dtype.name, "seed": network.seed,
@@ -75,10 +75,6 @@ def network_part(network: SavedNetwork, where: str = "network") -> tuple[dict[st
 def _array_names(plan: Plan, where: str) -> list[str]:
     """Name every tensor of parameters and of state by its layer's number: "network/1/kernel"."""
     return [f"{where}/{variable.layer}/{variable.name}" for variable in (*plan.variables, *plan.states)]
-
-
-def _is_variance(name: str) -> bool:
-    return name.endswith(("/moving_variance", ".moving_variance"))
 
 
 def _arrays(network: SavedNetwork) -> list[np.ndarray]:
@@ -132,7 +128,7 @@ def read_network(cls: type[N], file: SavedFile, holder: dict[str, Any] | None = 
     network = cls._blank(layers, dtype=dtype, seed=seed)
     for name, view in zip(names, _arrays(network), strict=True):
         file.read_into(name, view)
-        if _is_variance(name) and (view < 0).any():
+        if not are_variances_sound(name, view):
             raise file.error(f"the array {name!r} holds negative variances")
     return network
 
@@ -163,6 +159,8 @@ def _is_modest(value: Any, depth: int) -> bool:
             len(key) <= _MAX_TEXT and _is_modest(item, depth - 1) for key, item in value.items()
         )  # fmt: skip
     if isinstance(value, list):
+        if all(type(item) is float for item in value):  # of every feature: as many as the file has room for
+            return depth > 0 and all(map(math.isfinite, value))
         return depth > 0 and len(value) <= _MAX_ITEMS and all(_is_modest(item, depth - 1) for item in value)
     if isinstance(value, str):
         return len(value) <= _MAX_TEXT

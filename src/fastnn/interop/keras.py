@@ -77,6 +77,18 @@ def _read_batch_normalization(layer: Any) -> Part:
     return batch_normalization(ours, affine, [mean, variance])
 
 
+def _read_normalization(layer: Any) -> Part:
+    axes = layer.axis if isinstance(layer.axis, tuple | list) else () if layer.axis is None else (layer.axis,)
+    if len(axes) > 1 or (axes and not _is_last(layer, axes[0])):
+        raise ValueError(f"{layer.name!r}, which normalizes over axis {layer.axis}, has no equal in fastnn")
+    if layer.invert:
+        raise ValueError(f"{layer.name!r}, with invert=True, has no equal in fastnn")
+    units = layer._inbound_nodes[0].input_tensors[0].shape[-1]
+    mean, variance = (np.broadcast_to(np.ravel(array), units) for array in (layer.mean, layer.variance))
+    variance = np.maximum(variance, 1e-14)  # Keras divides by 1e-7 at least
+    return Part(layers.Normalization(mean, variance), state=[mean, variance])
+
+
 # Class name in keras.layers -> function of a layer; None where it does nothing.
 _READ: dict[str, Callable[[Any], Part | None]] = {
     "InputLayer": lambda layer: None,
@@ -91,6 +103,7 @@ _READ: dict[str, Callable[[Any], Part | None]] = {
     "GaussianNoise": lambda layer: Part(layers.GaussianNoise(float(layer.stddev))),
     "LayerNormalization": _read_layer_normalization,
     "BatchNormalization": _read_batch_normalization,
+    "Normalization": _read_normalization,
     "Flatten": lambda layer: Part(layers.Flatten()),
     "Reshape": lambda layer: Part(layers.Reshape(tuple(layer.target_shape))),
 }

@@ -10,6 +10,7 @@ from typing import Any
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
 from fastnn.layers.activation import Activation
+from fastnn.layers.adapted import Normalization
 from fastnn.layers.base import Input, Layer
 from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
 from fastnn.layers.dense import Dense
@@ -34,7 +35,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Residual, Conv1D, Conv2D, AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
     GlobalMaxPooling1D, GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D, Conv2DTranspose, RandomFlip,
     RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D,
-    SimpleRNN, LSTM, GRU, Bidirectional,
+    SimpleRNN, LSTM, GRU, Bidirectional, Normalization,
 )  # fmt: skip
 
 fix(LAYERS, "a layer is fixed; make a new Network with {cls}({name}=...)")
@@ -86,6 +87,7 @@ __all__ = [
     "GRU", "LAYERS", "LSTM", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
     "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Flatten", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
-    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "RandomFlip", "RandomTranslation", "Recurrent", "Reshape",
-    "Residual", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D", "UpSampling2D", "check_layers", "from_config",
+    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "RandomFlip", "RandomTranslation",
+    "Recurrent", "Reshape", "Residual", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D", "UpSampling2D",
+    "check_layers", "from_config",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from fastnn import initializers
 from fastnn.common.attributes import Guarded
 from fastnn.common.validation import as_array, check_dtype, check_finite, check_integer
 from fastnn.engine.linking import LinkedOps, link
-from fastnn.engine.plan import Plan, make_plan
+from fastnn.engine.plan import Plan, Variable, are_variances_sound, make_plan
 from fastnn.engine.workspace import parameter_buffer
 from fastnn.layers import Layer, check_layers
 
@@ -62,7 +62,9 @@ class NetworkCore(Guarded):
         own["parameter_buffer"], self._parameters, self._state = parameter_buffer(self.plan, self.dtype)
         for vector, tensors in ((self._parameters, self.plan.variables), (self._state, self.plan.states)):
             for tensor in tensors:
-                if tensor.initializer == "ones":  # the memory is zero
+                if tensor.values:
+                    vector[tensor.offset : tensor.offset + tensor.size] = _as_dtype(tensor, self.dtype)
+                elif tensor.initializer == "ones":  # the memory is zero
                     vector[tensor.offset : tensor.offset + tensor.size] = 1.0
                 elif tensor.initializer == "unit_forget":  # of the second of an LSTM's four gates
                     units = tensor.size // 4
@@ -119,8 +121,8 @@ class NetworkCore(Guarded):
         array = as_array("state", values)
         for tensor in self.plan.states if array.shape == self._state.shape else ():
             part = array[tensor.offset : tensor.offset + tensor.size]
-            if tensor.name.endswith("moving_variance") and (part < 0).any():
-                raise ValueError(f"state must not hold negative variances, got {part[part < 0][0]}")
+            if not are_variances_sound(tensor.name, part):
+                raise ValueError(f"state must not hold negative variances, nor 0 in Normalization, got {part.min()}")
         self._copy_into(self._state, "state", array)
 
     @staticmethod
@@ -213,3 +215,20 @@ class NetworkCore(Guarded):
             check_finite(f"weights[{i}]", array, self.dtype)
         for view, array in zip(views, arrays, strict=True):
             view[...] = array
+
+
+def _as_dtype(tensor: Variable, dtype: np.dtype) -> np.ndarray:
+    """Return the numbers that a state begins with, or raise ValueError if they are out of the range of `dtype`."""
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.array(tensor.values, dtype)
+    limits = np.finfo(dtype)
+    is_out = np.abs(values) > limits.max
+    if tensor.name.endswith("variance"):
+        is_out |= values < limits.tiny
+    if is_out.any():
+        i = int(np.argmax(is_out))
+        raise ValueError(
+            f"{tensor.name}[{i}] = {tensor.values[i]} of layer {tensor.layer} is out of the range of {dtype}; "
+            "give the feature another unit, or take dtype='float64'"
+        )
+    return values

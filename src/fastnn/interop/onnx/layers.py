@@ -66,6 +66,12 @@ def _batch_normalization(graph: Graph, layer: BatchNormalization, x: Tensor, wei
     return x.named(graph.node("Add", scaled, graph.constant(graph.along(x, beta - mean * factor))))
 
 
+def _normalization(graph: Graph, layer: layers.Normalization, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    factor = 1 / np.sqrt(weights["variance"].astype(np.float64))
+    centred = graph.node("Sub", x.name, graph.constant(graph.along(x, weights["mean"])))
+    return x.named(graph.node("Mul", centred, graph.constant(graph.along(x, factor))))
+
+
 def _flatten(graph: Graph, layer: layers.Flatten, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
     return graph.flat(x)
 
@@ -87,6 +93,7 @@ FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
     layers.Activation: _activation,
     LayerNormalization: _layer_normalization,
     BatchNormalization: _batch_normalization,
+    layers.Normalization: _normalization,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
 }  # fmt: skip
