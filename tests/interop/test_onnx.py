@@ -77,7 +77,10 @@ def test_every_layer(middle):
     [fastnn.Dense(4, "softmax"), fastnn.LayerNormalization(), fastnn.BatchNormalization(center=False)],
     [fastnn.Flatten(), fastnn.Dense(6), fastnn.Reshape((3, -1)), fastnn.Dense(2, use_bias=False)],
     [fastnn.Residual([fastnn.Dense(3, "tanh"), fastnn.Residual([fastnn.LayerNormalization()]), fastnn.Dense(3)])],
-], ids=["normalization", "last axis", "shapes", "residual"])  # fmt: skip
+    [fastnn.Scale(), fastnn.Ensemble([fastnn.Scale(), fastnn.Dense(4, "mish"), fastnn.LayerNormalization(),
+                                      fastnn.Dense(3, use_bias=False), fastnn.Dense(2, "softmax")], 3)],
+    [fastnn.Ensemble([fastnn.Dropout(0.1), fastnn.Dense(3)], 4, average=False), fastnn.Dense(2)],
+], ids=["normalization", "last axis", "shapes", "residual", "ensemble", "members"])  # fmt: skip
 def test_samples_of_several_axes(middle, dtype):
     network = disturbed(fastnn.Network([fastnn.Input((2, 3)), *middle], dtype=dtype, seed=1))
     assert_same(network, X.reshape(-1, 2, 3))

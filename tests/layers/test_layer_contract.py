@@ -32,6 +32,9 @@ PARTS = [
     fastnn.Flatten(),
     fastnn.Reshape((-1,)),
     fastnn.Residual([fastnn.LayerNormalization(center=False), fastnn.Dense(5, "tanh"), fastnn.Dense(5)]),
+    fastnn.Scale(),
+    fastnn.Ensemble([fastnn.Dense(4, "tanh"), fastnn.Dropout(0.1), fastnn.Dense(9, "mish"), fastnn.Dense(5)], 3),
+    fastnn.Ensemble([fastnn.Scale(), fastnn.Dense(5, use_bias=False), fastnn.Activation("tanh")], 2, average=False),
     # Layers over images and sequences.
     fastnn.Conv2D(4, (3, 2), activation="tanh", padding="same", kernel_regularizer=fastnn.L2(0.1)),
     fastnn.Conv2D(6, 2, strides=2, groups=2, use_bias=False),
@@ -83,6 +86,8 @@ def kind_of(part):
 def surrounded(layer):
     """A layer for samples of a shape gets that from a row of numbers, and gives a row."""
     module = type(layer).__module__
+    if isinstance(layer, fastnn.Ensemble) and not layer.average:
+        return [layer, fastnn.Flatten()]
     if not module.endswith(("convolution", "pooling", "images", "recurrent")):
         return [layer]
     shape = (8, 2) if "1D" in type(layer).__name__ or module.endswith("recurrent") else (4, 3, 2)

@@ -113,6 +113,25 @@ def test_threads_change_rounding_only(n_threads):
     np.testing.assert_allclose(history.history["loss"], expected.history["loss"], rtol=1e-10)
 
 
+@pytest.mark.parametrize("n", [20, 100])
+def test_a_large_network_with_a_dense_layer_on_several_axes(n):
+    """It has more parameters than a gradient vector is used for where each layer can update itself; this one cannot."""
+    steps = []
+    for limit in (None, 1e9):
+        layers = [
+            fastnn.Input((4, 10)),
+            fastnn.Dense(160, "tanh"),
+            fastnn.Flatten(),
+            fastnn.Dense(160),
+            fastnn.Dense(1),
+        ]
+        network = fastnn.Network(layers, dtype="float64", seed=0)
+        trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.SGD(0.1, global_clipnorm=limit))
+        trainer.fit(rng(0).normal(size=(n, 4, 10)), rng(1).normal(size=n), batch_size=None, n_threads=1)
+        steps.append(network.parameters.copy())
+    np.testing.assert_allclose(*steps, rtol=1e-12, atol=1e-14)
+
+
 def test_dropouts_inside_one_residual_have_masks_of_their_own():
     block = fastnn.Residual([fastnn.Dropout(0.5), fastnn.Dropout(0.5)])
     network = fastnn.Network([fastnn.Input(64), block], dtype="float64")

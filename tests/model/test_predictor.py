@@ -73,6 +73,7 @@ def test_every_layer_has_its_inference_on_rows():
     """A layer that lacks it would fall back to panels in silence, and have no compiled predictor."""
     needed = {fastnn.Dense: [2], fastnn.Dropout: [0.5], fastnn.GaussianNoise: [0.5], fastnn.Activation: ["tanh"],
               fastnn.Reshape: [(3,)], fastnn.Residual: [[fastnn.Dense(3)]], fastnn.Conv1D: [2, 3],
+              fastnn.Ensemble: [[fastnn.Dense(3)]],
               fastnn.Conv2D: [2, 3], fastnn.Conv2DTranspose: [2, 3], fastnn.SpatialDropout1D: [0.5],
               fastnn.SpatialDropout2D: [0.5], fastnn.RandomTranslation: [0.1, 0.1], fastnn.SimpleRNN: [2],
               fastnn.LSTM: [2], fastnn.GRU: [2], fastnn.Bidirectional: [fastnn.GRU(2)],

@@ -145,8 +145,10 @@ class Plan:
 
     @cached_property
     def output_activation(self) -> str:
-        """The name of the last op if it is an activation, else "linear"."""
-        return self.kinds[-1].name if self.kinds and self.kinds[-1].is_activation else "linear"
+        """The name of the last op if it is an activation, else "linear"; "mean of" it for an ensemble."""
+        kinds = [kind for kind in self.kinds[-2:] if not kind.is_mean]
+        last = kinds[-1].name if kinds and kinds[-1].is_activation else "linear"
+        return f"mean of {last}" if last != "linear" and self.kinds[-1].is_mean else last
 
 
 class PlanBuilder:

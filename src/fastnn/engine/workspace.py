@@ -214,7 +214,8 @@ class Workspace:
         )
         regions = dict(plan.regions)
         self.set(
-            n_threads=n_threads, n_outputs=plan.n_outputs, n_parameters=plan.n_parameters,
+            n_threads=n_threads, n_outputs=plan.n_outputs,
+            n_positions=math.prod(plan.output_shape[:-1]), n_parameters=plan.n_parameters,
             parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, sees_batch=plan.has_batch_statistics,
             penalty=add_penalties if plan.has_penalties else 0, constrain=hold_norms if plan.has_constraints else 0,
             jobs=self.jobs.ctypes.data, variables=plan.variable_table.ctypes.data,
@@ -226,7 +227,7 @@ class Workspace:
             **{
                 "x.target": regions.pop("input"), "x.width": plan.n_inputs,
                 "y.target": regions.pop("targets"), "y.width": plan.n_outputs,
-                "y.smoothed_to": 0.5 if plan.n_outputs == 1 else 1.0 / plan.n_outputs,
+                "y.smoothed_to": 0.5 if plan.n_outputs == 1 else 1.0 / plan.output_shape[-1],
             },
             **regions,
         )  # fmt: skip

@@ -230,6 +230,7 @@ def job_record(dtype: np.dtype | type) -> np.dtype:
             ("reading_tile", np.int64),  # addresses of units
             ("writing_tile", np.int64),
             ("n_outputs", np.int64),
+            ("n_positions", np.int64),  # of the outputs: the product of their axes but the last
             ("n_parameters", np.int64),
             ("parameter_stride", np.int64),  # n_parameters rounded up to whole cache lines
             ("staging", np.int64),  # buffer offsets, in units as in OP

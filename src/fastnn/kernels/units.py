@@ -162,6 +162,8 @@ class OpKind:
         Whether its backward pass can update its parameters block by block, with several threads.
     is_activation : bool, default False
         Whether it is an activation.
+    is_mean : bool, default False
+        Whether it takes the mean of outputs of one kind: of probabilities, it gives probabilities.
     keeps_slope : bool, default False
         Of an activation: whether the forward pass keeps the slope for the backward pass.
     details : numpy.dtype or None, default None
@@ -182,6 +184,7 @@ class OpKind:
     sees_batch: bool = False
     updates_itself: bool = False
     is_activation: bool = False
+    is_mean: bool = False
     keeps_slope: bool = False
     details: np.dtype | None = None
     parts: Callable[..., dict[str, Unit]] | None = None

@@ -14,6 +14,7 @@ from fastnn.layers.adapted import Normalization
 from fastnn.layers.base import Input, Layer
 from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
 from fastnn.layers.dense import Dense
+from fastnn.layers.ensemble import Ensemble
 from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
 from fastnn.layers.noise import Dropout, GaussianNoise
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
@@ -28,6 +29,7 @@ from fastnn.layers.pooling import (
     MaxPooling2D,
 )
 from fastnn.layers.recurrent import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN
+from fastnn.layers.scaling import Scale
 from fastnn.layers.structure import Flatten, Reshape, Residual
 
 LAYERS: tuple[type[Layer], ...] = (
@@ -35,7 +37,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Residual, Conv1D, Conv2D, AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
     GlobalMaxPooling1D, GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D, Conv2DTranspose, RandomFlip,
     RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D,
-    SimpleRNN, LSTM, GRU, Bidirectional, Normalization,
+    SimpleRNN, LSTM, GRU, Bidirectional, Normalization, Scale, Ensemble,
 )  # fmt: skip
 
 fix(LAYERS, "a layer is fixed; make a new Network with {cls}({name}=...)")
@@ -57,7 +59,7 @@ def from_config(config: dict[str, Any]) -> Layer:
     arguments = dict(config)
     known = {cls.__name__: cls for cls in LAYERS}
     name = check_choice("layer", arguments.pop("layer", None), known)
-    if name == "Residual" and isinstance(arguments.get("layers"), list):
+    if name in ("Residual", "Ensemble") and isinstance(arguments.get("layers"), list):
         arguments["layers"] = [from_config(layer) for layer in arguments["layers"]]
     if name == "Bidirectional" and isinstance(arguments.get("of"), dict):
         arguments["layer"] = from_config(arguments.pop("of"))
@@ -85,9 +87,9 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
 
 __all__ = [
     "GRU", "LAYERS", "LSTM", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Flatten", "GaussianNoise",
+    "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Ensemble", "Flatten", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
     "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "RandomFlip", "RandomTranslation",
-    "Recurrent", "Reshape", "Residual", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D", "UpSampling2D",
-    "check_layers", "from_config",
+    "Recurrent", "Reshape", "Residual", "Scale", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D",
+    "UpSampling2D", "check_layers", "from_config",
 ]  # fmt: skip

@@ -73,7 +73,13 @@ class NetworkCore(Guarded):
     def _initialize(self) -> None:
         generator = np.random.default_rng(self.seed)
         for variable, view in zip(self.plan.variables, self.get_weights(), strict=True):
-            if variable.is_kernel:
+            if variable.initializer == initializers.SIGNS:
+                view[...] = generator.choice((-1.0, 1.0), variable.shape)
+            elif variable.initializer.startswith(initializers.EACH):
+                name = variable.initializer.removeprefix(initializers.EACH)
+                for part in view:
+                    part[...] = initializers.draw(name, part.shape, generator)
+            elif variable.is_kernel:
                 view[...] = initializers.draw(variable.initializer, variable.shape, generator)
 
     @classmethod

@@ -76,6 +76,10 @@ def _flatten(graph: Graph, layer: layers.Flatten, x: Tensor, weights: Weights, s
     return graph.flat(x)
 
 
+def _scale(graph: Graph, layer: layers.Scale, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    return x.named(graph.node("Mul", x.name, graph.constant(graph.along(x, weights["scale"]))))
+
+
 def _reshape(graph: Graph, layer: layers.Reshape, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
     sizes = graph.constant([0, *shape], np.int64)  # 0: as many samples as there are
     return tensor(graph.node("Reshape", graph.last(x).name, sizes), shape)
@@ -96,4 +100,5 @@ FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
     layers.Normalization: _normalization,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
+    layers.Scale: _scale,
 }  # fmt: skip

@@ -10,6 +10,7 @@ from fastnn.engine.plan import make_plan
 from fastnn.files.persistence import arrays_by_layer
 from fastnn.interop.onnx import layers as plain
 from fastnn.interop.onnx import recurrent, windows
+from fastnn.interop.onnx.activations import activation
 from fastnn.interop.onnx.graph import IR_VERSION, OPSET, Graph, Tensor, Weights, element_type, tensor
 
 if TYPE_CHECKING:
@@ -21,12 +22,44 @@ if TYPE_CHECKING:
 def _residual(graph: Graph, layer: layers.Residual, x: Tensor, weights: Weights, shape: tuple[int, ...]) -> Tensor:
     y = x
     for i, inside in enumerate(layer.layers):
-        prefix = f"{i}."
-        own = {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
+        own = _weights_inside(weights, i)
         y = write_layer(graph, inside, y, own, make_plan([layers.Input(y.shape), inside]).output_shape)
     if y.places is not None or x.places is not None:
         x, y = graph.last(x), graph.last(y)
     return y.named(graph.node("Add", graph.ordered(x, y.order).name, y.name))
+
+
+def _weights_inside(weights: Weights, i: int) -> Weights:
+    prefix = f"{i}."
+    return {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
+
+
+def _ensemble(graph: Graph, layer: layers.Ensemble, x: Tensor, weights: Weights, shape: tuple[int, ...]) -> Tensor:
+    """Members side by side, (n, k, units); until the first factors of their own one stands for all."""
+
+    def reshaped(x: Tensor, *sizes: int) -> Tensor:
+        return tensor(graph.node("Reshape", x.name, graph.constant([0, *sizes], np.int64)), sizes)  # 0: all samples
+
+    dense = [i for i, inside in enumerate(layer.layers) if isinstance(inside, layers.Dense)]
+    fan_in = weights[f"{dense[0]}.kernel"].shape[-2]
+    y = reshaped(graph.last(x), 1, fan_in)
+    for i, inside in enumerate(layer.layers):
+        own = _weights_inside(weights, i)
+        if not isinstance(inside, layers.Dense):
+            y = write_layer(graph, inside, y, own, y.shape)
+            continue
+        outputs, kernel = (layer.k, inside.units), graph.constant(own["kernel"])
+        if i == dense[-1]:  # a product for each member: (n, k, 1, fan_in) by (k, fan_in, units)
+            y = reshaped(y, y.shape[0], 1, y.shape[1])
+            z = reshaped(y.named(graph.node("MatMul", y.name, kernel)), *outputs)
+        else:
+            z = tensor(graph.node("Mul", y.name, graph.constant(own["input_scale"])), outputs)
+            z = z.named(graph.node("MatMul", z.name, kernel))
+            z = z.named(graph.node("Mul", z.name, graph.constant(own["output_scale"])))
+        if "bias" in own:
+            z = z.named(graph.node("Add", z.name, graph.constant(own["bias"])))
+        y = activation(graph, inside.activation, z)
+    return tensor(graph.node("ReduceMean", y.name, axes=[1], keepdims=0), shape) if layer.average else y
 
 
 # Adds a layer: (graph, layer, its input, its weights, shape of one sample of its output) -> its output.
@@ -35,6 +68,7 @@ FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, tuple[int, ...]], Tenso
     **windows.FORMS,
     **recurrent.FORMS,
     layers.Residual: _residual,
+    layers.Ensemble: _ensemble,
 }
 
 

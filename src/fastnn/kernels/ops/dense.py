@@ -40,7 +40,7 @@ def dense_backward(job, op):
     details = _details(op)
     if op.has_gradient_below and job.n_samples > 0:
         call_op(details.input_gradient, job, op)
-    if job.updates:
+    if job.updates and op.updates_itself:
         if not call_op(details.update, job, op):
             return False
     elif job.n_samples > 0 and op.n_parameters > 0:
