@@ -71,6 +71,19 @@ def test_on_a_cluster(monkeypatch, tmp_path):
     assert int(re.search(r"^(\d+) of 1797 digits are right$", done.stdout, re.MULTILINE)[1]) > 1700
 
 
+def test_gan_digits(example, tmp_path):
+    """Digits that a judge of real ones recognises, of all ten classes, about as alike as real ones are."""
+    out = example("gan_digits")
+    halves = float(re.search(r"two halves of the real digits: ([\d.]+)", out)[1])
+    recognised, distance = re.search(r"([\d.]+)% recognised .* held-out digits ([\d.]+)", out).groups()
+    assert float(recognised) >= 90.0
+    assert float(distance) < 4 * halves
+    counts, distance = re.search(r"of 1000 samples ([\d, ]+) are 0, .* held-out digits ([\d.]+)", out).groups()
+    assert min(map(int, counts.split(", "))) >= 30
+    assert float(distance) < 6 * halves
+    assert (tmp_path / "gan_digits.png").stat().st_size > 10_000
+
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 README_PROGRAMS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 

@@ -49,6 +49,7 @@ from fastnn.layers import (
 )
 from fastnn.model.network import Network
 from fastnn.model.objective import Objective
+from fastnn.model.saliency import saliency
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.regularizers import L1, L1L2, L2
 from fastnn.training.adversarial.gan import GAN
@@ -151,6 +152,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "regularizers",
+    "saliency",
     "schedules",
     "to_onnx",
     "train_validation_test_split",

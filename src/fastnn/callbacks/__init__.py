@@ -6,11 +6,12 @@ from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.pruning import OptunaPruning
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.recording import CSVLogger, ModelCheckpoint
+from fastnn.callbacks.samples import SampleRecorder
 from fastnn.callbacks.stopping import EarlyStopping, TerminateOnNaN, TimeLimit
 from fastnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "LiveView",
-    "ModelCheckpoint", "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "TensorBoard", "TerminateOnNaN",
-    "TimeLimit",
+    "ModelCheckpoint", "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "SampleRecorder", "TensorBoard",
+    "TerminateOnNaN", "TimeLimit",
 ]  # fmt: skip

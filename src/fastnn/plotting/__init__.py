@@ -2,6 +2,7 @@
 
 from fastnn.plotting.curves import curve_names, new_figure, plot_history
 from fastnn.plotting.displays import plot_decision_boundary, plot_parameter_histograms, plot_weight_images
+from fastnn.plotting.samples import plot_saliency, plot_samples
 from fastnn.plotting.style import TRAINING_COLOUR, VALIDATION_COLOUR, check_matplotlib, picture_formats
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "plot_decision_boundary",
     "plot_history",
     "plot_parameter_histograms",
+    "plot_saliency",
+    "plot_samples",
     "plot_weight_images",
 ]
