@@ -1,7 +1,7 @@
 """Handwritten digits out of noise, and how good they are.
 
-Two generative adversarial networks learn from 1,347 images of 8 x 8 pixels: the first is told which digit each image is,
-and makes the digit that it is asked for; the second sees images alone. A classifier that was trained on real digits
+Two generative adversarial networks learn from 1,347 images of 8 x 8 pixels: the first is told which digit each image
+is, and makes the digit that it is asked for; the second sees images alone. A classifier that was trained on real digits
 judges both, and the Frechet distance between what it makes of real and of made ones says how alike they are as a crowd:
 the distance that two halves of the real digits have is as good as it gets. The pictures go to gan_digits.png.
 """

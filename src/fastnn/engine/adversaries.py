@@ -1,6 +1,7 @@
 """Python's side of the kernel that trains two networks against each other: three workspaces and what they share."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,15 @@ from fastnn.engine.workspace import Rows, Workspace
 from fastnn.kernels import tables
 from fastnn.kernels.adversarial import LOSSES, MADE_RIGHT, NOISES, REAL_RIGHT, SETTINGS
 from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.ops.convolution import CONVOLUTION
+from fastnn.kernels.ops.dense import DENSE
+from fastnn.kernels.ops.noise import DROPOUT
+from fastnn.kernels.ops.pooling import AVERAGE_POOLING
+from fastnn.kernels.ops.tangent import DETAILS as TANGENT_DETAILS
+from fastnn.kernels.ops.tangent import TANGENTS
 
 _NO_ROWS = np.empty(0, np.int64)
+_LINEAR = (DENSE, CONVOLUTION, AVERAGE_POOLING, DROPOUT)  # but for biases
 
 
 class Adversaries:
@@ -64,9 +72,13 @@ class Adversaries:
         self.set(**settings)
         n_conditions = int(self._settings["n_conditions"][0])
         width = int(self._settings["channels"][0] * self._settings["positions"][0])
+        self.tangent = self._make_tangent(rows, options) if self._settings["gradient_penalty"][0] else None
         takes_logits = loss == "non_saturating" and discriminator.output_activation == "sigmoid"
-        for workspace in (self.judge, self.critic):
-            workspace.set(loss=LOSSES[loss], takes_logits=takes_logits, **{"x.width": width})
+        discriminators = [self.judge, self.critic]
+        if self.tangent is not None:
+            discriminators.append(self.tangent)
+        for workspace in discriminators:
+            workspace.set(loss=LOSSES[loss], takes_logits=takes_logits, mode=tables.Mode.TRAIN, **{"x.width": width})
         self.maker.set(**{"x.gather": NOISES[noise], "x.width": self._settings["n_noise"][0]})
         for workspace in (self.judge, self.maker, self.critic):
             workspace.set(mode=tables.Mode.TRAIN)
@@ -78,6 +90,13 @@ class Adversaries:
         self.position, self.failed = self.judge.position, self.judge.failed
         self._held: tuple[Any, ...] = ()
 
+    def _make_tangent(self, rows: int, options: dict[str, Any]) -> Workspace:
+        """Return the workspace whose activations are as steep as the critic's; it adds to the judge's gradients."""
+        kept = int(self.critic.jobs["workspaces"][0])
+        tangent = Workspace(_tangent_plan(self.critic.plan, kept), self._dtype, n_rows=rows, **options)
+        tangent.set(gradients=self.judge.jobs["gradients"], gradient=self.judge.jobs["gradient"])
+        return tangent
+
     def set(self, **fields: Any) -> None:
         """Set fields of what all jobs share."""
         for name, value in fields.items():
@@ -86,7 +105,7 @@ class Adversaries:
     def set_data(self, x: Rows, condition: Rows | None, batch_size: int) -> None:
         """Point the jobs to real samples and, where there are any, their conditions."""
         self._held = x, condition
-        places = [(self.judge, "x", x)]
+        places = [(self.judge, "x", x), (self.critic, "x", x)]
         if condition is not None:
             places += [(workspace, "condition", condition) for workspace in (self.judge, self.maker, self.critic)]
         for workspace, name, rows in places:
@@ -112,8 +131,12 @@ class Adversaries:
         self.judge.prepare(*discriminator, order=order)
         self.critic.prepare(discriminator[0], order=order)
         self.maker.prepare(*generator, order=order)
+        tangents = self.critic.jobs
+        if self.tangent is not None:
+            self.tangent.prepare(discriminator[0])
+            tangents = self.tangent.jobs
         run = train_adversaries_of(self._dtype)
-        self._team.run(run, self.judge.jobs, n_steps, self.maker.jobs, self.critic.jobs, self._settings)
+        self._team.run(run, self.judge.jobs, n_steps, self.maker.jobs, self.critic.jobs, tangents, self._settings)
 
     def begin(self) -> None:
         """Put the running sums back to 0, and the jobs to the first row."""
@@ -142,4 +165,24 @@ class Adversaries:
         }  # fmt: skip
 
 
-__all__ = ["LOSSES", "NOISES", "Adversaries"]
+def has_exact_penalty(plan: Plan, *, without_last: bool) -> bool:
+    """Whether the gradient of a gradient is exact: products, means and piecewise-linear activations alone.
+
+    With `without_last` the last op does not count: the loss takes logits.
+    """
+    kinds = plan.kinds[: len(plan.kinds) - without_last]
+    return all(kind in _LINEAR or kind.name in TANGENTS for kind in kinds)
+
+
+def _tangent_plan(plan: Plan, kept: int) -> Plan:
+    """Return the plan without biases, its activations multiplying by slopes that follow from the outputs at `kept`."""
+    kinds, details = list(plan.kinds), list(plan.details)
+    for i, kind in enumerate(kinds):
+        if kind.name in TANGENTS:
+            kinds[i], details[i] = TANGENTS[kind.name], np.array([(kept,)], TANGENT_DETAILS)
+    ops = plan.ops.copy()
+    ops["bias"] = -1
+    return replace(plan, ops=ops, kinds=tuple(kinds), details=tuple(details))
+
+
+__all__ = ["LOSSES", "NOISES", "Adversaries", "has_exact_penalty"]

@@ -40,7 +40,7 @@ def predict_of(dtype: np.dtype) -> Callable[..., None]:
 def train_adversaries_of(dtype: np.dtype) -> Callable[..., None]:
     """Return `kernels.adversarial.train_adversaries` for two networks of a dtype."""
     jobs = np.empty(0, tables.JOBS[dtype])
-    return _compiled(train_adversaries, jobs, 0, 0, jobs, jobs, np.empty(0, SETTINGS))
+    return _compiled(train_adversaries, jobs, 0, 0, jobs, jobs, jobs, np.empty(0, SETTINGS))
 
 
 @cache

@@ -6,6 +6,11 @@ discriminator once more, without gradients of its parameters: it takes a batch o
 gradient by them, which becomes the delta of the generator's output. Samples and deltas go from one job's panels to
 another's; nothing leaves compiled code.
 
+A gradient penalty takes two jobs more of the discriminator: the critic once more, for the gradient at blends of real
+and made samples, and the *tangent*, whose activations are the linear maps that the critic's are there; it adds the
+gradient of the penalty by the parameters to the judge's. That is exact for products and piecewise-linear activations
+[2]_.
+
 Where no op looks at the whole batch, the judge has real and made samples side by side in one micro-batch. Otherwise
 each half is a batch of its own, so that each has statistics of its own.
 
@@ -18,6 +23,7 @@ Jobs
 References
 ----------
 .. [1] I. Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, algorithm 1.
+.. [2] I. Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017, algorithm 1.
 """
 
 import numpy as np
@@ -33,11 +39,13 @@ from fastnn.kernels.simd import (
     absolute,
     filled,
     flush_denormals,
+    fma,
     lanes,
     load,
     maximum,
     restore_denormals,
     select,
+    sqrt,
     store,
     total,
 )
@@ -71,12 +79,13 @@ SETTINGS = np.dtype(
         ("judge_scale", np.float64),  # of the loss over real and made samples, which is a mean over both
         ("generator_scale", np.float64),
         ("threshold", np.float64),  # outputs above it say "real"
+        ("gradient_penalty", np.float64),  # 0: none
     ],
     align=True,
 )
 
 _NOISE = 0x6E6F697365  # apart from the keys of layers
-_JUDGED, _SHOWN, _MADE, _CRITICIZED = range(4)  # what random numbers are for within a step
+_JUDGED, _SHOWN, _MADE, _CRITICIZED, _BLENDED = range(5)  # what random numbers are for within a step
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -313,8 +322,103 @@ def _count_right(judge, settings, real, made, n_panels, n_samples):
         sums[own + MADE_RIGHT] += n_samples - _count_above(judge, made, n_panels, settings.threshold)
 
 
+# --- the gradient penalty ---------------------------------------------------------------------------------------------
+
+
 @inner
-def _judge_step(judge, generator, settings, n):
+def _blend(critic, generator, settings, key):
+    """Move real samples in the critic's inputs by a random share of the way to made ones: one number a sample."""
+    buffer, made = buffer_of(critic), buffer_of(generator)
+    channels, positions = settings.channels, settings.positions
+    width = channels + settings.n_conditions
+    at, from_made = _input_of(critic), generator.output * generator.capacity * PANEL
+    for panel in range((critic.n_samples + PANEL - 1) // PANEL):
+        for column in range(0, PANEL, lanes(buffer)):
+            share = uniform(buffer, key, critic.first_sample + panel * PANEL + column)
+            for position in range(positions):
+                place = panel * positions + position
+                for channel in range(channels):
+                    i = at + (place * width + channel) * PANEL + column
+                    x = load(buffer, i)
+                    m = load(made, from_made + (place * channels + channel) * PANEL + column)
+                    store(buffer, i, fma(share, m - x, x))
+
+
+@inner
+def _steepness(critic, tangent, settings, n):
+    """The sum over samples of (|g| - 1)^2, where g is the critic's input gradient without conditions.
+
+    The derivative of the mean over n samples by g, times the settings' factor, becomes the tangent's inputs.
+    """
+    buffer, other = buffer_of(critic), buffer_of(tangent)
+    channels, positions = settings.channels, settings.positions
+    width = channels + settings.n_conditions
+    delta, inputs = critic.delta * critic.capacity * PANEL, _input_of(tangent)
+    weights, twice = critic.weights * critic.capacity * PANEL, 2.0 * settings.gradient_penalty / n
+    penalty = 0.0
+    for panel in range((critic.n_samples + PANEL - 1) // PANEL):
+        for column in range(0, PANEL, lanes(buffer)):
+            squares = filled(buffer, 0.0)
+            for position in range(positions):
+                for channel in range(channels):
+                    i = ((panel * positions + position) * width + channel) * PANEL + column
+                    g = load(buffer, delta + i)
+                    squares = fma(g, g, squares)
+            weight = load(buffer, weights + panel * PANEL + column)
+            norm = sqrt(squares)
+            excess = norm - 1.0
+            penalty += total(excess * excess * weight)
+            factor = select(norm > 0.0, excess / norm, 0.0) * (weight * twice)
+            for position in range(positions):
+                for channel in range(width):
+                    i = ((panel * positions + position) * width + channel) * PANEL + column
+                    if channel < channels:
+                        store(other, inputs + i, load(buffer, delta + i) * factor)
+                    else:
+                        store(other, inputs + i, filled(buffer, 0.0))
+    return penalty
+
+
+@inner
+def _start_at_one(job, n_panels):
+    """Begin a backward pass with the derivative of the outputs by themselves, 0 where there is no sample."""
+    buffer, scale = buffer_of(job), job.capacity * PANEL
+    for i in range(0, n_panels * PANEL, lanes(buffer)):
+        store(buffer, job.delta * scale + i, load(buffer, job.weights * scale + i))
+
+
+@inner
+def _penalize(judge, generator, critic, tangent, settings, key, panel, n_samples, n):
+    """Add the gradient penalty of a micro-batch to the judge's loss and gradient; False if the team was dismissed."""
+    n_panels, total_panels = (n_samples + PANEL - 1) // PANEL, (n + PANEL - 1) // PANEL
+    if n_samples == 0:
+        return True
+    critic.position, critic.batch_rows, critic.start, critic.updates = judge.position, n, ADD, 0
+    critic.seed = tangent.seed = mix(key, _BLENDED)
+    _gather_real(critic, settings, panel * PANEL, n_samples)
+    _blend(critic, generator, settings, mix(critic.seed, _NOISE))
+    critic.first_sample = tangent.first_sample = (2 * total_panels + panel) * PANEL
+    if not forward(critic):
+        return False
+    _aim(critic, 0, n_panels, n_samples, 0.0)
+    _start_at_one(critic, n_panels)
+    if not backward(critic):
+        return False
+    penalty = _steepness(critic, tangent, settings, n)
+    sums_of(judge)[judge.thread * N_SUMS + LOSS] += settings.gradient_penalty * penalty
+    tangent.n_samples, tangent.batch_rows, tangent.start, tangent.updates = n_samples, n, ADD, 0
+    if not forward(tangent):
+        return False
+    _aim(tangent, 0, n_panels, n_samples, 0.0)
+    _start_at_one(tangent, n_panels)
+    return backward(tangent)
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+@inner
+def _judge_step(judge, generator, critic, tangent, settings, n):
     """The discriminator learns from n real and n made samples; False if the team was dismissed."""
     key = mix(settings.seed, judge.step)
     judge.seed, generator.seed = mix(key, _JUDGED), mix(key, _SHOWN)
@@ -355,6 +459,10 @@ def _judge_step(judge, generator, settings, n):
             if not _judge_half(judge, settings, n_samples, factor, settings.made_target):
                 return False
             _count_right(judge, settings, -1, 0, m, n_samples)
+        if settings.gradient_penalty > 0.0 and not _penalize(
+            judge, generator, critic, tangent, settings, key, panel, n_samples, n
+        ):
+            return False
         panel += m
     return _learn(judge, loss_before, n, n_panels)
 
@@ -401,14 +509,14 @@ def _generator_step(generator, critic, judge, settings, n):
 
 
 @inner
-def _run_steps(judge, generator, critic, settings, n_steps):
-    judge.is_training = generator.is_training = critic.is_training = 1
-    judge.goes_back = generator.goes_back = critic.goes_back = 1
+def _run_steps(judge, generator, critic, tangent, settings, n_steps):
+    judge.is_training = generator.is_training = critic.is_training = tangent.is_training = 1
+    judge.goes_back = generator.goes_back = critic.goes_back = tangent.goes_back = 1
     for _ in range(n_steps):
         if judge.failed or generator.failed or judge.position >= judge.n_rows:
             break
         n = min(judge.batch_size, judge.n_rows - judge.position)
-        if not _judge_step(judge, generator, settings, n):
+        if not _judge_step(judge, generator, critic, tangent, settings, n):
             return
         if judge.failed:
             break
@@ -423,7 +531,7 @@ def _run_steps(judge, generator, critic, settings, n_steps):
 
 
 @kernel
-def train_adversaries(judges, thread, n_steps, generators, critics, settings):
+def train_adversaries(judges, thread, n_steps, generators, critics, tangents, settings):
     """Do up to `n_steps` batches of this epoch as thread number `thread` of the team.
 
     Thread 0, the caller, returns when they are done. Helpers do their part of this call, and of all that follow with
@@ -431,7 +539,8 @@ def train_adversaries(judges, thread, n_steps, generators, critics, settings):
 
     Parameters
     ----------
-    judges, generators, critics : records of `tables.job_record`, one a thread
+    judges, generators, critics, tangents : records of `tables.job_record`, one a thread
+        Without a gradient penalty there is no use for the last.
     settings : record of `SETTINGS`, one
     """
     mode = flush_denormals()
@@ -445,7 +554,7 @@ def train_adversaries(judges, thread, n_steps, generators, critics, settings):
             n_steps = wait_for_call(shared, generation)
             if n_steps < 0:
                 break
-        _run_steps(judge, generators[thread], critics[thread], settings[0], n_steps)
+        _run_steps(judge, generators[thread], critics[thread], tangents[thread], settings[0], n_steps)
         if thread == 0:
             break
     restore_denormals(mode)

@@ -4,7 +4,7 @@ import numpy as np
 
 import fastnn
 from fastnn.kernels import random
-from fastnn.kernels.adversarial import _CRITICIZED, _JUDGED, _MADE, _NOISE, _SHOWN
+from fastnn.kernels.adversarial import _BLENDED, _CRITICIZED, _JUDGED, _MADE, _NOISE, _SHOWN
 from fastnn.kernels.simd import lanes, store
 from support import test_kernel
 
@@ -28,6 +28,20 @@ def noise(n, n_noise, seed, step, phase):
     out = np.empty((-(-n // 32), n_noise, 32))
     draw_normal(out, np.uint64(seed), step, phase, _NOISE)
     return out.transpose(0, 2, 1).reshape(-1, n_noise)[:n]
+
+
+@test_kernel
+def draw_uniform(out, seed, step, phase, tag):
+    key = random.mix(random.mix(random.mix(seed, step), phase), tag)
+    for i in range(0, out.size, lanes(out)):
+        store(out, i, random.uniform(out, key, i))
+
+
+def shares(n, seed, step):
+    """How far each blend is on the way from a real sample to a made one."""
+    out = np.empty(-(-n // 32) * 32)
+    draw_uniform(out, np.uint64(seed), step, _BLENDED, _NOISE)
+    return out[:n]
 
 
 def softplus(z):

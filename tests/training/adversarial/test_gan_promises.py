@@ -47,6 +47,17 @@ def test_it_learns_a_distribution_and_each_class_of_it():
     assert len(history.epoch) == 150
 
 
+def test_a_wasserstein_critic_with_a_penalty_learns_a_ring():
+    generator = fastnn.Network.mlp(4, [16, 16], 2, seed=0)
+    discriminator = fastnn.Network.mlp(2, [16, 16], 1, activation="leaky_relu", seed=1)
+    gan = fastnn.GAN(generator, discriminator, loss="wasserstein", gradient_penalty=1.0, discriminator_steps=3, **QUICK)
+    gan.fit(ring(1024), epochs=100, batch_size=128, seed=0)
+    radius = np.linalg.norm(gan.generate(500, seed=0), axis=1)
+    assert abs(np.median(radius) - 1.0) < 0.15
+    assert gan.history.history["diversity"][-1] > 0.7
+    assert "real_accuracy" not in gan.history.history
+
+
 @pytest.mark.parametrize("noise", ["normal", "uniform"])
 def test_noise_has_the_distribution_that_it_is_called_by(noise):
     """Of `generate`, and of the kernel: a generator that passes its noise on."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gan_oracle import PHASES, generator_loss, joined, judge_loss, linear_end, noise
+from gan_oracle import PHASES, generator_loss, joined, judge_loss, linear_end, noise, shares
 
 import fastnn
 from support import flat, rng
@@ -196,3 +196,93 @@ def test_optimizers_clip_and_penalties_count():
     np.testing.assert_allclose(logs["discriminator_loss"], value + 0.1 * (kernel**2).sum(), rtol=1e-10)
     np.testing.assert_allclose(changes[1], gradient * 0.01 / np.linalg.norm(gradient), rtol=1e-8, atol=1e-12)
     assert np.abs(changes[0]).max() == pytest.approx(1e-3)
+
+
+# --- the gradient penalty ---------------------------------------------------------------------------------------------
+
+
+def penalty_of(discriminator, real, made, share, factor, n_conditions):
+    """The penalty from gradients by `vjp`, which are exact."""
+    blends = real + share.reshape(-1, *(1,) * (real.ndim - 1)) * (made - real)
+    g = discriminator.vjp(blends, np.ones((len(blends), 1)))[0].reshape(blends.shape)
+    g = g[..., : g.shape[-1] - n_conditions].reshape(len(blends), -1)
+    return factor * ((np.sqrt((g**2).sum(axis=1)) - 1.0) ** 2).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "n_classes", "n", "n_threads"),
+    [
+        ("wasserstein", (5,), 0, 40, 1), ("wasserstein", (5,), 3, 130, 2), ("least_squares", (4, 4, 2), 2, 70, 1),
+        ("non_saturating", (4, 4, 2), 0, 33, 1),
+    ],
+)  # fmt: skip
+def test_the_gradient_penalty_is_exact(loss, shape, n_classes, n, n_threads):
+    """Value and gradient by all parameters of the discriminator, against central differences in float64."""
+    output = "sigmoid" if loss == "non_saturating" else "linear"
+    generator, discriminator = networks(shape=shape, n_classes=n_classes, hidden="leaky_relu", output=output)
+    for network in (generator, discriminator):
+        network.parameters *= 1.5
+        for bias in network.get_weights()[1::2]:
+            bias[...] = rng(5).normal(size=bias.shape) * 0.3
+    X = rng().normal(size=(n, *shape))
+    y = None if not n_classes else rng(1).integers(n_classes, size=n)
+    conditions = None if y is None else np.eye(n_classes)[y]
+    results = []
+    for penalty in (0.0, 2.0):
+        pair = networks(shape=shape, n_classes=n_classes, hidden="leaky_relu", output=output)
+        for network, start in zip(pair, (generator, discriminator), strict=True):
+            network.parameters = start.parameters
+        results.append(one_step(gan_of(*pair, loss=loss, gradient_penalty=penalty), X, y, n_threads=n_threads))
+    (without, _, logs_without), (changes, _, logs) = results
+    z = noise(n, 3, SEED, 0, PHASES["shown"])
+    made = generator.predict(z if conditions is None else np.hstack([z, conditions])).reshape(X.shape)
+    plain = linear_end(discriminator)
+    share = shares(n, SEED, 0)
+    arguments = joined(X, conditions), joined(made, conditions), share, 2.0, n_classes
+    expected = penalty_of(plain, *arguments)
+    assert expected > 0.01
+    np.testing.assert_allclose(logs["discriminator_loss"] - logs_without["discriminator_loss"], expected, rtol=1e-9)
+    found = changes[1] - without[1]
+    for i in range(plain.n_parameters):
+        here = plain.parameters[i]
+        values = []
+        for there in (here + 1e-7, here - 1e-7):
+            plain.parameters[i] = there
+            values.append(penalty_of(plain, *arguments))
+        plain.parameters[i] = here
+        np.testing.assert_allclose(found[i], (values[0] - values[1]) / 2e-7, rtol=1e-5, atol=1e-7)
+
+
+def test_a_penalty_with_dropout_and_pooling_has_a_mask_for_both_of_its_passes():
+    """One sample and four means: the penalty is that of one of the sixteen masks."""
+    layers = [fastnn.Input((4, 4, 1)), fastnn.AveragePooling2D(2), fastnn.Flatten(), fastnn.Dropout(0.5)]
+    generator = fastnn.Network([fastnn.Input(3), fastnn.Dense(16), fastnn.Reshape((4, 4, 1))], dtype="float64", seed=1)
+    discriminator = fastnn.Network([*layers, fastnn.Dense(1)], dtype="float64", seed=2)
+    w = discriminator.get_weights()[0][:, 0].copy()
+    X = rng().normal(size=(1, 4, 4, 1))
+    results = [
+        one_step(gan_of(generator, discriminator, rate=1e-300, loss="wasserstein", gradient_penalty=penalty), X)[2]
+        for penalty in (0.0, 1.0)
+    ]
+    found = results[1]["discriminator_loss"] - results[0]["discriminator_loss"]
+    # Each of the four means has 4 pixels, a quarter each; what is kept counts twice.
+    masks = np.array(list(np.ndindex(2, 2, 2, 2)))
+    possible = (np.sqrt(((2.0 * masks * w) ** 2).sum(axis=1) / 4) - 1.0) ** 2
+    assert np.abs(possible - found).min() < 1e-12
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [fastnn.Dense(4, "tanh"), fastnn.Dense(1)],
+        [fastnn.Dense(4), fastnn.BatchNormalization(), fastnn.Dense(1)],
+        [fastnn.Dense(4), fastnn.GaussianNoise(0.1), fastnn.Dense(1)],
+        [fastnn.Dense(4, "relu"), fastnn.Dense(1, "sigmoid")],
+    ],
+)
+def test_a_penalty_that_would_not_be_exact_is_refused(layers):
+    discriminator = fastnn.Network([fastnn.Input(5), *layers], dtype="float64", seed=2)
+    loss = "least_squares"
+    gan_of(networks()[0], discriminator, loss=loss)
+    with pytest.raises(ValueError, match="gradient_penalty must be 0 for this discriminator, got 10"):
+        gan_of(networks()[0], discriminator, loss=loss, gradient_penalty=10)

@@ -34,7 +34,7 @@ def _relu(z, value):
 
 
 @inlined
-def _relu_slope(a, value):
+def relu_slope(a, value):
     return select(a > 0.0, 1.0, 0.0)
 
 
@@ -44,7 +44,7 @@ def _leaky_relu(z, value):
 
 
 @inlined
-def _leaky_relu_slope(a, value):
+def leaky_relu_slope(a, value):
     return select(a > 0.0, 1.0, value)
 
 
@@ -303,8 +303,8 @@ SOFTMAX = OpKind("softmax", softmax_forward, softmax_backward, softmax_row, is_a
 ACTIVATIONS = {
     "sigmoid": elementwise("sigmoid", _sigmoid, _sigmoid_slope),
     "tanh": elementwise("tanh", _tanh, _tanh_slope),
-    "relu": elementwise("relu", _relu, _relu_slope),
-    "leaky_relu": elementwise("leaky_relu", _leaky_relu, _leaky_relu_slope),
+    "relu": elementwise("relu", _relu, relu_slope),
+    "leaky_relu": elementwise("leaky_relu", _leaky_relu, leaky_relu_slope),
     "elu": elementwise("elu", _elu, _elu_slope),
     "selu": elementwise("selu", _selu, _selu_slope),
     "softplus": elementwise("softplus", _softplus, _softplus_slope),

@@ -47,7 +47,7 @@ class GAN(GanCore):
         - non_saturating [1]_: the cross-entropy of D, an activation "sigmoid" or logits, over x and m; the generator
           minimises -log D(m).
         - wasserstein [2]_: D(m) - D(x), and -D(m) for the generator; D is linear, and has to be kept smooth, by
-          ``kernel_constraint=MaxNorm(...)`` on its layers.
+          `gradient_penalty` or by ``kernel_constraint=MaxNorm(...)`` on its layers.
         - least_squares [3]_: ((D(x) - 1)^2 + D(m)^2) / 2, and (D(m) - 1)^2 / 2 for the generator.
     generator_optimizer, discriminator_optimizer : str or Optimizer, default Adam(0.0002, beta_1=0.5)
         With ``use_ema=True`` the generator holds the moving average of its parameters between epochs and after `fit`,
@@ -59,7 +59,10 @@ class GAN(GanCore):
     label_smoothing : float, default 0.0
         What real samples should be given is 1 less this; in [0, 1). Not for "wasserstein".
     gradient_penalty : float, default 0.0
-        Must be 0: the penalty of [4]_ needs the gradient of a gradient, which is not there yet.
+        Factor of a penalty on the discriminator's loss [4]_: the mean of (|g| - 1)^2, where g is the gradient of D (of
+        its logits, if it ends in a sigmoid that the loss takes them of) by a random blend of a real and a made sample;
+        >= 0. It needs the gradient of a gradient, which is exact for discriminators of `Dense`, `Conv1D`, `Conv2D`,
+        `Flatten`, `Reshape`, `Dropout` and average pooling with linear, relu and leaky_relu; others are refused.
 
     Attributes
     ----------

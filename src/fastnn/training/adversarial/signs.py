@@ -17,7 +17,7 @@ _MESSAGES = {
     "collapse": (
         "made samples have had {share:.2%} of the variance of real ones for {steps} steps: the generator makes nearly "
         "the same sample of all noise. A lower learning rate, beta_1=0.5 in Adam, normalization in the generator, or "
-        "loss='least_squares' usually help"
+        "loss='wasserstein' with gradient_penalty=10 usually help"
     ),
 }
 

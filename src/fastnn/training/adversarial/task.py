@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn import losses
 from fastnn.common.validation import as_array, as_features, check_choice, check_integer, check_not_empty, check_real
-from fastnn.engine.adversaries import LOSSES, NOISES
+from fastnn.engine.adversaries import LOSSES, NOISES, has_exact_penalty
 from fastnn.engine.workspace import Rows
 from fastnn.inputs.data import DataSpec, check_batches
 from fastnn.inputs.targets import as_targets, finite_rows
@@ -74,11 +74,6 @@ class GanTask:
         steps = check_integer("discriminator_steps", discriminator_steps, 1)
         smoothing = check_real("label_smoothing", label_smoothing, 0.0, 1.0, closed="left")
         penalty = check_real("gradient_penalty", gradient_penalty, 0.0)
-        if penalty:
-            raise ValueError(
-                f"gradient_penalty must be 0, got {penalty}: it needs the gradient of a gradient, which is not there "
-                "yet; kernel_constraint=MaxNorm(1.0) on the discriminator's layers keeps it smooth as well"
-            )
         if discriminator.n_outputs != 1:
             raise ValueError(f"discriminator must have one output, got {discriminator.n_outputs}")
         activation = discriminator.plan.output_activation
@@ -87,6 +82,13 @@ class GanTask:
             raise ValueError(f"discriminator must end in activation {accepted} for loss {loss!r}, got {activation!r}")
         if smoothing and loss == "wasserstein":
             raise ValueError(f"label_smoothing must be 0 for loss 'wasserstein', which has no labels, got {smoothing}")
+        takes_logits = loss == "non_saturating" and activation == "sigmoid"
+        if penalty and not has_exact_penalty(discriminator.plan, without_last=takes_logits):
+            raise ValueError(
+                f"gradient_penalty must be 0 for this discriminator, got {penalty}: the gradient of a gradient is "
+                "exact for Dense, Conv1D, Conv2D, Flatten, Reshape, Dropout and average pooling with linear, relu and "
+                f"leaky_relu alone, and it has {discriminator!r}"
+            )
         n_conditions, shape = _conditions(generator, discriminator)
         return cls(generator, discriminator, loss, noise, steps, smoothing, penalty, n_conditions, shape)
 
@@ -119,7 +121,7 @@ class GanTask:
             # Means over real and made samples: of their sum for "wasserstein", of their mean for the others.
             "judge_scale": 2.0 if self.loss == "wasserstein" else 1.0,
             "generator_scale": 0.5 if self.loss == "least_squares" else 1.0,
-            "threshold": 0.0 if has_logits else 0.5,
+            "threshold": 0.0 if has_logits else 0.5, "gradient_penalty": self.gradient_penalty,
         }  # fmt: skip
 
     # --- data -------------------------------------------------------------------------------------------------------
