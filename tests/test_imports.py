@@ -20,7 +20,7 @@ ORDER = (
     ("callbacks",),
     ("training",),
     ("interop", "plotting"),
-    ("estimators", "tabular"),
+    ("estimators", "tabular", "pictures"),
     ("distributed", ""),  # the second is fastnn itself, which imports almost everything
     ("benchmark", "cli", "__main__"),
 )  # fmt: skip

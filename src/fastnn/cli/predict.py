@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnn.cli import pictures
 from fastnn.cli.output import say, warnings_as_lines, write_data
 from fastnn.cli.table import check_output
 
@@ -18,15 +19,17 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "predict",
-        usage="fastnn predict MODEL FILE [options]",
-        help="predict with a model that `fastnn train FILE` saved",
-        description="Write the predictions for each row of a table as CSV; for classes with their probabilities. "
+        usage="fastnn predict MODEL FILE... [options]",
+        help="predict with a model that `fastnn train` saved",
+        description="Write the predictions for each row of a table, or for each of some pictures, as CSV; for classes "
+        "with their probabilities. "
         "Where the table has the target too, a line says how good they are (on stderr, if predictions go to stdout).",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="what `fastnn train FILE --target COLUMN` saved")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="what `fastnn train` saved")
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="a table with the same columns, with or without the target"
-    )
+        "files", type=Path, metavar="FILE", nargs="+",
+        help="a table with the same columns, with or without the target; or pictures",
+    )  # fmt: skip
     parser.add_argument("--missing", nargs="+", default=(), metavar="TEXT", help="what stands for no value")
     parser.add_argument(
         "--output", "-o", type=Path, metavar="OUT", help="where to write, if not to stdout: .csv, .parquet, ..."
@@ -37,10 +40,34 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict and write."""
+    try:
+        if pictures.is_model(arguments.model):
+            _predict_pictures(arguments)
+            return 0
+        if len(arguments.files) > 1:
+            raise ValueError(f"FILE must be one table, got {len(arguments.files)}: {arguments.model} predicts tables")
+    except (ValueError, ImportError) as error:
+        arguments.parser.error(str(error))
+    return _predict_table(arguments)
+
+
+def _predict_pictures(arguments: argparse.Namespace) -> None:
+    for name in ("missing", "keep"):
+        if getattr(arguments, name):
+            raise ValueError(f"--{name} goes with a table; {arguments.model} predicts pictures")
+    if arguments.output is not None:
+        check_output(arguments.output)
+        if arguments.output.suffix.lower() != ".csv":
+            raise ValueError(f"--output must end in .csv for pictures, got {str(arguments.output)!r}")
+    pictures.predict(arguments.model, arguments.files, arguments.output)
+
+
+def _predict_table(arguments: argparse.Namespace) -> int:
     from fastnn.tabular import TableModel, read_table
     from fastnn.tabular.columns import unknown_column
     from fastnn.tabular.reading import import_polars
 
+    (file,) = arguments.files
     try:
         polars = import_polars()
         if arguments.output is not None:
@@ -49,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
                 raise ValueError(f"--output must end in {', '.join(_WRITERS)}, got {str(arguments.output)!r}")
         model = TableModel.load(arguments.model)
         preprocessing = model.preprocessing
-        table = read_table(arguments.file, [*preprocessing.missing, *arguments.missing], preprocessing.texts)
+        table = read_table(file, [*preprocessing.missing, *arguments.missing], preprocessing.texts)
         for name in arguments.keep:
             if name not in table.columns:
-                raise unknown_column(name, table.columns, str(arguments.file))
+                raise unknown_column(name, table.columns, str(file))
         with warnings_as_lines("fastnn predict"):
             predicted = model.predict(table)
     except (ValueError, ImportError) as error:

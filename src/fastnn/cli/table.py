@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from polars import DataFrame, Series
 
 PRESETS = ("best", "fast", "plain")
-_OPTIONS = (
+OPTIONS = (
     "target",
     "task",
     "categorical",
@@ -77,7 +77,7 @@ def is_table(arguments: argparse.Namespace) -> bool:
         if arguments.scale is not None:
             raise ValueError("--scale goes with the data sets; columns of a file are scaled to unit variance")
         return True
-    given = [name for name in _OPTIONS if getattr(arguments, name) is not None]
+    given = [name for name in OPTIONS if getattr(arguments, name) is not None]
     if given:
         option = given[0].replace("_", "-")
         raise ValueError(f"--{option} goes with a file that ends in {', '.join(SUFFIXES)}, got {arguments.name!r}")
