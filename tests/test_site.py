@@ -16,7 +16,7 @@ SITE = Path(os.environ.get("FASTNN_SITE", ""))
 pytestmark = pytest.mark.skipif(
     "FASTNN_SITE" not in os.environ, reason="needs a built site: mkdocs build --site-dir FOLDER; FASTNN_SITE=FOLDER"
 )
-LOOKED_AT = ("index.html", "tutorial.html", "which-network.html", "how-to/watching.html")
+LOOKED_AT = ("index.html", "tutorial.html", "which-network.html", "how-to/watching.html", "reference.html")
 
 
 class Page(HTMLParser):

@@ -3,6 +3,7 @@
 import base64
 import re
 import sys
+import threading
 import time
 import types
 
@@ -99,3 +100,6 @@ def test_command_line_draws_and_serves(capsys):
     with pytest.raises(SystemExit):
         main(["train", "iris", "--live-port", "70000"])
     assert "port must be" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["train", "iris", "--live-port", "0", "--epochs", "-1"])
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("fastnn-live")] == []

@@ -64,7 +64,21 @@ def test_own_axes_are_drawn_on_without_pyplot(history):
 def test_validation_that_began_later_lies_under_its_epochs():
     history = fastnn.History(history={"loss": [3.0, 2.0, 1.0], "val_loss": [np.nan, 2.5, 2.0]}, epoch=[0, 1, 2])
     (ax,) = history.plot(axes=plotting.new_figure(history).axes)
-    np.testing.assert_array_equal(curves(ax)["validation"], ([1, 2, 3], [np.nan, 2.5, 2.0]))
+    assert curves(ax)["validation"] == ([2, 3], [2.5, 2.0])
+
+
+def test_validation_at_some_epochs_is_one_line():
+    """A line breaks at NaN: every second epoch alone would be points without a line, which are not drawn."""
+    columns = {"loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [np.nan, 2.5, np.nan, 2.0]}
+    history = fastnn.History(history=columns, epoch=[0, 1, 2, 3])
+    (ax,) = history.plot(axes=plotting.new_figure(history).axes)
+    assert curves(ax)["validation"] == ([2, 4], [2.5, 2.0])
+
+
+def test_a_single_validated_epoch_can_be_seen():
+    history = fastnn.History(history={"loss": [3.0, 2.0], "val_loss": [np.nan, 2.0]}, epoch=[0, 1])
+    (ax,) = history.plot(axes=plotting.new_figure(history).axes)
+    assert [line.get_marker() for line in ax.lines] == ["None", "o"]
 
 
 def test_one_epoch_can_be_seen():

@@ -216,7 +216,7 @@ def test_html_holds_the_layer_table():
     assert cells.open == []
     assert cells.rows == [
         ["layer", "output", "parameters"],
-        ["Input", "1,000", "0"],
+        ["Input", "1000", "0"],
         ["Dense relu", "20", "20,020"],
         ["Dropout 0.25", "20", "0"],
         ["Dense softmax", "3", "63"],

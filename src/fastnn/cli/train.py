@@ -1,6 +1,7 @@
 """`fastnn train`: scales and splits data, trains a network on it, tests it, and says how fast that was."""
 
 import argparse
+import contextlib
 import copy
 import dataclasses
 import math
@@ -263,7 +264,12 @@ def check_plot(path: Path | None) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, test and report."""
+    """Train, test and report; a live page is served until then, also where an error ends it."""
+    with contextlib.ExitStack() as pages:
+        return _run(arguments, pages)
+
+
+def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
     options: dict[str, Any] = {
         "batch_size": arguments.batch_size,
         "validation_split": arguments.validation_size,
@@ -282,7 +288,7 @@ def run(arguments: argparse.Namespace) -> int:
         if is_live and is_table and _preset(arguments) != "plain":
             raise ValueError("--live and --live-port follow one network: add --preset plain")
         if arguments.live_port is not None:
-            view = LiveView(arguments.live_port, name=arguments.name)
+            view = pages.enter_context(LiveView(arguments.live_port, name=arguments.name))
         if is_table and _preset(arguments) != "plain":
             from fastnn.cli import best
 

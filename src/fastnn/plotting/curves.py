@@ -80,19 +80,23 @@ def plot_history(history: History, *, axes: "Sequence[Axes] | None" = None) -> "
         axes = list(pyplot.subplots(1, n, figsize=(1 + 4 * n, 3.6), layout="constrained", squeeze=False)[1].flat)
     if len(axes) < len(names):
         raise ValueError(f"axes must hold {len(names)} axes, for {', '.join(names)}; got {len(axes)}")
-    # A single epoch is a point, which a line alone would not show.
-    marker = "o" if len(history.epoch) == 1 else ""
-    epochs = [epoch + 1 for epoch in history.epoch]
     for ax, name in zip(axes, names, strict=False):
         values = history.learning_rate if name == LEARNING_RATE else history.history[name]
-        ax.plot(epochs, values, color=TRAINING_COLOUR, marker=marker, label="training")
+        _draw_curve(ax, history.epoch, values, TRAINING_COLOUR, "training")
         validation = history.history.get(f"val_{name}")
         if validation is not None:
-            # Where only later calls of fit had validation data, the curve belongs to the last epochs.
-            ax.plot(epochs[-len(validation) :], validation, color=VALIDATION_COLOUR, marker=marker, label="validation")
+            _draw_curve(ax, history.epoch, validation, VALIDATION_COLOUR, "validation")
             ax.legend(frameon=False)
         ax.set(xlabel="epoch", ylabel=name)
         if name == LEARNING_RATE and min(values) > 0 and max(values) >= _LOGARITHMIC_FROM * min(values):
             ax.set_yscale("log")
         tidy(ax)
     return list(axes[: len(names)])
+
+
+def _draw_curve(ax: "Axes", epochs: list[int], values: list[float], colour: str, label: str) -> None:
+    """Draw a value over the epochs that have it: a line breaks at NaN, and a point between two breaks is not drawn."""
+    points = [(epoch + 1, value) for epoch, value in zip(epochs, values, strict=True) if not math.isnan(value)]
+    # A single epoch is a point, which a line alone would not show.
+    marker = "o" if len(points) == 1 else "None"
+    ax.plot([epoch for epoch, _ in points], [value for _, value in points], color=colour, marker=marker, label=label)
