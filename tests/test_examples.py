@@ -41,6 +41,14 @@ def test_keras_style(example):
     assert len(re.findall(r"^label (\d): predicted \1 ", out, re.MULTILINE)) == 5
 
 
+def test_images(example):
+    out = example("images")
+    assert "38,282" in out
+    assert float(re.search(r"^29 epochs in ([\d.]+) s$", out, re.MULTILINE)[1]) > 0
+    assert float(re.search(r"^test accuracy ([\d.]+)$", out, re.MULTILINE)[1]) > 0.98
+    assert float(re.search(r"^cross-validation: ([\d.]+)$", out, re.MULTILINE)[1]) > 0.95
+
+
 def test_one_step_by_hand(example):
     out = example("one_step_by_hand")
     for part in ("forward", "loss", "backward", "update"):

@@ -11,7 +11,15 @@ import numpy as np
 
 from fastnn.common.validation import as_array, check_integer
 from fastnn.model.network import Network
-from fastnn.plotting.style import PALETTE, TRAINING_COLOUR, VALIDATION_COLOUR, check_matplotlib, new_axes, tidy
+from fastnn.plotting.style import (
+    PALETTE,
+    TRAINING_COLOUR,
+    VALIDATION_COLOUR,
+    check_matplotlib,
+    grid_axes,
+    new_axes,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,7 +207,7 @@ def plot_weight_images(
     n_images = min(check_integer("n_images", n_images, 1), first.shape[1])
     units = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:n_images]
     is_own_figure = axes is None
-    axes = _grid_axes(n_images) if axes is None else list(axes)
+    axes = grid_axes(n_images) if axes is None else list(axes)
     if len(axes) < n_images:
         raise ValueError(f"axes must hold {n_images} axes, got {len(axes)}")
     limit = float(np.abs(weights[:, units]).max()) or 1.0
@@ -273,8 +281,3 @@ def plot_parameter_histograms(
             tidy(ax)
         axes[row * len(variables)].set_ylabel("how many")
     return axes[:n_panels]
-
-
-def _grid_axes(n: int) -> "list[Axes]":
-    n_columns = math.ceil(math.sqrt(n))
-    return new_axes(n_columns, 1.3, 1.4, n_rows=math.ceil(n / n_columns))

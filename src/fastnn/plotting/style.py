@@ -1,6 +1,7 @@
 """What all pictures share: colours, axes, and the check that matplotlib is there."""
 
 import importlib.util
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def new_axes(n_columns: int, width: float, height: float, n_rows: int = 1) -> "l
 
     size = (n_columns * width, n_rows * height)
     return list(pyplot.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)[1].flat)
+
+
+def grid_axes(n: int) -> "list[Axes]":
+    """Return at least n small axes of a new pyplot figure, about as many rows as columns."""
+    n_columns = math.ceil(math.sqrt(n))
+    return new_axes(n_columns, 1.3, 1.4, n_rows=math.ceil(n / n_columns))
 
 
 def tidy(ax: "Axes") -> None:
