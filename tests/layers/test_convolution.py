@@ -5,6 +5,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastnn
 import reference as ref
@@ -57,6 +59,30 @@ def check(layer, shape, n, dtype, units=300):
 @pytest.mark.parametrize("seed", range(40))
 def test_outputs_and_gradients_are_the_oracles(seed, dtype):
     check(*random_case(seed), dtype)
+
+
+@st.composite
+def convolutions(draw):
+    """A convolution with an image that it fits."""
+
+    def pair(high):
+        return draw(st.tuples(st.integers(1, high), st.integers(1, high)))
+
+    taps, strides, dilation, groups = pair(5), pair(4), pair(3), draw(st.integers(1, 3))
+    padding = draw(st.sampled_from(["valid", "same"]))
+    layer = fastnn.Conv2D(
+        groups * draw(st.integers(1, 17)), taps, strides=strides, padding=padding, dilation=dilation, groups=groups,
+        use_bias=draw(st.booleans()),
+    )  # fmt: skip
+    spans = [(k - 1) * d + 1 if padding == "valid" else 1 for k, d in zip(taps, dilation, strict=True)]
+    shape = (*(draw(st.integers(span, span + 6)) for span in spans), groups * draw(st.integers(1, 5)))
+    return layer, shape, draw(st.integers(1, 70))
+
+
+@settings(max_examples=60, deadline=None)
+@given(convolutions())
+def test_any_shapes(case):
+    check(*case, "float64")
 
 
 @pytest.mark.parametrize(
@@ -194,6 +220,31 @@ def test_images_of_bytes_are_numbers(dtype):
     network = cnn(dtype)
     X = rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
     np.testing.assert_array_equal(network.predict(X), network.predict(X.astype(dtype)))
+
+
+def test_a_mapped_file_of_bytes_trains_as_arrays_in_memory_do(tmp_path):
+    images = rng(0).integers(0, 256, (100, 8, 8, 1), np.uint8)
+    y = rng(1).integers(0, 3, 100)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    parameters = []
+    for X in (images, mapped):
+        network = cnn()
+        fastnn.Trainer(network, loss="categorical_crossentropy").fit(X, y, epochs=2, seed=0)
+        parameters.append(network.parameters)
+    np.testing.assert_array_equal(*parameters)
+
+
+def test_channels_first_is_refused_with_the_way_out():
+    X = np.zeros((5, 3, 8, 9))
+    network = fastnn.Network([fastnn.Input((8, 9, 3)), fastnn.Conv2D(2, 3), LAST, fastnn.Dense(1)])
+    message = r"X must have shape \(n, 8, 9, 3\) or .*; channels come last here: X.transpose\(0, 2, 3, 1\)"
+    for refuse in (network.predict, lambda X: fastnn.Trainer(network, loss="mse").fit(X, np.zeros(5))):
+        with pytest.raises(ValueError, match=message):
+            refuse(X)
+        with pytest.raises(ValueError, match=message):
+            refuse(X.astype(np.uint8))
+    assert network.predict(X.transpose(0, 2, 3, 1)).shape == (5, 1)
 
 
 def test_a_kernel_constraint_limits_each_filter_and_penalties_count():
