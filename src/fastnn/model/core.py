@@ -8,11 +8,12 @@ import numpy as np
 
 from fastnn import initializers
 from fastnn.common.attributes import Guarded
+from fastnn.common.plain import as_plain, from_plain
 from fastnn.common.validation import as_array, check_dtype, check_finite, check_integer
 from fastnn.engine.linking import LinkedOps, link
 from fastnn.engine.plan import Plan, Variable, are_variances_sound, make_plan
 from fastnn.engine.workspace import parameter_buffer
-from fastnn.layers import Layer, check_layers
+from fastnn.layers import Layer, check_layers, from_config
 
 _NEW = "make a new Network"
 
@@ -88,6 +89,19 @@ class NetworkCore(Guarded):
         network = cls.__new__(cls)
         network._set_up(layers, dtype, seed)
         return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        layers = [as_plain(layer, from_config) for layer in self.layers]
+        return {
+            "layers": layers, "dtype": self.dtype.name, "seed": self.seed, "parameters": self.parameters.copy(),
+            "state": self.state.copy(),
+        }  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        layers = [from_plain(layer, from_config) for layer in state["layers"]]  # layers, in pickles of before
+        self._set_up(layers, state["dtype"], state["seed"])
+        self._parameters[:] = state["parameters"]
+        self._state[:] = state["state"]
 
     @property
     def row_ops(self) -> LinkedOps:

@@ -391,14 +391,3 @@ class Network(Exchange):
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self.layers))
         return f"Network([{inside}], dtype={self.dtype.name!r}, seed={self.seed})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "layers": self.layers, "dtype": self.dtype, "seed": self.seed, "parameters": self.parameters.copy(),
-            "state": self.state.copy(),
-        }  # fmt: skip
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(state["layers"], state["dtype"], state["seed"])
-        self._parameters[:] = state["parameters"]
-        self._state[:] = state["state"]

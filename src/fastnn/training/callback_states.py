@@ -51,6 +51,15 @@ class CallbackStates:
             return list(self._saved)
         return [_entry(callback) for callback in self._live]
 
+    @property
+    def are_loaded(self) -> bool:
+        """Whether the next fit hands them out."""
+        return self._is_loaded
+
+    def restore(self, states: list[dict[str, Any]], *, are_loaded: bool) -> None:
+        """Take what `get` and `are_loaded` said."""
+        self._saved, self._is_loaded = list(states), are_loaded
+
     def load(self, states: list[dict[str, Any]]) -> None:
         """Take states for the next fit."""
         self._saved = list(states)

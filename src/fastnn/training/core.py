@@ -18,6 +18,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.training import resume
 from fastnn.training.files import load_trainer, save_trainer
 from fastnn.training.history import History
+from fastnn.training.pickles import plain_trainer, state_of_0_1, trainer_from_plain
 from fastnn.training.state import TrainingState
 from fastnn.training.task import Task
 
@@ -319,20 +320,13 @@ class TrainerCore(Guarded):
     # --- pickles ----------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_is_busy"}
+        own = {name: value for name, value in self.__dict__.items() if name not in ("_task", "_state", "_is_busy")}
+        return {**own, "_plain": plain_trainer(self._task, self._state)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_task" not in state:  # of fastnn 0.1
-            state = _state_of_0_1(state)
+        state = dict(state)
+        if "_plain" in state:
+            state["_task"], state["_state"] = trainer_from_plain(state.pop("_plain"))
+        elif "_task" not in state:
+            state = state_of_0_1(state)
         self.__dict__.update(state, _is_busy=threading.Lock())
-
-
-def _state_of_0_1(old: dict[str, Any]) -> dict[str, Any]:
-    """Return what a Trainer holds now, for what one of fastnn 0.1 had as attributes."""
-    old = dict(old)
-    task = Task(old.pop("network"), old.pop("loss"), old.pop("metrics"), old.pop("mixup"))
-    state = TrainingState(task.network, old.pop("optimizer"))
-    names = ("history", "step", "holds_average", "epochs_done", "moments", "log_names", "callback_states", "_seed")
-    state.__dict__.update({name: old.pop(name) for name in names})
-    state._assigned_schedule = old.pop("_set_schedule")
-    return {"_task": task, "_state": state}

@@ -123,6 +123,11 @@ class TrainingState:
     def seed(self, value: Any) -> None:
         self._seed = check_integer("seed", value, 0, 2**63 - 1)
 
+    @property
+    def own_seed(self) -> int | None:
+        """The seed, None where none was set or needed yet."""
+        return self._seed
+
     # --- the end of training ----------------------------------------------------------------------------------------
 
     @property
