@@ -48,8 +48,9 @@ def draw(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> n
     Parameters
     ----------
     name : str
-        One of `NAMES` but "auto". he: variance 2 / fan_in [1]_; glorot: 2 / (fan_in + fan_out) [2]_; lecun:
-        1 / fan_in [3]_; orthogonal: a random matrix with orthonormal rows or columns [4]_.
+        One of `NAMES` but "auto", or "uniform": from -0.05 to 0.05. he: variance 2 / fan_in [1]_; glorot:
+        2 / (fan_in + fan_out) [2]_; lecun: 1 / fan_in [3]_; orthogonal: a random matrix with orthonormal rows
+        or columns [4]_.
     shape : tuple of int
         Of the kernel.
     generator : numpy.random.Generator
@@ -79,6 +80,8 @@ def draw(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> n
     >>> draw("zeros", (3, 3, 1, 8), np.random.default_rng(0)).shape
     (3, 3, 1, 8)
     """
+    if name == "uniform":  # of embeddings
+        return generator.uniform(-0.05, 0.05, shape)
     check_choice("kernel_initializer", name, NAMES)
     if name == "zeros":
         return np.zeros(shape)

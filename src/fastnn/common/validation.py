@@ -113,12 +113,16 @@ def as_array(name: str, values: Any) -> np.ndarray:
 
 def is_gatherable(array: Any) -> bool:
     """Whether kernels can read the memory of an array (or CSR matrix) as it is."""
-    return is_sparse(array) or (array.flags.aligned and (array.dtype in FLOAT_DTYPES or array.dtype == np.uint8))
+    return is_sparse(array) or (
+        isinstance(array, np.ndarray)
+        and array.flags.aligned
+        and (array.dtype in FLOAT_DTYPES or array.dtype == np.uint8)
+    )
 
 
 def read_only(array: Any) -> Any:
     """Return a view of an array that cannot be written to; whoever reshapes the array leaves the view as it is."""
-    if is_sparse(array):
+    if not isinstance(array, np.ndarray):
         return array
     view = array.view()
     view.flags.writeable = False
@@ -195,8 +199,10 @@ def as_csr(name: str, matrix: Any, dtype: np.dtype) -> Any:
     return copy.copy(csr)
 
 
-def as_features(name: str, X: Any, shape: int | tuple[int, ...], dtype: np.dtype, *, lazily: bool = False) -> Any:
-    """Return X as a 2-D array or CSR matrix that kernels can read: see `as_gatherable`.
+def as_features(
+    name: str, X: Any, shape: int | tuple[int, ...], dtype: np.dtype, *, lazily: bool = False, as_is: bool = False
+) -> Any:
+    """Return X as a 2-D array or CSR matrix that kernels can read: see `as_gatherable`; `as_is` leaves the numbers.
 
     `shape` is the number of features, or the shape of one sample: then X may be (n, *shape), and comes back as rows in
     C order, which is a copy only where its memory is in another order.
@@ -206,12 +212,15 @@ def as_features(name: str, X: Any, shape: int | tuple[int, ...], dtype: np.dtype
     if isinstance(shape, tuple):
         n_features = math.prod(shape)
         if len(shape) > 1 and array.ndim != 2:
-            return as_gatherable(as_rows(name, array, shape), dtype, lazily=lazily)
+            rows = as_rows(name, array, shape)
+            return rows if as_is else as_gatherable(rows, dtype, lazily=lazily)
     if array.ndim != 2:
         hint = "; one sample is X.reshape(1, -1)" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (samples, features), got shape {array.shape}{hint}")
     if array.shape[1] != n_features:
         raise ValueError(f"{name} must have {n_features} features (the network's inputs), got shape {array.shape}")
+    if as_is:
+        return array
     return as_csr(name, array, dtype) if is_sparse(array) else as_gatherable(array, dtype, lazily=lazily)
 
 
@@ -237,12 +246,23 @@ def check_not_empty(name: str, array: Any) -> None:
         raise ValueError(f"{name} must have at least one sample, got shape {array.shape}")
 
 
-def as_sample_weight(sample_weight: Any, n_samples: int, name: str = "sample_weight") -> np.ndarray:
-    """Return weights as (n_samples,) float64, or an empty array for None."""
+def as_sample_weight(
+    sample_weight: Any, n_samples: int, name: str = "sample_weight", steps: tuple[int, ...] = ()
+) -> np.ndarray:
+    """Return weights as (n_samples,) float64, or an empty array for None.
+
+    Where outputs have several positions, of the shape `steps`, a weight for each is taken too, and comes back as
+    (n_samples, positions).
+    """
     if sample_weight is None:
         return np.empty(0)
     weights = np.ascontiguousarray(as_array(name, sample_weight), dtype=np.float64)
-    if weights.shape != (n_samples,):
+    if steps and weights.shape == (n_samples, *steps):
+        weights = weights.reshape(n_samples, -1)
+    elif weights.shape != (n_samples,):
+        if steps:
+            wanted = f"({n_samples},) or ({', '.join(map(str, (n_samples, *steps)))})"
+            raise ValueError(f"{name} must have shape {wanted}, got {weights.shape}")
         raise ValueError(f"{name} must have shape ({n_samples},), one weight a sample, got {weights.shape}")
     check_finite(name, weights)
     if (weights < 0).any():

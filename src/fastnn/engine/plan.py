@@ -81,6 +81,10 @@ class Plan:
     regions: dict[str, int]  # buffer offsets, in units
     n_units: int  # of the whole buffer
     n_kept_for_rows: int  # elements that ops keep for others while a single row is predicted
+    output_steps: int = 0  # how many steps of time the outputs are; 0: none
+    ignores_lengths: str = ""  # why the lengths of sequences cannot be minded; empty: they can
+    n_categories: int = 0  # inputs are integers below this; 0: they are numbers
+    carried_units: int = 0  # of a sample: states that recurrent layers carry from batch to batch
 
     @cached_property
     def parameter_stride(self) -> int:
@@ -96,6 +100,16 @@ class Plan:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one sample of X."""
         return self.shapes[0]
+
+    @property
+    def output_units(self) -> int:
+        """The size of the last axis of the outputs, over which losses are taken."""
+        return self.output_shape[-1]
+
+    @property
+    def output_positions(self) -> int:
+        """How often the outputs have that axis; losses are means over them."""
+        return math.prod(self.output_shape[:-1])
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -185,6 +199,10 @@ class PlanBuilder:
         self._n_units = 0
         self._n_kept_for_rows = 0
         self._input_region = 0
+        self._steps = 0  # of time: the first axis of samples, as long as layers keep it
+        self._ignores_lengths = "samples have no steps of time"
+        self._carried_units = 0
+        self.n_categories = 0
         self._region = -1  # where the current activations lie
         self._output_is_needed = False  # by the backward pass of the op that wrote them, or by an op to come
 
@@ -192,6 +210,11 @@ class PlanBuilder:
     def units(self) -> int:
         """The size of the last axis of a sample at this point."""
         return self.shape[-1]
+
+    @property
+    def is_input(self) -> bool:
+        """Whether no layer has added an op yet."""
+        return not self._ops
 
     @property
     def positions(self) -> int:
@@ -202,6 +225,8 @@ class PlanBuilder:
         """Open the network with its input region."""
         self.shape = shape
         self.n_inputs = math.prod(shape)
+        if len(shape) > 1:
+            self.set_steps(shape[0])
         self._region = self._input_region = self._add_region(self.n_inputs)
         self._output_is_needed = True  # features stay: the first layer's weight gradient reads them
 
@@ -289,6 +314,10 @@ class PlanBuilder:
             The number of the op.
         """
         shape = self.shape if shape is None else shape
+        if self._steps and not (kind.minds_lengths or kind.is_activation):
+            self.refuse_lengths("it looks at several steps at once")
+        elif len(shape) < 2 or shape[0] != self._steps:
+            self._steps = 0
         source = self._region
         stays = keeps_input or (in_place and self._works_in_place and not self._output_is_needed)
         target = source if stays else self._add_region(math.prod(shape))
@@ -344,7 +373,26 @@ class PlanBuilder:
 
     def reshape(self, shape: tuple[int, ...]) -> None:
         """Go on with the same numbers in another shape, which costs nothing."""
+        if self._steps and (len(shape) < 2 or shape[0] != self._steps):
+            self.refuse_lengths("it puts all steps of a sample side by side")
         self.shape = shape
+
+    def set_steps(self, n_steps: int) -> None:
+        """Say that the first axis of samples is time; 0: it is no longer, since what follows has seen its steps."""
+        self._steps = n_steps
+        if n_steps:
+            self._ignores_lengths = ""
+
+    def refuse_lengths(self, why: str) -> None:
+        """Say why the layer being built cannot leave out steps behind the end of a sequence."""
+        if self._steps and not self._ignores_lengths:
+            self._ignores_lengths = f"of layers[{self.layer}]: {why}"
+        self._steps = 0
+
+    def carry(self, units: int) -> int:
+        """Reserve units of a state that is carried from batch to batch; return where they begin."""
+        self._carried_units += units
+        return self._carried_units - units
 
     def hold(self) -> int:
         """Keep the current activations as they are, for an op to come; return where they lie."""
@@ -380,7 +428,8 @@ class PlanBuilder:
             "delta": self._add_region(widest),
             "other_delta": self._add_region(widest),
             "strips": self._add_region(widest_strip),
-            "weights": self._add_region(1),
+            "weights": self._add_region(math.prod(self.shape[:-1])),
+            "lengths": self._add_region(1),
         }
         # 16 rows of features or targets, each padded to whole vectors, are half as many units of 32 samples.
         regions["staging"] = self._add_region(-(-max(self.n_inputs, n_outputs) // 16) * 8)
@@ -405,7 +454,7 @@ class PlanBuilder:
         return Plan(
             ops, tuple(self._kinds), details, tuple(self._variables), variable_table, self.n_inputs, n_outputs,
             self._n_parameters, tuple(self._states), tuple(shapes), tuple(self._flops), regions, self._n_units,
-            self._n_kept_for_rows,
+            self._n_kept_for_rows, self._steps, self._ignores_lengths, self.n_categories, self._carried_units,
         )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class PythonLossWorkspace(Workspace):
 
     def __init__(self, loss: PythonLoss, plan: Plan, dtype: np.dtype, **options: Any):
         super().__init__(plan, dtype, **options)
+        self.set(n_outputs=plan.n_outputs, positions=1)  # the function sees all outputs of a sample
         self._loss = loss
         # Views of the fields that change with every step: setting them by name costs more than a small kernel call.
         names = ("mode", "position", "metrics", "failed")
@@ -48,12 +49,12 @@ class PythonLossWorkspace(Workspace):
         """Whether a kernel call can go on with the next epoch: no call does more than a part of a step."""
         return False
 
-    def set_data(self, x: Rows, y: Rows) -> None:
+    def set_data(self, x: Rows, y: Rows, lengths: np.ndarray = _NO_ROWS) -> None:
         """Point the jobs to features and to a gradient that is filled in batch by batch."""
         self._x, self._y = x, y.array
         # A row for each of the data: kernels find a batch's gradient by row numbers, as they do targets.
         self._delta = Rows.of(np.zeros((x.n_rows, self.plan.n_outputs), self.dtype))
-        super().set_data(x, self._delta)
+        super().set_data(x, self._delta, lengths)
 
     def _put(self, **values: int) -> None:
         for name, value in values.items():

@@ -31,6 +31,7 @@ from fastnn.kernels.units import Unit
 CACHE_LINE = 64  # bytes
 _SIZES = {
     "parameters": "n_values", "moments": "n_moments", "order": "n_order", "sample_weight": "n_sample_weight",
+    "row_lengths": "n_row_lengths",
 }  # fmt: skip
 _BACKWARD_MODES = (int(tables.Mode.TRAIN), int(tables.Mode.GRADIENT))
 PLAIN = 0x1 | 0x100 | 0x400  # the flags of a C-contiguous, aligned, writable array
@@ -52,6 +53,11 @@ _SOURCES = {
     np.dtype(np.uint8): tables.Source.UINT8,
     np.dtype(np.int64): tables.Source.LABELS,
 }
+_INDEX_SOURCES = {
+    np.dtype(name): tables.Source[name.upper()]
+    for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+}
+_FEATURE_INDICES = frozenset(map(int, _INDEX_SOURCES.values())) - {int(tables.Source.UINT8)}
 _CSR_SOURCES = {
     np.dtype(np.float32): tables.Source.CSR_FLOAT32,
     np.dtype(np.float64): tables.Source.CSR_FLOAT64,
@@ -89,15 +95,21 @@ class Rows:
     column_stride: int
     source: int
     record: np.ndarray | None = None  # what `address` leads to, if it is not the array's memory
+    keeps_dtype: bool = False  # in pieces: whether these are class numbers
 
     @classmethod
     def of(cls, array: Any) -> "Rows":
-        """Wrap a 2-D array of float32, float64 or uint8, a 1-D array of int64 class numbers, or a CSR matrix."""
+        """Wrap a 2-D array of float32, float64 or uint8, int64 class numbers (1-D, or 2-D), or a CSR matrix."""
         if hasattr(array, "indptr"):
             return cls.of_csr(array)
         source = _SOURCES[array.dtype]
         strides = array.strides if array.ndim == 2 else (array.strides[0], 0)
         return cls(array, array.ctypes.data, strides[0], strides[1], int(source))
+
+    @classmethod
+    def of_indices(cls, array: np.ndarray) -> "Rows":
+        """Wrap a 2-D array of integers that are features."""
+        return cls(array, array.ctypes.data, array.strides[0], array.strides[1], index_source_of(array.dtype))
 
     @classmethod
     def of_csr(cls, matrix: Any, first: int = 0) -> "Rows":
@@ -110,9 +122,9 @@ class Rows:
         return cls(matrix, record.ctypes.data, 0, 0, int(_CSR_SOURCES[values.dtype]), record)
 
     @classmethod
-    def in_pieces(cls, array: np.ndarray) -> "Rows":
+    def in_pieces(cls, array: Any, *, are_labels: bool = False) -> "Rows":
         """Wrap a 2-D array that kernels cannot read: `Workspace.run` converts the rows of a few batches at a time."""
-        return cls(array, 0, 0, 0, IN_PIECES)
+        return cls(array, 0, 0, 0, IN_PIECES, keeps_dtype=are_labels)
 
     @property
     def n_rows(self) -> int:
@@ -121,7 +133,10 @@ class Rows:
     def take(self, rows: "np.ndarray | slice", dtype: np.dtype) -> "Rows":
         """Return some of the rows as a copy that kernels can read."""
         part = self.array[rows]
-        return Rows.of(part.astype(dtype) if self.source == IN_PIECES else part)
+        if self.source == IN_PIECES:
+            is_labels = self.array.dtype == np.int64 and self.keeps_dtype
+            return Rows.of(part if is_labels else part.astype(dtype))
+        return Rows.of_indices(part) if self.source in _FEATURE_INDICES else Rows.of(part)
 
     def is_finite(self, dtype: np.dtype) -> bool:
         """Whether there is neither NaN nor infinity once every number is of the network's dtype."""
@@ -212,10 +227,12 @@ class Workspace:
         self.position, self.step, self.failed, self.epochs_left, self.epochs_turned = (
             self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_turned")
         )
+        self._lengths = _NO_ROWS
+        self._weights_each = False  # whether every position of the outputs has a weight of its own
         regions = dict(plan.regions)
         self.set(
-            n_threads=n_threads, n_outputs=plan.n_outputs,
-            n_positions=math.prod(plan.output_shape[:-1]), n_parameters=plan.n_parameters,
+            n_threads=n_threads, n_outputs=plan.output_units, positions=plan.output_positions,
+            output_steps=plan.output_steps, weights_a_row=1, n_parameters=plan.n_parameters,
             parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, sees_batch=plan.has_batch_statistics,
             penalty=add_penalties if plan.has_penalties else 0, constrain=hold_norms if plan.has_constraints else 0,
             jobs=self.jobs.ctypes.data, variables=plan.variable_table.ctypes.data,
@@ -227,7 +244,8 @@ class Workspace:
             **{
                 "x.target": regions.pop("input"), "x.width": plan.n_inputs,
                 "y.target": regions.pop("targets"), "y.width": plan.n_outputs,
-                "y.smoothed_to": 0.5 if plan.n_outputs == 1 else 1.0 / plan.output_shape[-1],
+                "y.positions": plan.output_positions,
+                "y.smoothed_to": 0.5 if plan.output_units == 1 else 1.0 / plan.output_units,
             },
             **regions,
         )  # fmt: skip
@@ -263,8 +281,14 @@ class Workspace:
                 if size is not None:
                     self.jobs[size] = array.size
 
-    def set_data(self, x: Rows, y: Rows) -> None:
+    def set_lengths(self, lengths: np.ndarray) -> None:
+        """Say how many steps of each row of the data count; empty: all."""
+        self._lengths = lengths
+        self._hold(row_lengths=lengths)
+
+    def set_data(self, x: Rows, y: Rows, lengths: np.ndarray = _NO_ROWS) -> None:
         """Point the jobs to features and targets."""
+        self.set_lengths(lengths)
         is_in_pieces = IN_PIECES in (x.source, y.source)
         self._pieces = (x, y, np.empty(x.n_rows, np.int64)) if is_in_pieces else None
         self.set(n_rows=x.n_rows)
@@ -367,6 +391,9 @@ class Workspace:
     ) -> None:
         """Point the jobs to what a call works on, and link the units that it needs."""
         self._hold(parameters=parameters, moments=moments, order=order, sample_weight=sample_weight)
+        if sample_weight.ndim > 1 or self._weights_each:
+            self._weights_each = sample_weight.ndim > 1
+            self.set(weights_a_row=sample_weight.shape[1] if self._weights_each else 1)
         if self._ops is None:
             self._link()
 
@@ -406,6 +433,7 @@ class Workspace:
         """
         assert self._pieces is not None
         x, y, local_order = pieces = self._pieces
+        lengths = self._lengths
         n_rows, batch_size = (int(self.jobs[name][0]) for name in ("n_rows", "batch_size"))
         row_bytes = (self.plan.n_inputs + self.plan.n_outputs) * self.dtype.itemsize
         most_steps = max(1, _PIECE_BYTES // (batch_size * row_bytes))
@@ -418,16 +446,23 @@ class Workspace:
                 piece = x.take(rows, self.dtype), y.take(rows, self.dtype)  # held until the kernel has returned
                 local_order[first:last] = np.arange(last - first)
                 self._point_to(*piece)
+                if lengths.size:
+                    self._hold(row_lengths=lengths[rows])
                 self.run(steps, parameters, moments, local_order, weights[rows] if weights.size else weights)
                 n_steps -= steps
         finally:
             self._pieces = pieces
+            self._hold(row_lengths=lengths)
 
-    def predict(self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray) -> None:
+    def predict(
+        self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray,
+        lengths: np.ndarray = _NO_ROWS,
+    ) -> None:  # fmt: skip
         """Write the outputs for the rows of x into `out`."""
         row_stride, column_stride = x.strides
         is_own = x.dtype == self.dtype and column_stride == x.itemsize
         gather = sources.gather_in_place if is_own else sources.GATHERS[tables.Source(x_source)]
+        self._hold(row_lengths=lengths)
         self._predict(parameters, gather, address_of(x), row_stride, column_stride, out)
 
     def predict_csr(self, parameters: np.ndarray, matrix: Any, first: int, out: np.ndarray) -> None:
@@ -508,6 +543,11 @@ def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarra
     return buffer, buffer[: plan.n_parameters], buffer[stride : stride + plan.n_states]
 
 
+def index_source_of(dtype: np.dtype) -> int:
+    """Return how kernels read a dtype of integers that are features."""
+    return int(_INDEX_SOURCES[dtype])
+
+
 def source_of(dtype: np.dtype) -> int:
     """Return how kernels read a dtype."""
     return int(_SOURCES[dtype])
@@ -515,5 +555,6 @@ def source_of(dtype: np.dtype) -> int:
 
 __all__: Sequence[str] = (
     "MICRO_BATCH_PANELS", "PLAIN", "RowWorkspace", "Rows", "Workspace", "aligned_zeros", "available_cpus",
-    "parameter_buffer", "row_sizes", "source_of", "threads_to_infer", "threads_to_train", "whole_lines",
+    "index_source_of", "parameter_buffer", "row_sizes", "source_of", "threads_to_infer", "threads_to_train",
+    "whole_lines",
 )  # fmt: skip

@@ -1,13 +1,14 @@
 """What `fit` and `evaluate` are given, checked once: features, targets and weights where they lie in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from fastnn.common.validation import as_features, as_sample_weight, check_not_empty, read_only
+from fastnn.common.validation import as_sample_weight, check_not_empty, read_only
 from fastnn.engine.plan import Plan
 from fastnn.engine.workspace import Rows
+from fastnn.inputs.sequences import NO_LENGTHS, take_sequences
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.losses import LossFunction, PythonLoss
 
@@ -24,8 +25,10 @@ class Data:
     ----------
     x, y : Rows
         The user's memory, or a mapped file that is converted piece by piece.
-    weights : ndarray of shape (n,)
+    weights : ndarray of shape (n,) or (n, positions of the outputs)
         float64 sample weights; empty where all weigh 1.
+    lengths : ndarray of shape (n,)
+        How many steps of each sequence count; empty where all do.
     rows : ndarray of int64 or None
         Row numbers, where a split holds some back.
     """
@@ -34,6 +37,7 @@ class Data:
     y: Rows
     weights: np.ndarray
     rows: np.ndarray | None = None
+    lengths: np.ndarray = field(default_factory=lambda: NO_LENGTHS)
 
     @property
     def n_rows(self) -> int:
@@ -65,24 +69,46 @@ class DataSpec:
     ----------
     input_shape : tuple of int
         Of one sample.
-    n_outputs : int
+    output_shape : tuple of int
     dtype : numpy.dtype
     has_batch_statistics : bool
         Whether a layer needs the variance over a batch.
     loss : LossFunction
+    ignores_lengths : str
+        Why lengths of sequences cannot be minded; empty: they can.
+    n_categories : int
+        Inputs are integers below this; 0: they are numbers.
     """
 
     input_shape: tuple[int, ...]
-    n_outputs: int
+    output_shape: tuple[int, ...]
     dtype: np.dtype
     has_batch_statistics: bool
     loss: LossFunction
+    ignores_lengths: str = ""
+    n_categories: int = 0
+
+    @property
+    def n_outputs(self) -> int:
+        """The size of the last axis of the outputs."""
+        return self.output_shape[-1]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The other axes of the outputs, as far as a loss takes each of them for itself."""
+        return () if isinstance(self.loss, PythonLoss) else self.output_shape[:-1]
 
     @classmethod
     def of(cls, network: TakesData, loss: LossFunction) -> "DataSpec":
         """Return the spec of a network that is to be trained or judged by a loss."""
         plan = network.plan
-        return cls(plan.input_shape, plan.n_outputs, network.dtype, bool(plan.has_batch_statistics), loss)
+        ignores = plan.ignores_lengths
+        if isinstance(loss, PythonLoss) and plan.output_steps:
+            ignores = "a loss that is a function of yours is given whole samples; take fastnn.losses.Compiled"
+        return cls(
+            plan.input_shape, plan.output_shape, network.dtype, bool(plan.has_batch_statistics), loss, ignores,
+            plan.n_categories,
+        )  # fmt: skip
 
 
 def check_data(
@@ -91,14 +117,19 @@ def check_data(
     y: Any,
     sample_weight: Any = None,
     names: tuple[str, str, str] = ("X", "y", "sample_weight"),
+    lengths: Any = None,
+    lengths_name: str = "lengths",
 ) -> Data:
     """Return what a user passed as `Data`, or raise ValueError or TypeError in which it is called by `names`."""
     lazily = not isinstance(spec.loss, PythonLoss)  # which holds targets and gradients of all rows anyway
-    array = as_features(names[0], X, spec.input_shape, spec.dtype, lazily=lazily)
+    array, taken = take_sequences((names[0], lengths_name), X, spec, spec.dtype, lengths, lazily=lazily)
     check_not_empty(names[0], array)
-    targets = as_targets(names[1], y, array.shape[0], spec.n_outputs, spec.loss, spec.dtype, lazily=lazily)
-    weights = as_sample_weight(sample_weight, array.shape[0], names[2])
-    return Data(finite_rows(names[0], read_only(array), spec.dtype), targets, read_only(weights))
+    targets = as_targets(
+        names[1], y, array.shape[0], spec.output_shape, spec.loss, spec.dtype, lazily=lazily, lengths=taken
+    )
+    weights = as_sample_weight(sample_weight, array.shape[0], names[2], spec.steps)
+    x = finite_rows(names[0], read_only(array), spec.dtype, are_indices=spec.n_categories > 0)
+    return Data(x, targets, read_only(weights), lengths=read_only(taken))
 
 
 def check_validation_data(spec: DataSpec, validation_data: Any, split: float) -> Data | None:
@@ -108,13 +139,13 @@ def check_validation_data(spec: DataSpec, validation_data: Any, split: float) ->
     if split:
         raise ValueError(f"validation_split must be 0 when validation_data is given, got {split}")
     is_sequence = isinstance(validation_data, tuple | list)
-    if not is_sequence or len(validation_data) not in (2, 3):
+    if not is_sequence or len(validation_data) not in (2, 3, 4):
         kind = type(validation_data)
         given = f"a {kind.__name__} of {len(validation_data)}" if is_sequence else kind
         raise TypeError(f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {given}")
     names = ("validation_data[0]", "validation_data[1]", "validation_data[2]")
-    X, y, *weights = validation_data
-    return check_data(spec, X, y, weights[0] if weights else None, names)
+    X, y, sample_weight, lengths = (*validation_data, None, None)[:4]
+    return check_data(spec, X, y, sample_weight, names, lengths, "validation_data[3]")
 
 
 def check_batches(spec: DataSpec, n_rows: int, batch_size: int | None) -> None:

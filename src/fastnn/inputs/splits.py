@@ -11,13 +11,16 @@ from fastnn.engine.workspace import Rows
 from fastnn.losses import LossFunction
 
 
-def class_numbers(y: Rows, loss: LossFunction) -> np.ndarray | None:
+def class_numbers(y: Rows, loss: LossFunction, n_positions: int = 1) -> np.ndarray | None:
     """Return the class of each sample, or None where targets are no classes.
 
     They are classes if they are class numbers, one-hot or probability rows of categorical_crossentropy, or if all are
     0 or 1: in one column, or with exactly one 1 a row (unless the loss is log_loss, for which they are labels).
+    With several positions a sample has no class.
     """
     target = y.array
+    if n_positions > 1 or not isinstance(target, np.ndarray):  # each step is of a class of its own
+        return None
     if target.ndim == 1:
         return target
     if target.shape[1] > 1 and loss.name == "categorical_crossentropy":

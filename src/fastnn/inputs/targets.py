@@ -7,21 +7,27 @@ import numpy as np
 
 from fastnn.common.validation import as_array, as_gatherable, check_finite, is_gatherable, read_only
 from fastnn.engine.workspace import Rows
+from fastnn.inputs.sequences import NO_LENGTHS, as_ragged
 from fastnn.losses import LossFunction, PythonLoss
+
+_RAGGED_ROWS = 4096  # that are padded at once to be looked at
 
 
 def as_targets(
-    name: str, y: Any, n_samples: int, n_outputs: int, loss: LossFunction, dtype: np.dtype, *, lazily: bool = False
-) -> Rows:
+    name: str, y: Any, n_samples: int, output_shape: tuple[int, ...], loss: LossFunction, dtype: np.dtype, *,
+    lazily: bool = False, lengths: np.ndarray = NO_LENGTHS,
+) -> Rows:  # fmt: skip
     """Return targets that kernels can read, or raise ValueError.
 
     Parameters
     ----------
     name : str
         What to call them in a message.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Numbers; for categorical_crossentropy also integer class numbers from 0 to n_outputs - 1.
-    n_samples, n_outputs : int
+    y : array-like of shape (n_samples,) or (n_samples, *output_shape)
+        Numbers; for categorical_crossentropy also integer class numbers from 0 to output_shape[-1] - 1, of the shape
+        (n_samples, *output_shape[:-1]). With lengths also a list of sequences of such lengths.
+    n_samples : int
+    output_shape : tuple of int
         What X and the network say.
     loss : LossFunction
         What the targets are for.
@@ -29,6 +35,8 @@ def as_targets(
         The network's.
     lazily : bool, default False
         Whether a mapped file of another dtype is left as it is; see `Rows.in_pieces`.
+    lengths : ndarray of shape (n_samples,)
+        How many steps count; empty: all. What stands behind may be anything finite.
 
     Returns
     -------
@@ -39,6 +47,11 @@ def as_targets(
     ValueError
         If shape or values do not suit network and loss.
     """
+    n_outputs, steps = math.prod(output_shape), output_shape[:-1]
+    if steps and not isinstance(loss, PythonLoss):
+        taken = _targets_of_steps(name, y, n_samples, output_shape, loss, dtype, lazily, lengths)
+        if taken is not None:
+            return taken
     array = as_array(name, y)
     if array.ndim == 0 or array.shape[0] != n_samples:
         raise ValueError(f"{name} must have as many samples as its X ({n_samples}), got shape {array.shape}")
@@ -63,8 +76,51 @@ def as_targets(
     return rows
 
 
-def finite_rows(name: str, array: Any, dtype: np.dtype) -> Rows:
+def _targets_of_steps(
+    name: str, y: Any, n_samples: int, output_shape: tuple[int, ...], loss: LossFunction, dtype: np.dtype,
+    lazily: bool, lengths: np.ndarray,
+) -> Rows | None:  # fmt: skip
+    """Return targets at every position of the outputs that are class numbers or lists of sequences; None for others."""
+    n_classes, steps = output_shape[-1], output_shape[:-1]
+    takes_classes = loss.name == "categorical_crossentropy"
+    ragged = None
+    if isinstance(y, (list, tuple)) and len(y):
+        are_classes = takes_classes and np.ndim(y[0]) == len(steps)
+        kind = np.dtype(np.int64) if are_classes else dtype
+        ragged = as_ragged(name, y, steps if are_classes else output_shape, kind, lengths)
+    if ragged is not None:
+        if ragged.shape[0] != n_samples:
+            raise ValueError(f"{name} must have as many samples as its X ({n_samples}), got {ragged.shape[0]}")
+        if not lengths.size:
+            raise ValueError(f"{name} must have {steps[0]} steps a sample, as X has, got sequences of other lengths")
+        if ragged.dtype == np.int64:
+            for first in range(0, n_samples, _RAGGED_ROWS):
+                _as_labels(name, ragged[first : first + _RAGGED_ROWS], n_classes)
+            return Rows.in_pieces(ragged, are_labels=True) if lazily else Rows.of(ragged[:])
+        check_finite(name, ragged, dtype)
+        return Rows.in_pieces(ragged) if lazily else Rows.of(ragged[:])
+    array = as_array(name, y)
+    if array.shape == (n_samples, *steps) and takes_classes and n_classes > 1:
+        rows = array.reshape(n_samples, -1)
+        if lengths.size:  # what stands behind a sequence may be no class
+            is_step = np.arange(steps[0]) < lengths[:, np.newaxis]
+            rows = np.where(np.repeat(is_step, rows.shape[1] // steps[0], axis=1), rows, 0)
+        return Rows.of(read_only(_as_labels(name, rows, n_classes)))
+    if array.shape == (n_samples, *steps) and n_classes == 1:
+        return (
+            None if array.ndim == 2 else as_targets(name, array[..., np.newaxis], n_samples, output_shape, loss, dtype)
+        )
+    if array.ndim > 0 and array.shape not in ((n_samples, *output_shape), (n_samples, math.prod(output_shape))):
+        wanted = ", ".join(map(str, (n_samples, *output_shape)))
+        classes = f" or class numbers of shape ({', '.join(map(str, (n_samples, *steps)))})" if takes_classes else ""
+        raise ValueError(f"{name} must have shape ({wanted}){classes}, got {array.shape}")
+    return None
+
+
+def finite_rows(name: str, array: Any, dtype: np.dtype, *, are_indices: bool = False) -> Rows:
     """Return the array as `Rows`, or raise ValueError if it is not finite in the network's dtype."""
+    if are_indices and isinstance(array, np.ndarray):  # which are checked by then
+        return Rows.of_indices(array) if array.dtype.kind in "iu" else Rows.of(array)
     if not is_gatherable(array):
         if array.dtype.kind == "f":
             check_finite(name, array, dtype)

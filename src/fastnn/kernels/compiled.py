@@ -127,7 +127,7 @@ def loss_unit_of(name: str, value: Any, slope: Any) -> Unit:
         item_size, scale = VECTOR_BYTES // lanes(buffer_of(job)), job.capacity * PANEL
         share = 1.0 / job.n_outputs
         total = 0.0
-        for panel in range((job.n_samples + PANEL - 1) // PANEL):
+        for panel in range((job.n_samples + PANEL - 1) // PANEL * job.positions):
             weights = array_at(job.buffer + (job.weights * scale + panel * PANEL) * item_size, PANEL, job.element)
             for j in range(job.n_outputs):
                 at = (panel * job.n_outputs + j) * PANEL

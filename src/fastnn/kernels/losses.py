@@ -73,15 +73,13 @@ def _over_panels(loop, name):
     @named(name)
     def loss(job, factor):
         buffer, scale = buffer_of(job), job.capacity * PANEL
-        # Outputs of several axes: the mean over all positions.
-        n_positions, value = job.n_positions, 0.0
-        n_outputs, share = job.n_outputs // n_positions, 1.0 / n_positions
-        for panel in range((job.n_samples + PANEL - 1) // PANEL * n_positions):
+        n_outputs, value = job.n_outputs, 0.0
+        for panel in range((job.n_samples + PANEL - 1) // PANEL * job.positions):  # one for each position
             at = panel * n_outputs * PANEL
             value += loop(buffer, job.output * scale + at, job.y.target * scale + at,
-                          job.weights * scale + panel // n_positions * PANEL, job.delta * scale + at, n_outputs,
-                          job.loss_value, factor * share)  # fmt: skip
-        return value * share
+                          job.weights * scale + panel * PANEL, job.delta * scale + at, n_outputs, job.loss_value,
+                          factor)  # fmt: skip
+        return value
 
     return loss
 

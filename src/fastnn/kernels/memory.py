@@ -365,6 +365,22 @@ def row_addresses(typingctx, array, address, stride, order, first, last):
 
 
 @intrinsic
+def indexed_rows(typingctx, array, numbers, address, stride):
+    """The addresses of the rows with these numbers, a vector of floats that are no less than 0: a tuple."""
+    n = lanes_of(array.dtype)
+    sig = signature(types.UniTuple(types.intp, n), array, numbers, types.intp, types.intp)
+
+    def codegen(context, builder, sig, args):
+        _, numbers, address, stride = args
+        rows = builder.fptosi(numbers, ir.VectorType(_INT64, n))
+        lanes = [builder.extract_element(rows, ir.Constant(_INT32, lane)) for lane in range(n)]
+        addresses = [builder.add(address, builder.mul(stride, row)) for row in lanes]
+        return context.make_tuple(builder, sig.return_type, addresses)
+
+    return sig, codegen
+
+
+@intrinsic
 def integers_at(typingctx, rows, array):
     """The int64 at each of these addresses, a vector of uint32 with as many lanes as one of the array's dtype."""
     vector = Vector(types.uint32, lanes_of(array.dtype))

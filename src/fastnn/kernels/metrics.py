@@ -41,7 +41,7 @@ def _count_metrics(buffer, output, targets, weights, n_outputs, sums, at):
 def count_metrics(job):
     """Count the micro-batch's correct answers and errors."""
     buffer, scale = buffer_of(job), job.capacity * PANEL
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
+    for panel in range((job.n_samples + PANEL - 1) // PANEL * job.positions):
         at = panel * job.n_outputs * PANEL
         weights = job.weights * scale + panel * PANEL
         _count_metrics(buffer, job.output * scale + at, job.y.target * scale + at, weights, job.n_outputs, sums_of(job),

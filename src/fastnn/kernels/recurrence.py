@@ -12,6 +12,7 @@ Jobs
 - `DETAILS`: an op's own record; `RUN`: one panel in one direction; `open_run` fills it
 - `multiply_inputs`, `multiply_states`, `multiply_back`: products of kernels with inputs, states and deltas
 - `transpose_steps`, `add_gradients`, `add_recurrent_gradient`, `add_input_deltas`: gradients over some steps
+- `goes_on`: which sequences have a step; `begin_state`, `carry_state`: states that go on with the next batch
 - `squash`, `slope`: an activation, and its derivative from its value
 """
 
@@ -35,7 +36,7 @@ from fastnn.kernels.simd import (
 from fastnn.kernels.tables import TILE
 from fastnn.kernels.tile import ADD, BIAS, TILE_ROWS, TILE_VECTORS, ZERO
 from fastnn.kernels.units import call_tile
-from fastnn.kernels.views import buffer_of, details_of, gradient_of, on_stack
+from fastnn.kernels.views import array_at, buffer_of, details_of, gradient_of, on_stack
 
 STEPS = 4  # whose deltas are turned into gradients of parameters at a time
 STRIP = 32  # a strip of transposed deltas is at most this many units wide
@@ -65,6 +66,7 @@ DETAILS = np.dtype(
         ("carry", np.int64),  # the delta of the state that comes from the step behind
         ("cell_carry", np.int64),
         ("strips", np.int64),
+        ("carried", np.int64),  # where the state lies among what is carried from batch to batch; -1: it begins with 0
     ]
 )
 
@@ -74,7 +76,9 @@ RUN = np.dtype(
         ("direction", np.int64),
         ("backwards", np.int64),
         ("adds", np.int64),  # whether the outputs are added to what is there
-        ("n_steps", np.int64),
+        ("n_steps", np.int64),  # as many as the longest sequence of the panel has
+        ("lengths", np.int64),  # where the lengths of its sequences lie; -1: all have all steps
+        ("carried", np.int64),  # address of the state to begin with; 0: none
         ("used", np.int64),  # columns of the panel that are worked on: whole vectors
         ("weights", np.int64),
         ("recurrent_kernel", np.int64),
@@ -127,7 +131,16 @@ def open_run(job, op, panel, direction, run):
     own, scale = own_record(op), job.capacity * PANEL
     width = lanes(buffer_of(job))
     n_steps, hidden = op.positions, own.hidden
-    run.direction, run.n_steps = direction, n_steps
+    run.direction, run.n_steps, run.lengths = direction, n_steps, -1
+    if job.n_row_lengths > 0:
+        run.lengths = job.lengths * scale + panel * PANEL
+        run.n_steps = 0
+        for column in range(PANEL):
+            run.n_steps = max(run.n_steps, int(buffer_of(job)[run.lengths + column]))
+    run.carried = 0
+    if own.carried >= 0 and job.carried != 0:
+        state = (job.first_sample // PANEL + panel) * job.carried_units + own.carried
+        run.carried = job.carried + state * PANEL * (VECTOR_BYTES // width)
     run.backwards = own.backwards if direction == 0 else 1 - own.backwards
     run.adds = direction == 1 and own.second_column == 0
     run.used = (min(PANEL, job.n_samples - panel * PANEL) + width - 1) // width * width
@@ -182,6 +195,59 @@ def clear_block(job, run, at, n_rows):
     for row in range(at, at + n_rows * PANEL, PANEL):
         for column in range(0, run.used, lanes(buffer)):
             store(buffer, row + column, nothing)
+
+
+@inner
+def begin_state(job, run, at, number, n_rows):
+    """Put 0 into a block that steps begin with, or what was carried from the batch before, as state number `number`."""
+    if run.carried == 0:
+        clear_block(job, run, at, n_rows)
+        return
+    buffer = buffer_of(job)
+    carried = array_at(run.carried, (number + 1) * n_rows * PANEL, job.element)
+    for i in range(0, n_rows * PANEL, lanes(buffer)):
+        store(buffer, at + i, load(carried, number * n_rows * PANEL + i))
+
+
+@inner
+def carry_state(job, run, at, number, n_rows):
+    """Keep the block that the last step ended with for the next batch."""
+    if run.carried != 0:
+        buffer = buffer_of(job)
+        carried = array_at(run.carried, (number + 1) * n_rows * PANEL, job.element)
+        for i in range(0, n_rows * PANEL, lanes(buffer)):
+            store(carried, number * n_rows * PANEL + i, load(buffer, at + i))
+
+
+@inlined
+def goes_on(buffer, run, column, time):
+    """Which sequences have this step."""
+    return load(buffer, run.lengths + column) > filled(buffer, time)
+
+
+@inner
+def clear_beyond(job, run, at, n_rows, step_rows, last):
+    """Put 0 into `n_rows` rows of each step behind the longest sequence, up to step `last`."""
+    buffer = buffer_of(job)
+    nothing = filled(buffer, 0.0)
+    for time in range(run.n_steps, last):
+        first = at + time * step_rows * PANEL
+        for i in range(first, first + n_rows * PANEL, lanes(buffer)):
+            store(buffer, i, nothing)
+
+
+@inner
+def clear_outputs_beyond(job, op, run):
+    """What is put out at steps that no sequence of the panel has is 0."""
+    own = own_record(op)
+    if own.sequences and run.adds == 0:
+        clear_beyond(job, run, run.target, own.hidden, own.target_units, op.positions)
+
+
+@inlined
+def first_of(run, end):
+    """The first of the steps up to `end` that are worked on together: they begin at a multiple of STEPS in time."""
+    return max(0, end - STEPS) if run.backwards else (end - 1) // STEPS * STEPS
 
 
 @inner
@@ -313,11 +379,25 @@ def add_bias_gradient(job, run, bias, units, n_steps, start):
 
 
 @inlined
-def put_out(buffer, run, at, h):
-    """Put a state out: that of the second of two directions that share their places is added."""
+def put_out(buffer, own, run, at, column, time, h):
+    """Put a state out: 0 for sequences that have ended; that of the second of two directions may be added."""
+    if run.lengths >= 0 and own.sequences:
+        h = select(goes_on(buffer, run, column, time), h, 0.0)
     if run.adds:
         h = h + load(buffer, at)
     store(buffer, at, h)
+
+
+@inlined
+def keep_delta(buffer, own, run, i, at, time, dh):
+    """Leave the delta of a state at which a sequence has ended to the step before, and return that of the others.
+
+    What is put out at every step is 0 there, whatever the state, so its delta counts for nothing.
+    """
+    is_on = goes_on(buffer, run, i - at, time)
+    kept = load(buffer, run.carry + i) if own.sequences else dh
+    store(buffer, run.carry + i, select(is_on, 0.0, kept))
+    return select(is_on, dh, 0.0)
 
 
 @inner
@@ -348,6 +428,13 @@ def add_input_deltas(job, op, run, time, n_steps):
         multiply_back(job, run, run.weights, op.fan_in, units, run.gates + t * units * PANEL, target,
                       ADD if run.direction > 0 else ZERO)  # fmt: skip
         clear_unused(job, run, target, op.fan_in)
+
+
+@inner
+def clear_input_deltas_beyond(job, op, run):
+    """Steps that no sequence of the panel has get no delta."""
+    if run.direction == 0:
+        clear_beyond(job, run, run.other_delta, op.fan_in, op.fan_in, op.positions)
 
 
 @inlined

@@ -14,6 +14,7 @@ from fastnn.kernels.memory import (
     element_at,
     emit_prefetch,
     first_lanes,
+    indexed_rows,
     integers_at,
     load,
     load_at,
@@ -57,8 +58,8 @@ from fastnn.kernels.vector import (
 __all__ = [
     "VECTOR_BYTES", "Vector", "absolute", "bits_of", "call_vector_intrinsic", "copy_eight", "copysign", "counters",
     "data_pointer", "element_at", "emit_prefetch", "filled", "first_lanes", "float_of", "flush_denormals", "fma",
-    "has_estimates", "integers_at", "lanes", "lanes_of", "load", "load_at", "load_first", "make_transpose",
-    "masked_load", "masked_store", "maximum", "minimum", "put_at", "reciprocal_estimate", "reciprocal_sqrt_estimate",
-    "restore_denormals", "row_addresses", "select", "splat", "sqrt", "store", "store_first", "total",
-    "transpose_block", "transpose_rows", "unit_interval", "vector_registers",
+    "has_estimates", "indexed_rows", "integers_at", "lanes", "lanes_of", "load", "load_at", "load_first",
+    "make_transpose", "masked_load", "masked_store", "maximum", "minimum", "put_at", "reciprocal_estimate",
+    "reciprocal_sqrt_estimate", "restore_denormals", "row_addresses", "select", "splat", "sqrt", "store", "store_first",
+    "total", "transpose_block", "transpose_rows", "unit_interval", "vector_registers",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ from fastnn.kernels.simd import (
 )
 from fastnn.kernels.tables import CSR, Source
 from fastnn.kernels.units import data_unit
-from fastnn.kernels.views import buffer_of, order_of, sample_weight_of
+from fastnn.kernels.views import buffer_of, order_of, row_lengths_of, sample_weight_of
 
 # Where the fields of a CSR record lie, in bytes.
 _VALUES, _INDICES, _INDPTR, _INDEX_SIZE = range(0, CSR.itemsize, 8)
@@ -100,16 +100,17 @@ def _gather_converted(
 
 
 @inner
-def _gather_labels(buffer, target, address, stride, order, first, n, n_classes, on, off):
-    """One-hot rows: `on` at the class of each sample, `off` elsewhere."""
+def _gather_labels(buffer, target, address, stride, next_label, order, first, n, n_classes, positions, on, off):
+    """One-hot rows: `on` at the class of each sample and position, `off` elsewhere."""
     step = lanes(buffer)
     on_v, off_v = filled(buffer, on), filled(buffer, off)
     for sample in range(0, n, step):
-        rows = row_addresses(buffer, address, stride, order, first + sample, first + n - 1)
-        labels = integers_at(rows, buffer)
-        column = target + sample // PANEL * n_classes * PANEL + sample % PANEL
-        for label in range(n_classes):
-            store(buffer, column + label * PANEL, select(labels == label, on_v, off_v))
+        for position in range(positions):
+            rows = row_addresses(buffer, address + position * next_label, stride, order, first + sample, first + n - 1)
+            labels = integers_at(rows, buffer)
+            column = target + (sample // PANEL * positions + position) * n_classes * PANEL + sample % PANEL
+            for label in range(n_classes):
+                store(buffer, column + label * PANEL, select(labels == label, on_v, off_v))
 
 
 @inlined
@@ -181,8 +182,9 @@ def gather_labels(job, data):
     """Class numbers as one-hot rows, smoothed."""
     off = data.smoothing * data.smoothed_to
     on, first = 1.0 - data.smoothing + off, job.position + job.first_sample
-    _gather_labels(buffer_of(job), data.target * job.capacity * PANEL, data.address, data.row_stride, order_of(job),
-                   first, job.n_samples, data.width, on, off)  # fmt: skip
+    _gather_labels(buffer_of(job), data.target * job.capacity * PANEL, data.address, data.row_stride,
+                   data.column_stride, order_of(job), first, job.n_samples, data.width // data.positions,
+                   data.positions, on, off)  # fmt: skip
     return True
 
 
@@ -202,6 +204,13 @@ GATHERS = {
     Source.FLOAT32: _gathers_converted(np.float32, 4),
     Source.FLOAT64: _gathers_converted(np.float64, 8),
     Source.UINT8: _gathers_converted(np.uint8, 1),
+    Source.INT8: _gathers_converted(np.int8, 1),
+    Source.INT16: _gathers_converted(np.int16, 2),
+    Source.UINT16: _gathers_converted(np.uint16, 2),
+    Source.INT32: _gathers_converted(np.int32, 4),
+    Source.UINT32: _gathers_converted(np.uint32, 4),
+    Source.INT64: _gathers_converted(np.int64, 8),
+    Source.UINT64: _gathers_converted(np.uint64, 8),
     Source.LABELS: gather_labels,
     Source.CSR_FLOAT32: _gathers_csr(np.float32, 4),
     Source.CSR_FLOAT64: _gathers_csr(np.float64, 8),
@@ -212,14 +221,45 @@ GATHERS = {
 def gather_weights(job):
     """Weights of the samples into one-unit panels; without sample weights every sample weighs 1, padding 0."""
     buffer, order, sample_weight = buffer_of(job), order_of(job), sample_weight_of(job)
-    target, n = job.weights * job.capacity * PANEL, job.n_samples
+    target, n, positions = job.weights * job.capacity * PANEL, job.n_samples, job.positions
     n_padded = (n + PANEL - 1) // PANEL * PANEL
-    for i in range(0, n_padded, lanes(buffer)):
+    for i in range(0, n_padded * positions, lanes(buffer)):
         store(buffer, target + i, filled(buffer, 1.0))
-    if sample_weight.size > 0:
+    cuts = job.n_row_lengths > 0 and job.output_steps > 0
+    if sample_weight.size > 0 or cuts:
         for i in range(n):
-            buffer[target + i] = sample_weight[_row_of(order, job.position + job.first_sample, i, n)]
+            row = _row_of(order, job.position + job.first_sample, i, n)
+            lane = target + i // PANEL * positions * PANEL + i % PANEL
+            n_counted = counted_positions(job, row)
+            if sample_weight.size > 0:
+                each = job.weights_a_row > 1
+                for position in range(n_counted):
+                    weight = sample_weight[row * job.weights_a_row + position] if each else sample_weight[row]
+                    buffer[lane + position * PANEL] = weight
+            for position in range(n_counted, positions):
+                buffer[lane + position * PANEL] = 0.0
     for i in range(n, n_padded):
+        lane = target + i // PANEL * positions * PANEL + i % PANEL
+        for position in range(positions):
+            buffer[lane + position * PANEL] = 0.0
+
+
+@inlined
+def counted_positions(job, row):
+    """How many positions of a row's outputs count."""
+    if job.n_row_lengths > 0 and job.output_steps > 0:
+        return row_lengths_of(job)[row] * (job.positions // job.output_steps)
+    return job.positions
+
+
+@inner
+def gather_lengths(job):
+    """How many steps of each sample count, into one-unit panels; samples that only fill up have none."""
+    buffer, order, row_lengths = buffer_of(job), order_of(job), row_lengths_of(job)
+    target, n = job.lengths * job.capacity * PANEL, job.n_samples
+    for i in range(n):
+        buffer[target + i] = row_lengths[_row_of(order, job.position + job.first_sample, i, n)]
+    for i in range(n, (n + PANEL - 1) // PANEL * PANEL):
         buffer[target + i] = 0.0
 
 
@@ -228,18 +268,25 @@ def _scatter(job, data, region, width, target):
     """Write `width` rows of the panels in a region of the buffer to rows of memory."""
     buffer, source = buffer_of(job), region * job.capacity * PANEL
     first = data.address + (job.position + job.first_sample) * data.row_stride
+    cuts = job.n_row_lengths > 0 and job.output_steps > 0
     for i in range(job.n_samples):
         at = source + (i // PANEL) * width * PANEL + i % PANEL
         to = first + i * data.row_stride
-        for j in range(width):
+        n_counted = width
+        if cuts:
+            length = int(buffer[job.lengths * job.capacity * PANEL + i])
+            n_counted = width // job.output_steps * length
+        for j in range(n_counted):
             put_at(to + j * data.column_stride, buffer[at + j * PANEL], target)
+        for j in range(n_counted, width):
+            put_at(to + j * data.column_stride, 0.0, target)
 
 
 def _scatters(target):
     @data_unit
     @named(f"scatter_{target.__name__}")
     def scatter(job, data):
-        _scatter(job, data, job.output, job.n_outputs, target)
+        _scatter(job, data, job.output, job.n_outputs * job.positions, target)
         return True
 
     return scatter

@@ -35,6 +35,14 @@ class Source(enum.IntEnum):
     LABELS = 3  # int64 class numbers, expanded to one-hot rows
     CSR_FLOAT32 = 4  # compressed sparse rows: the address is that of a `CSR` record
     CSR_FLOAT64 = 5
+    # Numbers of rows of an embedding, beside UINT8.
+    INT8 = 6
+    INT16 = 7
+    UINT16 = 8
+    INT32 = 9
+    UINT32 = 10
+    INT64 = 11
+    UINT64 = 12
 
 
 class Sum(enum.IntEnum):
@@ -127,6 +135,7 @@ DATA = np.dtype(
         ("row_stride", np.int64),  # bytes
         ("column_stride", np.int64),  # bytes
         ("width", np.int64),  # numbers a row
+        ("positions", np.int64),  # of labels: how many a row
         ("target", np.int64),  # buffer offset
         ("smoothing", np.float64),  # of labels: y becomes y (1 - smoothing) + smoothing * smoothed_to
         ("smoothed_to", np.float64),
@@ -218,6 +227,11 @@ def job_record(dtype: np.dtype | type) -> np.dtype:
             ("n_order", np.int64),  # 0: rows in order
             ("sample_weight", np.int64),  # float64
             ("n_sample_weight", np.int64),  # 0: every sample weighs 1
+            ("weights_a_row", np.int64),  # 1, or one for each position of the outputs
+            ("row_lengths", np.int64),  # int64: how many steps of each row count
+            ("n_row_lengths", np.int64),  # 0: all
+            ("carried", np.int64),  # states that recurrent layers carry from batch to batch, in panels; 0: none
+            ("carried_units", np.int64),  # of a sample
             ("snapshots", np.int64),  # two times n_values: parameters that this epoch and the one before began with
             ("records", np.int64),  # N_SUMS float64 for each epoch that the kernel ended
             # The data.
@@ -229,8 +243,9 @@ def job_record(dtype: np.dtype | type) -> np.dtype:
             # The network.
             ("reading_tile", np.int64),  # addresses of units
             ("writing_tile", np.int64),
-            ("n_outputs", np.int64),
-            ("n_positions", np.int64),  # of the outputs: the product of their axes but the last
+            ("n_outputs", np.int64),  # at one position of the outputs
+            ("positions", np.int64),  # of the outputs: the loss is a mean over them, too
+            ("output_steps", np.int64),  # how many steps of time they are; 0: none that lengths could cut
             ("n_parameters", np.int64),
             ("parameter_stride", np.int64),  # n_parameters rounded up to whole cache lines
             ("staging", np.int64),  # buffer offsets, in units as in OP
@@ -239,6 +254,7 @@ def job_record(dtype: np.dtype | type) -> np.dtype:
             ("other_delta", np.int64),
             ("strips", np.int64),
             ("weights", np.int64),
+            ("lengths", np.int64),
             ("capacity", np.int64),  # panels the workspace holds
             ("sees_batch", np.int64),  # whether an op looks at the whole batch in training
             # The loss.

@@ -20,7 +20,7 @@ from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layerwise import own_range, update_range
 from fastnn.kernels.ops.common import copy
 from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store, total
-from fastnn.kernels.sources import gather_weights
+from fastnn.kernels.sources import counted_positions, gather_lengths, gather_weights
 from fastnn.kernels.tables import N_SUMS, Failure, Mode, Sum
 from fastnn.kernels.team import GENERATION, open_call, wait_for_all, wait_for_call
 from fastnn.kernels.tile import ADD, ZERO
@@ -51,13 +51,20 @@ PIECE = 8192  # elements of a gradient that are summed up and used at once: they
 
 @inner
 def _batch_weight(job, first, n):
-    """The sum of the weights of the rows of a batch."""
+    """The sum of the weights of the rows of a batch, at all positions of the outputs that count."""
     order, sample_weight = order_of(job), sample_weight_of(job)
-    if sample_weight.size == 0:
-        return float(n)
+    cuts = job.n_row_lengths > 0 and job.output_steps > 0
+    if sample_weight.size == 0 and not cuts:
+        return float(n * job.positions)
     weight = 0.0
     for i in range(first, first + n):
-        weight += sample_weight[order[i] if order.size > 0 else i]
+        row = order[i] if order.size > 0 else i
+        n_counted = counted_positions(job, row)
+        if job.weights_a_row > 1:
+            for position in range(n_counted):
+                weight += sample_weight[row * job.weights_a_row + position]
+        else:
+            weight += (sample_weight[row] if sample_weight.size > 0 else 1.0) * n_counted
     return weight
 
 
@@ -74,7 +81,7 @@ def batch_loss(job):
 def _weigh(job):
     """The sum of the weights of the micro-batch, as its panels hold them."""
     buffer, at, weight = buffer_of(job), job.weights * job.capacity * PANEL, 0.0
-    n = (job.n_samples + PANEL - 1) // PANEL * PANEL
+    n = (job.n_samples + PANEL - 1) // PANEL * PANEL * job.positions
     for i in range(0, n, lanes(buffer)):
         weight += total(load(buffer, at + i))
     return weight
@@ -89,6 +96,8 @@ def _micro_batch(job, weight):
     """
     if job.n_samples > 0:
         call_data(job.x.gather, job, job.x)
+        if job.n_row_lengths > 0:
+            gather_lengths(job)
     if job.mode == OUTPUTS or job.mode == PREDICTIONS:
         if not forward(job):
             return False
@@ -105,7 +114,7 @@ def _micro_batch(job, weight):
     if job.takes_logits:
         last = ops[ops.size - 1]
         n_panels = (job.n_samples + PANEL - 1) // PANEL
-        copy(buffer_of(job), last.source * scale, last.target * scale, job.n_outputs * PANEL * n_panels)
+        copy(buffer_of(job), last.source * scale, last.target * scale, job.n_outputs * job.positions * PANEL * n_panels)
     sums, at = sums_of(job), job.thread * N_SUMS
     if job.n_samples > 0:
         loss = call_loss(job.loss, job, job.loss_scale / weight if weight > 0.0 else 0.0) * job.loss_scale
@@ -292,11 +301,13 @@ def predict(jobs, x_address, x_row_stride, x_column_stride, n, out_address, out_
     job = jobs[0]
     job.x.address, job.x.row_stride, job.x.column_stride = x_address, x_row_stride, x_column_stride
     job.y.address, job.y.row_stride, job.y.column_stride = out_address, out_row_stride, out_column_stride
-    job.first_sample = job.is_training = job.goes_back = 0
+    job.position = job.is_training = job.goes_back = 0
     step = job.capacity * PANEL
     for first in range(0, n, step):
-        job.position, job.n_samples = first, min(step, n - first)
+        job.first_sample, job.n_samples = first, min(step, n - first)
         call_data(job.x.gather, job, job.x)
+        if job.n_row_lengths > 0:
+            gather_lengths(job)
         forward(job)
         call_data(job.y.gather, job, job.y)
     restore_denormals(mode)

@@ -174,6 +174,8 @@ class OpKind:
         The same for the forward pass.
     one_panel : bool, default False
         Whether one panel is work enough for its products, so that micro-batches should be as short, to stay in cache.
+    minds_lengths : bool, default False
+        Whether steps behind the end of a sequence change nothing: it works on each step by itself, or knows lengths.
     """
 
     name: str
@@ -190,6 +192,7 @@ class OpKind:
     parts: Callable[..., dict[str, Unit]] | None = None
     forward_parts: dict[str, Unit] | None = None
     one_panel: bool = False
+    minds_lengths: bool = False
 
     def __deepcopy__(self, memo: dict) -> "OpKind":
         return self

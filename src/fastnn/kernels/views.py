@@ -115,6 +115,7 @@ sums_of = _view("sums", 0, types.float64)  # the running sums of all threads, N_
 shared_of = _view("shared", SHARED_SIZE, types.int64)  # the team's barrier
 order_of = _view("order", "n_order", types.int64)  # row numbers of the epoch; empty for rows in order
 sample_weight_of = _view("sample_weight", "n_sample_weight", types.float64)  # empty where all rows weigh 1
+row_lengths_of = _view("row_lengths", "n_row_lengths", types.int64)  # empty where all steps count
 
 
 @intrinsic

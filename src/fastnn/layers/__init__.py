@@ -14,6 +14,7 @@ from fastnn.layers.adapted import Normalization
 from fastnn.layers.base import Input, Layer
 from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
 from fastnn.layers.dense import Dense
+from fastnn.layers.embedding import Embedding
 from fastnn.layers.ensemble import Ensemble
 from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
 from fastnn.layers.noise import Dropout, GaussianNoise
@@ -37,7 +38,7 @@ LAYERS: tuple[type[Layer], ...] = (
     Residual, Conv1D, Conv2D, AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
     GlobalMaxPooling1D, GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D, Conv2DTranspose, RandomFlip,
     RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D,
-    SimpleRNN, LSTM, GRU, Bidirectional, Normalization, Scale, Ensemble,
+    SimpleRNN, LSTM, GRU, Bidirectional, Normalization, Scale, Ensemble, Embedding,
 )  # fmt: skip
 
 fix(LAYERS, "a layer is fixed; make a new Network with {cls}({name}=...)")
@@ -87,7 +88,8 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
 
 __all__ = [
     "GRU", "LAYERS", "LSTM", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Ensemble", "Flatten", "GaussianNoise",
+    "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Ensemble", "Flatten",
+    "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
     "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "RandomFlip", "RandomTranslation",
     "Recurrent", "Reshape", "Residual", "Scale", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastnn.engine.plan import PlanBuilder
+from fastnn.kernels.ops.over_time import MAX_OVER_TIME, MEAN_OVER_TIME
 from fastnn.kernels.ops.pooling import AVERAGE_POOLING, MAX_POOLING
 from fastnn.kernels.units import OpKind
 from fastnn.layers.base import Layer
@@ -53,10 +54,12 @@ class _GlobalPooling(Layer):
     def build(self, plan: PlanBuilder) -> None:
         height, width, channels = image_shape(plan, type(self).__name__, self._n_axes)
         y, x = (lay("", "", size, size, size, 1, "valid") for size in (height, width))
+        looks_back = self._kind in (MAX_POOLING, MAX_OVER_TIME)
         plan.add_op(
             self._kind, (*(1,) * self._n_axes, channels), details=details_of(y, x),
-            needs_input=self._kind is MAX_POOLING, needs_output=self._kind is MAX_POOLING,
+            needs_input=looks_back, needs_output=looks_back,
         )  # fmt: skip
+        plan.set_steps(0)
         plan.reshape((channels,))
 
 
@@ -205,7 +208,7 @@ class GlobalMaxPooling1D(_GlobalPooling):
     (3,)
     """
 
-    _n_axes, _kind = 1, MAX_POOLING
+    _n_axes, _kind = 1, MAX_OVER_TIME
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,7 +222,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
     (3,)
     """
 
-    _n_axes, _kind = 1, AVERAGE_POOLING
+    _n_axes, _kind = 1, MEAN_OVER_TIME
 
 
 __all__ = [

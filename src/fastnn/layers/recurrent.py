@@ -78,6 +78,8 @@ def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mo
     (n_steps, fan_in), hidden = plan.shape, first.units
     if first.dropout:
         plan.add_op(SPATIAL_DROPOUT, value=first.dropout, in_place=True)
+    if first.go_backwards and first.return_sequences and len(layers) == 1:
+        plan.refuse_lengths("with go_backwards=True it puts out the last step first; take Bidirectional")
     units = first.gates * hidden
     offsets = []
     for number, layer in enumerate(layers):
@@ -118,7 +120,8 @@ def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mo
             "recurrent_activation": ACTIVATIONS.index(recurrent_activation.name), "recurrent_kernel": fan_in * units,
             "n_directions": len(layers), "direction_parameters": offsets[-1][0] - offsets[0][0],
             "direction_units": direction_units, "backwards": first.go_backwards, "sequences": first.return_sequences,
-            "aligned": len(layers) == 2, "target_units": target_units, "second_column": hidden if is_joined else 0,
+            "carried": -1, "aligned": len(layers) == 2, "target_units": target_units,
+            "second_column": hidden if is_joined else 0,
             **places,
         },
     )  # fmt: skip

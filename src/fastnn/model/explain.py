@@ -123,7 +123,7 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
     target = as_array("y", y)
     is_label = target.size == 1 and network.n_outputs > 1
     y_rows = as_targets(
-        "y", target.reshape(1) if is_label else target.reshape(1, -1), 1, network.n_outputs, function, dtype
+        "y", target.reshape(1) if is_label else target.reshape(1, -1), 1, network.plan.output_shape, function, dtype
     )
 
     plan = make_plan(network.layers, works_in_place=False)

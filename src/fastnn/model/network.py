@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.common.validation import (
-    as_features,
     as_gatherable,
     check_integer,
     check_real,
@@ -19,9 +18,11 @@ from fastnn.engine.workspace import (
     PLAIN,
     RowWorkspace,
     Workspace,
+    index_source_of,
     source_of,
     threads_to_infer,
 )
+from fastnn.inputs.sequences import NO_LENGTHS, Ragged, take_sequences
 from fastnn.kernels.rows import predict_rows
 from fastnn.layers import Dense, Dropout, Input, Layer
 from fastnn.losses import LossFunction
@@ -91,7 +92,9 @@ class Network(Exchange):
         super()._set_up(layers, dtype, seed)
         self._idle_workspaces: list[Workspace] = []
         self._idle_rows: list[RowWorkspace] = []
-        self._few_rows = _FEW_ROWS if self.plan.has_rows and len(self.plan.output_shape) == 1 else 0
+        self._few_rows = 0
+        if self.plan.has_rows and len(self.plan.output_shape) == 1 and not self.plan.n_categories:
+            self._few_rows = _FEW_ROWS
 
     @classmethod
     def mlp(
@@ -146,7 +149,7 @@ class Network(Exchange):
         layers.append(Dense(n_outputs, output))
         return cls(layers, dtype=dtype, seed=seed)
 
-    def predict(self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0) -> np.ndarray:
+    def predict(self, X: Any, out: np.ndarray | None = None, *, lengths: Any = None, verbose: int = 0) -> np.ndarray:
         """Return the outputs for rows of features, after the output activation.
 
         Parameters
@@ -156,6 +159,9 @@ class Network(Exchange):
             of float32 and float64.
         out : ndarray of shape (n, n_outputs) or None, default None
             Where to write; of the network's dtype. It may overlap X.
+        lengths : array-like of shape (n,) or None, default None
+            How many steps of each sequence count, where the others only fill it up: from 1 to the Input's. Outputs at
+            every step are 0 behind the end. X may also be a list of arrays of different lengths.
         verbose : int, default 0
             1 and 2 print how many rows were predicted in which time, 0 is silent.
 
@@ -178,11 +184,11 @@ class Network(Exchange):
         (4, 2)
         """
         if verbose:
-            return self._predict_loudly(X, out, verbose)
+            return self._predict_loudly(X, out, lengths, verbose)
         plan, dtype = self.plan, self.dtype
         # A few plain rows take the short way: no address is asked for (0.7 us each), and the checks are the cheapest
         # that leave no doubt.
-        if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN:
+        if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN and lengths is None:
             shape = X.shape
             if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= self._few_rows:
                 fits = out is None
@@ -206,9 +212,11 @@ class Network(Exchange):
                     return out
         if (
             type(X) is not np.ndarray or X.dtype != dtype or X.ndim != 2 or X.shape[1] != plan.n_inputs
-            or not X.flags.aligned
+            or not X.flags.aligned or lengths is not None or plan.n_categories
         ):  # fmt: skip
-            X = as_features("X", X, plan.input_shape, dtype, lazily=True)
+            X, taken = take_sequences(("X", "lengths"), X, plan, dtype, lengths, lazily=True)
+        else:
+            taken = NO_LENGTHS
         n_rows = X.shape[0]
         shape = (n_rows, *plan.output_shape)
         if out is None:
@@ -223,26 +231,28 @@ class Network(Exchange):
             )
         elif out.ndim > 2 and not out.flags.c_contiguous:
             raise ValueError(f"out must be C-contiguous where outputs have the shape {plan.output_shape}")
-        elif overlaps(X, out):
+        elif not isinstance(X, Ragged) and overlaps(X, out):
             X = X.copy()
         rows = out.reshape(n_rows, plan.n_outputs)
         if n_rows <= _ROWS_A_CALL:
-            self._predict_rows(X, 0, rows)
+            self._predict_rows(X, 0, rows, taken)
             return out
         # Cut, so that Ctrl-C works; over several threads if that pays.
         starts = range(0, n_rows, _ROWS_A_CALL)
         n_threads = threads_to_infer(plan, self.dtype, n_rows)
-        share_out(lambda first: self._predict_rows(X, first, rows[first : first + _ROWS_A_CALL]), starts, n_threads)
+        share_out(
+            lambda first: self._predict_rows(X, first, rows[first : first + _ROWS_A_CALL], taken), starts, n_threads
+        )
         return out
 
-    def _predict_loudly(self, X: Any, out: np.ndarray | None, verbose: int) -> np.ndarray:
+    def _predict_loudly(self, X: Any, out: np.ndarray | None, lengths: Any, verbose: int) -> np.ndarray:
         check_integer("verbose", verbose, 0, 2)
         started = time.perf_counter()
-        out = self.predict(X, out)
+        out = self.predict(X, out, lengths=lengths)
         print(f"{len(out)} rows - {time.perf_counter() - started:.3g}s", flush=True)
         return out
 
-    def _predict_rows(self, X: Any, first: int, out: np.ndarray) -> None:
+    def _predict_rows(self, X: Any, first: int, out: np.ndarray, lengths: np.ndarray) -> None:
         """Write the outputs for as many rows as `out` has, from number `first` on."""
         # Each call takes a workspace of its own, so that threads may predict at once; list.pop is atomic.
         try:
@@ -252,8 +262,11 @@ class Network(Exchange):
         if is_sparse(X):
             workspace.predict_csr(self.parameter_buffer, X, first, out)
         else:
-            rows = as_gatherable(X[first : first + len(out)], self.dtype)
-            workspace.predict(self.parameter_buffer, rows, source_of(rows.dtype), out)
+            rows = X[first : first + len(out)]
+            is_indices = self.plan.n_categories and rows.dtype.kind in "iu"
+            rows = rows if is_indices else as_gatherable(rows, self.dtype)
+            source = index_source_of(rows.dtype) if is_indices else source_of(rows.dtype)
+            workspace.predict(self.parameter_buffer, rows, source, out, lengths[first : first + len(out)])
         self._idle_workspaces.append(workspace)
 
     def vjp(self, X: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -298,7 +311,14 @@ class Network(Exchange):
         return vjp(self.plan, self.dtype, self.parameter_buffer, X, v)
 
     def loss_and_gradient(
-        self, X: Any, y: Any, *, loss: "str | LossFunction", sample_weight: Any = None, penalties: bool = True
+        self,
+        X: Any,
+        y: Any,
+        *,
+        loss: "str | LossFunction",
+        sample_weight: Any = None,
+        penalties: bool = True,
+        lengths: Any = None,
     ) -> tuple[float, np.ndarray]:
         """Return the loss over all rows and its gradient with respect to `parameters`.
 
@@ -314,6 +334,8 @@ class Network(Exchange):
             Weights of the mean over samples.
         penalties : bool, default True
             Whether the layers' L1 and L2 penalties belong to the loss.
+        lengths : array-like of shape (n,) or None, default None
+            How many steps of each sequence count, as for `predict`.
 
         Returns
         -------
@@ -335,7 +357,7 @@ class Network(Exchange):
         >>> gradient.shape
         (3,)
         """
-        return Objective(self, X, y, loss=loss, sample_weight=sample_weight, penalties=penalties)()
+        return Objective(self, X, y, loss=loss, sample_weight=sample_weight, penalties=penalties, lengths=lengths)()
 
     def explain(self, x: Any, y: Any, *, loss: "str | LossFunction") -> Explanation:
         """Return every intermediate value of one sample's forward and backward pass.

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import losses
-from fastnn.common.validation import as_features, as_sample_weight, check_bool, check_not_empty
+from fastnn.common.validation import as_sample_weight, check_bool, check_not_empty
 from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.workspace import aligned_zeros
+from fastnn.inputs.data import DataSpec
+from fastnn.inputs.sequences import take_sequences
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.kernels import tables
 from fastnn.losses import LossFunction
@@ -26,7 +28,7 @@ class Objective:
     ----------
     network : Network
         Its layers and dtype; its parameters are the default argument of a call, and are never changed.
-    X, y, loss, sample_weight, penalties
+    X, y, loss, sample_weight, penalties, lengths
         As for `Network.loss_and_gradient`.
 
     Raises
@@ -56,18 +58,22 @@ class Objective:
         loss: "str | LossFunction",
         sample_weight: Any = None,
         penalties: bool = True,
+        lengths: Any = None,
     ):
         function = losses.get(loss)
         function.check_outputs(network.plan.output_activation)
-        array = as_features("X", X, network.plan.input_shape, network.dtype)
+        spec = DataSpec.of(network, function)
+        array, lengths = take_sequences(("X", "lengths"), X, spec, network.dtype, lengths)
         check_not_empty("X", array)
         # Rows hold the arrays, and with them the addresses that the kernel reads.
-        self._y = as_targets("y", y, array.shape[0], network.n_outputs, function, network.dtype)
-        self._x = finite_rows("X", array, network.dtype)
-        self._weights = as_sample_weight(sample_weight, array.shape[0])
+        self._y = as_targets(
+            "y", y, array.shape[0], network.plan.output_shape, function, network.dtype, lengths=lengths
+        )
+        self._x = finite_rows("X", array, network.dtype, are_indices=spec.n_categories > 0)
+        self._weights = as_sample_weight(sample_weight, array.shape[0], steps=spec.steps)
         self._network = network
         self._workspace = make_workspace(function, network.plan, network.dtype, n_rows=array.shape[0])
-        self._workspace.set_data(self._x, self._y)
+        self._workspace.set_data(self._x, self._y, lengths)
         self._workspace.set(
             mode=tables.Mode.GRADIENT, batch_size=array.shape[0], **function.job_fields(network.plan.output_activation)
         )

@@ -35,6 +35,7 @@ class FitOptions:
     n_threads: int | None = None
     initial_epoch: int | None = None
     seed: int | None = None
+    lengths: Any = None
 
     def __post_init__(self):
         def check(name: str, low: int, high: int | None = None) -> None:
@@ -103,7 +104,7 @@ def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback
 def check_fit(spec: DataSpec, X: Any, y: Any, options: FitOptions) -> CheckedFit:
     """Return what `fit` was given, checked."""
     split = options.validation_split
-    data = check_data(spec, X, y, options.sample_weight)
+    data = check_data(spec, X, y, options.sample_weight, lengths=options.lengths)
     validation = check_validation_data(spec, options.validation_data, split)
     n_validation = math.ceil(data.n_rows * split)
     if n_validation >= data.n_rows:
@@ -111,6 +112,6 @@ def check_fit(spec: DataSpec, X: Any, y: Any, options: FitOptions) -> CheckedFit
     check_batches(spec, data.n_rows - n_validation, options.batch_size)
     weights = data.weights
     if options.class_weight is not None:
-        classes = class_numbers(data.y, spec.loss)
+        classes = class_numbers(data.y, spec.loss, math.prod(spec.steps))
         weights = apply_class_weights(class_weights(options.class_weight, classes, spec.n_outputs), classes, weights)
     return CheckedFit(data, validation, options, n_validation, weights)

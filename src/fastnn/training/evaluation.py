@@ -1,6 +1,7 @@
 """Loss and metrics over a data set, in inference mode, as often as they are wanted."""
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,9 @@ from fastnn.common.validation import read_only
 from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.team import Team
 from fastnn.inputs.data import Data
+from fastnn.inputs.sequences import Ragged
 from fastnn.kernels import tables
+from fastnn.losses import PythonLoss
 from fastnn.metrics import Outputs
 from fastnn.training.task import Task
 
@@ -42,7 +45,7 @@ class Evaluation:
         self._workspace = make_workspace(
             loss, network.plan, network.dtype, n_rows=batch_size, team=team, with_gradient=False
         )
-        self._workspace.set_data(data.x, data.y)
+        self._workspace.set_data(data.x, data.y, data.lengths)
         self._workspace.set(
             mode=tables.Mode.EVALUATE, n_rows=data.n_rows, batch_size=batch_size,
             wants_metrics=bool(task.metrics), **loss.job_fields(network.plan.output_activation),
@@ -84,16 +87,40 @@ def logs_from_sums(sums: list[float], task: Task, data: Data, prefix: str = "") 
 def _all_outputs(task: Task, data: Data) -> Outputs:
     """Predict all rows of the data; those of a split are gathered in pieces, never all at once."""
     network = task.network
-    is_multilabel = task.loss.name == "log_loss" and network.n_outputs > 1
+    y, weights = data.y.array, data.weights
+    lengths = data.lengths if data.lengths.size else None
     if data.rows is None:
-        predictions = read_only(task.loss.probabilities(network.predict(data.x.array)))
-        return Outputs(data.y.array, predictions, data.weights if data.weights.size else None, is_multilabel)
-    rows = data.rows
-    predictions = np.empty((rows.size, network.n_outputs), network.dtype)
-    for first in range(0, rows.size, _PIECE_ROWS):
-        piece = slice(first, first + _PIECE_ROWS)
-        network.predict(data.x.array[rows[piece]], out=predictions[piece])
-    weights = read_only(data.weights[rows]) if data.weights.size else None
+        x = data.x.array
+        predictions = network.predict(x, lengths=None if isinstance(x, Ragged) else lengths)
+    else:
+        rows = data.rows
+        predictions = np.empty((rows.size, *network.plan.output_shape), network.dtype)
+        for first in range(0, rows.size, _PIECE_ROWS):
+            piece = rows[first : first + _PIECE_ROWS]
+            part = None if lengths is None else lengths[piece]
+            network.predict(data.x.array[piece], out=predictions[first : first + _PIECE_ROWS], lengths=part)
+        y, weights = y[rows], weights[rows] if weights.size else weights
+        lengths = None if lengths is None else lengths[rows]
     predictions = task.loss.probabilities(predictions)
+    if predictions.ndim > 2 and not isinstance(task.loss, PythonLoss):
+        y, predictions, weights = _by_steps(task, y, predictions, weights, lengths)
     # The next metric is given the same arrays, so none may write to them.
-    return Outputs(read_only(data.y.array[rows]), read_only(predictions), weights, is_multilabel)
+    is_multilabel = task.loss.name == "log_loss" and network.plan.output_units > 1
+    return Outputs(read_only(y), read_only(predictions), read_only(weights) if weights.size else None, is_multilabel)
+
+
+def _by_steps(
+    task: Task, y: Any, predictions: np.ndarray, weights: np.ndarray, lengths: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a row for each position of the outputs that counts, as a loss takes them: targets, outputs, weights."""
+    plan, n = task.network.plan, len(predictions)
+    positions = plan.output_positions
+    y = y[:] if isinstance(y, Ragged) else y
+    y = y.reshape(n, positions, -1) if y.dtype != np.int64 or y.shape[1] != positions else y
+    if weights.ndim == 1 and weights.size:
+        weights = np.repeat(weights, positions).reshape(n, positions)
+    counts = np.ones((n, positions), np.bool_)
+    if lengths is not None and plan.output_steps:
+        counts = np.arange(positions) // (positions // plan.output_steps) < lengths[:, np.newaxis]
+    predictions = predictions.reshape(n, positions, -1)
+    return y[counts], predictions[counts], weights[counts] if weights.size else weights

@@ -119,7 +119,7 @@ class TrainingLoop:
             task.loss, plan, task.network.dtype, n_rows=self._batch_size, team=self._team,
             holds_batch=plan.has_batch_statistics,
         )  # fmt: skip
-        workspace.set_data(self._data.x, self._data.y)
+        workspace.set_data(self._data.x, self._data.y, self._data.lengths)
         workspace.set(
             mode=tables.Mode.TRAIN, n_rows=self._data.n_rows, batch_size=self._batch_size, seed=state.seed,
             wants_metrics=bool(task.metrics), **task.loss.job_fields(plan.output_activation), mixup=task.mixup,
@@ -260,7 +260,7 @@ class TrainingLoop:
                 self._use(self._make_workspace())
                 np.copyto(self._workspace.sums, sums)
             else:
-                self._workspace.set_data(data.x, data.y)
+                self._workspace.set_data(data.x, data.y, data.lengths)
                 self._workspace.set(n_rows=data.n_rows, batch_size=batch_size)
         if (seed := self._order_seed()) is not None:
             self._shuffle(self._order, seed, epoch)

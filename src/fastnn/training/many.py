@@ -155,8 +155,12 @@ def _check_fits(members: Sequence[Trainer], X: Any, y: Any, options: FitOptions)
     Members that want data in the same form share it, also where it had to be converted.
     """
     widest = max((trainer.network.dtype for trainer in members), key=lambda dtype: dtype.itemsize)
-    X = as_csr("X", X, widest) if is_sparse(X) else as_gatherable(as_array("X", X), widest)
-    y = as_array("y", y)
+    if not isinstance(X, (list, tuple)):  # sequences of different lengths stay a list
+        takes_integers = any(trainer.network.plan.n_categories for trainer in members)
+        X = as_csr("X", X, widest) if is_sparse(X) else as_array("X", X)
+        X = X if is_sparse(X) or takes_integers else as_gatherable(X, widest)
+    if not isinstance(y, (list, tuple)):
+        y = as_array("y", y)
     known: dict[DataSpec, CheckedFit] = {}
     for trainer in members:
         spec = trainer._task.data_spec

@@ -1,5 +1,6 @@
 """Training data that come block by block, so that only one block need be in memory at a time."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -25,7 +26,7 @@ class Stream:
 
     def __init__(self, source: Any, epochs: int):
         self._source = source
-        self._check: Callable[[Any, Any, Any], Data] | None = None
+        self._check: Callable[[Any, Any, Any, Any], Data] | None = None
         if not callable(source) and not isinstance(source, Iterable):
             raise TypeError(f"y must be given, unless X is an iterable of blocks (X, y), got {type(source).__name__}")
         self._begun: Iterator[Any] | None = self._open()
@@ -46,7 +47,7 @@ class Stream:
         """Return what a function makes of the first block's X, y and weights."""
         return _numbered(0, check)(*_parts(self._first))
 
-    def set_check(self, first: Data, check: Callable[[Any, Any, Any], Data]) -> None:
+    def set_check(self, first: Data, check: Callable[[Any, Any, Any, Any], Data]) -> None:
         """Take the first block as it was checked, and the function that checks X, y and weights of the others."""
         self._first, self._check = first, check
 
@@ -69,16 +70,15 @@ class Stream:
             raise ValueError("X must give blocks anew in every epoch, got none in a later one")
 
 
-def _parts(block: Any) -> tuple[Any, Any, Any]:
+def _parts(block: Any) -> tuple[Any, Any, Any, Any]:
     # Lists too, as PyTorch's DataLoader has them; but not rows of numbers, which are data without y.
-    is_block = isinstance(block, tuple | list) and len(block) in (2, 3) and not any(map(np.isscalar, block))
+    is_block = isinstance(block, tuple | list) and len(block) in (2, 3, 4) and not any(map(np.isscalar, block))
     if not is_block:
         raise TypeError(
             "X must give blocks that are tuples (X, y) or (X, y, sample_weight), where y is not given, "
             f"got {type(block).__name__}"
         )
-    X, y, *weights = block
-    return X, y, weights[0] if weights else None
+    return (*block, None, None)[:4]
 
 
 def _numbered(number: int, check: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,6 +95,10 @@ def _numbered(number: int, check: Callable[..., Any]) -> Callable[..., Any]:
 
 def check_fit_stream(task: Task, source: Any, options: FitOptions) -> CheckedFit:
     """Return what `fit` was given for a stream, checked together with its first block."""
+    if options.lengths is not None:
+        raise ValueError(
+            "lengths must be None where X gives blocks, which have their own: (X, y, sample_weight, lengths)"
+        )
     if options.sample_weight is not None:
         raise ValueError("sample_weight must be None where X gives blocks, which have their own: (X, y, sample_weight)")
     if options.validation_split:
@@ -117,24 +121,24 @@ def check_fit_stream(task: Task, source: Any, options: FitOptions) -> CheckedFit
     stream = Stream(source, options.n_epochs)
     spec = task.data_spec
 
-    def check_all(X: Any, y: Any, sample_weight: Any) -> CheckedFit:
-        return check_fit(spec, X, y, replace(options, sample_weight=sample_weight))
+    def check_all(X: Any, y: Any, sample_weight: Any, lengths: Any) -> CheckedFit:
+        return check_fit(spec, X, y, replace(options, sample_weight=sample_weight, lengths=lengths))
 
     checked = stream.check_first(check_all)
 
-    def check(X: Any, y: Any, sample_weight: Any) -> Data:
-        return _check_block(spec, options, X, y, sample_weight)
+    def check(X: Any, y: Any, sample_weight: Any, lengths: Any) -> Data:
+        return _check_block(spec, options, X, y, sample_weight, lengths)
 
     first = replace(checked.data, weights=checked.training_weights)
     stream.set_check(first, check)
     return replace(checked, data=first, options=options, blocks=stream)
 
 
-def _check_block(spec: DataSpec, options: FitOptions, X: Any, y: Any, sample_weight: Any) -> Data:
-    data = check_data(spec, X, y, sample_weight)
+def _check_block(spec: DataSpec, options: FitOptions, X: Any, y: Any, sample_weight: Any, lengths: Any) -> Data:
+    data = check_data(spec, X, y, sample_weight, lengths=lengths)
     check_batches(spec, data.n_rows, options.batch_size)
     if options.class_weight is not None:
-        classes = class_numbers(data.y, spec.loss)
+        classes = class_numbers(data.y, spec.loss, math.prod(spec.steps))
         weight_of = class_weights(options.class_weight, classes, spec.n_outputs)
         data.weights = apply_class_weights(weight_of, classes, data.weights)
     return data

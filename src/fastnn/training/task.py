@@ -35,8 +35,8 @@ class Task:
         """Return what a user asks for, checked, or raise ValueError or TypeError."""
         loss, metrics = losses.get(loss), metric_functions.check_metrics(metrics)
         loss.check_outputs(network.plan.output_activation)
-        is_multilabel = loss.name == "log_loss" and network.n_outputs > 1
-        metric_functions.check_suited(metrics, network.n_outputs, is_multilabel)
+        is_multilabel = loss.name == "log_loss" and network.plan.output_units > 1
+        metric_functions.check_suited(metrics, network.plan.output_units, is_multilabel)
         mixup = check_real("mixup", mixup, 0.0)
         if mixup and loss.name not in ("categorical_crossentropy", "log_loss"):
             raise ValueError(

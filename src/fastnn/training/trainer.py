@@ -1,5 +1,6 @@
 """The trainer: what a user calls to fit a network and to evaluate it. The epoch loop itself is in `loop`."""
 
+import math
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -143,6 +144,7 @@ class Trainer(TrainerCore):
         n_threads: int | None = None,
         initial_epoch: int | None = None,
         seed: int | None = None,
+        lengths: Any = None,
     ) -> History:
         """Train for a number of epochs; calling it again goes on where it stopped.
 
@@ -153,14 +155,16 @@ class Trainer(TrainerCore):
             `numpy.memmap` that is larger than memory, and one of another dtype is converted some batches at a time.
             Sparse CSR rows of float32 and float64 too. Without y a stream: an iterable of blocks (X, y) or (X, y,
             sample_weight), or a function that returns one (see Notes).
-        y : array-like of shape (n,) or (n, n_outputs), or None, default None
-            Targets, as the loss takes them.
+        y : array-like of shape (n,), (n, n_outputs) or (n, time, ...), or None, default None
+            Targets, as the loss takes them. Where the outputs have several axes, as at every step of a sequence, the
+            loss is taken over the last one, and its mean over the others: y is (n, time) class numbers, or (n, time,
+            n_outputs).
         epochs : int, default 1
             Passes over the data, >= 1; 1 for a generator, which gives its blocks once. With `initial_epoch` the number
             of the epoch to end before.
         batch_size : int or None, default 32
             Samples a step; None is full-batch gradient descent. A last partial batch is trained on.
-        validation_data : tuple (X, y) or (X, y, sample_weight), or None, default None
+        validation_data : tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, lengths), or None, default None
             Evaluated after each epoch. These samples weigh what they say here; class weights do not change that.
         validation_split : float, default 0.0
             Share of the samples that is held back for validation, rounded up; in [0, 1). They are drawn at random from
@@ -168,8 +172,8 @@ class Trainer(TrainerCore):
             Where targets are classes, each class gives its share. Nothing is copied.
         validation_freq : int, default 1
             Validation comes after each epoch whose number, counted from 1, is a multiple of this; >= 1.
-        sample_weight : array-like of shape (n,) or None, default None
-            Weights of the mean over samples.
+        sample_weight : array-like of shape (n,) or (n, time), or None, default None
+            Weights of the mean over samples, or over their steps.
         class_weight : dict of int to float, "balanced" or None, default None
             A factor for the weights of the samples of each class, in the loss and metrics of training (not of
             validation, as in Keras); classes that the dict does not name have 1. "balanced" is
@@ -189,6 +193,10 @@ class Trainer(TrainerCore):
             7, 8 and 9. None goes on counting where the last fit ended, and does `epochs` of them.
         seed : int or None, default None
             For shuffling and dropout; None takes the network's seed, or a fresh one if it has none.
+        lengths : array-like of shape (n,) or None, default None
+            How many steps of each sequence count, from 1 to the Input's; the others only fill it up, and take no part
+            in states, loss, metrics or gradient. Nobody has to sort. X (and with outputs at every step y) may also be
+            a list of arrays of different lengths, which are padded some batches at a time.
 
         Returns
         -------
@@ -228,7 +236,7 @@ class Trainer(TrainerCore):
         options = FitOptions(
             epochs=epochs, batch_size=batch_size, validation_data=validation_data, validation_split=validation_split,
             validation_freq=validation_freq, sample_weight=sample_weight, class_weight=class_weight, shuffle=shuffle,
-            verbose=verbose, n_threads=n_threads, initial_epoch=initial_epoch, seed=seed,
+            verbose=verbose, n_threads=n_threads, initial_epoch=initial_epoch, seed=seed, lengths=lengths,
         )  # fmt: skip
         return self._run_fit(self._check_fit(X, y, options), hooks)
 
@@ -248,7 +256,7 @@ class Trainer(TrainerCore):
             if options.initial_epoch is not None:
                 state.epochs_done = options.initial_epoch
             if checked.n_validation:
-                classes = class_numbers(data.y, task.loss)
+                classes = class_numbers(data.y, task.loss, math.prod(task.data_spec.steps))
                 train_rows, validation_rows = split_off(data.n_rows, checked.n_validation, classes, state.seed)
                 data, validation = replace(data, rows=train_rows), replace(data, rows=validation_rows)
             if blocks is None:
@@ -267,7 +275,7 @@ class Trainer(TrainerCore):
         return self.history
 
     def train_on_batch(
-        self, X: Any, y: Any, *, sample_weight: Any = None, class_weight: Any = None
+        self, X: Any, y: Any, *, sample_weight: Any = None, class_weight: Any = None, lengths: Any = None
     ) -> dict[str, float]:  # fmt: skip
         """Do one step on one batch, which counts as no epoch: for loops of your own.
 
@@ -275,7 +283,7 @@ class Trainer(TrainerCore):
 
         Parameters
         ----------
-        X, y, sample_weight, class_weight
+        X, y, sample_weight, class_weight, lengths
             As for `fit`. All rows are one batch.
 
         Returns
@@ -297,7 +305,9 @@ class Trainer(TrainerCore):
         (['loss'], 1, 0)
         """
         self._refuse_second_fit()
-        options = FitOptions(batch_size=None, shuffle=False, sample_weight=sample_weight, class_weight=class_weight)
+        options = FitOptions(
+            batch_size=None, shuffle=False, sample_weight=sample_weight, class_weight=class_weight, lengths=lengths
+        )
         checked = check_fit(self._task.data_spec, X, y, options)
         state = self._state
         history, epochs_done, steps_a_call = state.history, state.epochs_done, state.steps_a_call
@@ -308,7 +318,9 @@ class Trainer(TrainerCore):
             state.history, state.epochs_done, state.steps_a_call = history, epochs_done, steps_a_call
         return {name: column[-1] for name, column in columns.items()}
 
-    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, verbose: int = 0) -> dict[str, float]:
+    def evaluate(
+        self, X: Any, y: Any, *, sample_weight: Any = None, lengths: Any = None, verbose: int = 0
+    ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, dropout off.
 
         Parameters
@@ -319,6 +331,8 @@ class Trainer(TrainerCore):
             Targets, as the loss takes them.
         sample_weight : array-like of shape (n,) or None, default None
             Weights of the means.
+        lengths : array-like of shape (n,) or None, default None
+            How many steps of each sequence count, as for `fit`.
         verbose : int, default 0
             1 and 2 print what is returned, 0 is silent.
 
@@ -340,7 +354,7 @@ class Trainer(TrainerCore):
         ['loss', 'mae']
         """
         verbose = check_integer("verbose", verbose, 0, 2)
-        data = check_data(self._task.data_spec, X, y, sample_weight)
+        data = check_data(self._task.data_spec, X, y, sample_weight, lengths=lengths)
         n_threads = threads_to_infer(self.network.plan, self.network.dtype, data.n_rows)
         with InterruptGate() as gate, Team(n_threads) as team:
             try:
@@ -352,12 +366,12 @@ class Trainer(TrainerCore):
             print(format_logs(logs), flush=True)
         return logs
 
-    def predict(self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0) -> np.ndarray:
+    def predict(self, X: Any, out: np.ndarray | None = None, *, lengths: Any = None, verbose: int = 0) -> np.ndarray:
         """Return the network's outputs: the same as ``trainer.network.predict(X, out)``.
 
         Parameters
         ----------
-        X, out, verbose
+        X, out, lengths, verbose
             As for `Network.predict`.
 
         Returns
@@ -371,4 +385,4 @@ class Trainer(TrainerCore):
         >>> trainer.predict(np.ones((3, 1))).shape
         (3, 1)
         """
-        return self.network.predict(X, out, verbose=verbose)
+        return self.network.predict(X, out, lengths=lengths, verbose=verbose)

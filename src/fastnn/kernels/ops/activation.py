@@ -167,7 +167,7 @@ def elementwise(name, function, slope):
             store(buffer, i, function(load(buffer, i), value))
         return True
 
-    return OpKind(name, forward, backward, row, is_activation=True)
+    return OpKind(name, forward, backward, row, is_activation=True, minds_lengths=True)
 
 
 @op_unit
@@ -203,7 +203,7 @@ def with_slope(name, function):
             store(buffer, i, function(load(buffer, i))[0])
         return True
 
-    return OpKind(name, forward, kept_slope_backward, row, is_activation=True, keeps_slope=True)
+    return OpKind(name, forward, kept_slope_backward, row, is_activation=True, keeps_slope=True, minds_lengths=True)
 
 
 @inner
@@ -297,7 +297,7 @@ def _softmax_of_few(buffer, at, units):
         store_first(buffer, at + j, exp(filled(buffer, buffer[at + j] - largest)) * scale, 1)
 
 
-SOFTMAX = OpKind("softmax", softmax_forward, softmax_backward, softmax_row, is_activation=True)
+SOFTMAX = OpKind("softmax", softmax_forward, softmax_backward, softmax_row, is_activation=True, minds_lengths=True)
 
 # What an activation is to a plan: its op, and whether it keeps its slope for the backward pass.
 ACTIVATIONS = {

@@ -169,5 +169,6 @@ def _parts(op, dtype, *, by_layer, is_large):
 
 
 DENSE = OpKind(
-    "dense", dense_forward, dense_backward, dense_row, updates_itself=True, details=DETAILS, parts=_parts
+    "dense", dense_forward, dense_backward, dense_row, updates_itself=True, details=DETAILS, parts=_parts,
+    minds_lengths=True,
 )  # fmt: skip

@@ -16,17 +16,23 @@ from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
 from fastnn.kernels.recurrence import (
     DETAILS,
-    STEPS,
     add_bias_gradient,
     add_gradients,
     add_input_deltas,
     add_recurrent_gradient,
+    begin_state,
     block_after,
     block_before,
+    carry_state,
     clear_block,
+    clear_input_deltas_beyond,
+    clear_outputs_beyond,
     clear_unused,
     delta_at,
+    first_of,
     first_time,
+    goes_on,
+    keep_delta,
     multiply_back,
     multiply_inputs,
     multiply_states,
@@ -41,7 +47,7 @@ from fastnn.kernels.recurrence import (
     time_of,
     transpose_steps,
 )
-from fastnn.kernels.simd import filled, fma, lanes, load, store
+from fastnn.kernels.simd import filled, fma, lanes, load, select, store
 from fastnn.kernels.tile import ADD
 from fastnn.kernels.units import OpKind, op_unit
 from fastnn.kernels.views import buffer_of, parameters_of
@@ -78,9 +84,11 @@ def _gates(job, own, run, gates, time, target):
             store(buffer, gates + block + i, r)
             store(buffer, gates + 2 * block + i, new)
             h = fma(z, load(buffer, before + i) - new, new)
+            if run.lengths >= 0:
+                h = select(goes_on(buffer, run, i - unit * PANEL, time), h, load(buffer, before + i))
             store(buffer, after + i, h)
             if target >= 0:
-                put_out(buffer, run, target + i, h)
+                put_out(buffer, own, run, target + i, i - unit * PANEL, time, h)
 
 
 @op_unit
@@ -93,12 +101,12 @@ def gru_forward(job, op):
         for direction in range(own.n_directions):
             open_run(job, op, panel, direction, run)
             multiply_inputs(job, op, run)
-            clear_block(job, run, run.states + block_before(run, time_of(run, 0)) * block, hidden)
+            begin_state(job, run, run.states + block_before(run, time_of(run, 0)) * block, 0, hidden)
             for step in range(run.n_steps):
                 time = time_of(run, step)
                 gates, products = run.gates + time * 3 * block, run.cells + time * block
                 _set_biases(job, own, run, products)
-                if step > 0:
+                if step > 0 or run.carried != 0:
                     before = run.states + block_before(run, time) * block
                     multiply_states(job, op, run, before, 0, 2 * hidden, gates)
                     multiply_states(job, op, run, before, 2 * hidden, hidden, products)
@@ -106,6 +114,9 @@ def gru_forward(job, op):
                 _gates(job, own, run, gates, time, target)
                 if target >= 0:
                     clear_unused(job, run, target, hidden)
+            last = run.states + block_after(run, time_of(run, run.n_steps - 1)) * block
+            carry_state(job, run, last, 0, hidden)
+            clear_outputs_beyond(job, op, run)
     return True
 
 
@@ -120,10 +131,14 @@ def _gates_back(job, own, run, gates, time, delta):
             dh = load(buffer, run.carry + i)
             if delta >= 0:
                 dh = dh + load(buffer, delta + i)
+            if run.lengths >= 0:
+                dh = keep_delta(buffer, own, run, i, at, time, dh)
+                store(buffer, run.carry + i, fma(dh, z, load(buffer, run.carry + i)))
+            else:
+                store(buffer, run.carry + i, dh * z)
             d_new = (dh - dh * z) * slope(own.activation, new)
             dz = dh * (load(buffer, before + i) - new) * slope(own.recurrent_activation, z)
             dr = d_new * load(buffer, products + i) * slope(own.recurrent_activation, r)
-            store(buffer, run.carry + i, dh * z)
             store(buffer, gates + i, dz)
             store(buffer, gates + block + i, dr)
             store(buffer, gates + 2 * block + i, d_new * r)
@@ -152,7 +167,7 @@ def gru_backward(job, op):
             clear_block(job, run, run.carry, hidden)
             end = run.n_steps
             while end > 0:
-                begin = max(0, end - STEPS)
+                begin = first_of(run, end)
                 for step in range(end - 1, begin - 1, -1):
                     time = time_of(run, step)
                     gates = run.gates + time * units * PANEL
@@ -173,9 +188,11 @@ def gru_backward(job, op):
                 if op.has_gradient_below:
                     add_input_deltas(job, op, run, time, n_steps)
                 end = begin
+            if op.has_gradient_below:
+                clear_input_deltas_beyond(job, op, run)
     if op.has_gradient_below:
         job.delta, job.other_delta = job.other_delta, job.delta
     return True
 
 
-GRU = OpKind("gru", gru_forward, gru_backward, None, details=DETAILS, one_panel=True)
+GRU = OpKind("gru", gru_forward, gru_backward, None, details=DETAILS, one_panel=True, minds_lengths=True)

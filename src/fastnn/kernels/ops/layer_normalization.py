@@ -100,5 +100,6 @@ def layer_normalization_row(row, op):
 
 
 LAYER_NORMALIZATION = OpKind(
-    "layer_normalization", layer_normalization_forward, layer_normalization_backward, layer_normalization_row
+    "layer_normalization", layer_normalization_forward, layer_normalization_backward, layer_normalization_row,
+    minds_lengths=True,
 )  # fmt: skip

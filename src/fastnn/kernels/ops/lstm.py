@@ -13,16 +13,22 @@ from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
 from fastnn.kernels.recurrence import (
     DETAILS,
-    STEPS,
     add_gradients,
     add_input_deltas,
     add_recurrent_gradient,
+    begin_state,
     block_after,
     block_before,
+    carry_state,
     clear_block,
+    clear_input_deltas_beyond,
+    clear_outputs_beyond,
     clear_unused,
     delta_at,
+    first_of,
     first_time,
+    goes_on,
+    keep_delta,
     multiply_back,
     multiply_inputs,
     multiply_states,
@@ -37,8 +43,8 @@ from fastnn.kernels.recurrence import (
     time_of,
     transpose_steps,
 )
-from fastnn.kernels.simd import fma, lanes, load, store
-from fastnn.kernels.tile import ZERO
+from fastnn.kernels.simd import fma, lanes, load, select, store
+from fastnn.kernels.tile import ADD, ZERO
 from fastnn.kernels.units import OpKind, op_unit
 from fastnn.kernels.views import buffer_of
 
@@ -49,6 +55,7 @@ def _gates(job, own, run, gates, time, target):
     buffer, block = buffer_of(job), own.hidden * PANEL
     before, after = run.cells + block_before(run, time) * block, run.cells + block_after(run, time) * block
     state = run.states + block_after(run, time) * block
+    state_before = run.states + block_before(run, time) * block
     for at in range(0, block, PANEL):
         for i in range(at, at + run.used, lanes(buffer)):
             into = squash(own.recurrent_activation, load(buffer, gates + i))
@@ -60,11 +67,15 @@ def _gates(job, own, run, gates, time, target):
             store(buffer, gates + 2 * block + i, new)
             store(buffer, gates + 3 * block + i, out)
             cell = fma(keep, load(buffer, before + i), into * new)
-            store(buffer, after + i, cell)
             h = out * squash(own.activation, cell)
+            if run.lengths >= 0:
+                is_on = goes_on(buffer, run, i - at, time)
+                cell = select(is_on, cell, load(buffer, before + i))
+                h = select(is_on, h, load(buffer, state_before + i))
+            store(buffer, after + i, cell)
             store(buffer, state + i, h)
             if target >= 0:
-                put_out(buffer, run, target + i, h)
+                put_out(buffer, own, run, target + i, i - at, time, h)
 
 
 @op_unit
@@ -77,18 +88,22 @@ def lstm_forward(job, op):
             open_run(job, op, panel, direction, run)
             multiply_inputs(job, op, run)
             first = block_before(run, time_of(run, 0)) * block
-            clear_block(job, run, run.states + first, own.hidden)
-            clear_block(job, run, run.cells + first, own.hidden)
+            begin_state(job, run, run.states + first, 0, own.hidden)
+            begin_state(job, run, run.cells + first, 1, own.hidden)
             for step in range(run.n_steps):
                 time = time_of(run, step)
                 gates = run.gates + time * 4 * block
-                if step > 0:
+                if step > 0 or run.carried != 0:
                     before = run.states + block_before(run, time) * block
                     multiply_states(job, op, run, before, 0, 4 * own.hidden, gates)
                 target = target_at(op, run, step, time)
                 _gates(job, own, run, gates, time, target)
                 if target >= 0:
                     clear_unused(job, run, target, own.hidden)
+            last = block_after(run, time_of(run, run.n_steps - 1)) * block
+            carry_state(job, run, run.states + last, 0, own.hidden)
+            carry_state(job, run, run.cells + last, 1, own.hidden)
+            clear_outputs_beyond(job, op, run)
     return True
 
 
@@ -104,9 +119,16 @@ def _gates_back(job, own, run, gates, time, delta):
             dh = load(buffer, run.carry + i)
             if delta >= 0:
                 dh = dh + load(buffer, delta + i)
+            if run.lengths >= 0:
+                dh = keep_delta(buffer, own, run, i, at, time, dh)
             squashed = squash(own.activation, load(buffer, after + i))
             dc = fma(dh * out, slope(own.activation, squashed), load(buffer, run.cell_carry + i))
-            store(buffer, run.cell_carry + i, dc * keep)
+            if run.lengths >= 0:
+                is_on = goes_on(buffer, run, i - at, time)
+                store(buffer, run.cell_carry + i, select(is_on, dc * keep, dc))  # of an ended sequence dc is as it was
+                dc = select(is_on, dc, 0.0)
+            else:
+                store(buffer, run.cell_carry + i, dc * keep)
             d_into = dc * new * slope(own.recurrent_activation, into)
             d_keep = dc * load(buffer, before + i) * slope(own.recurrent_activation, keep)
             store(buffer, gates + i, d_into)
@@ -127,13 +149,14 @@ def lstm_backward(job, op):
             clear_block(job, run, run.cell_carry, own.hidden)
             end = run.n_steps
             while end > 0:
-                begin = max(0, end - STEPS)
+                begin = first_of(run, end)
                 for step in range(end - 1, begin - 1, -1):
                     time = time_of(run, step)
                     gates = run.gates + time * units * PANEL
                     _gates_back(job, own, run, gates, time, delta_at(op, run, step, time))
                     if step > 0:
-                        multiply_back(job, run, run.recurrent_kernel, own.hidden, units, gates, run.carry, ZERO)
+                        start = ADD if run.lengths >= 0 else ZERO
+                        multiply_back(job, run, run.recurrent_kernel, own.hidden, units, gates, run.carry, start)
                 time = first_time(run, begin, end)
                 if op.n_parameters > 0:
                     start = start_of(job, run, panel, end)
@@ -143,9 +166,11 @@ def lstm_backward(job, op):
                 if op.has_gradient_below:
                     add_input_deltas(job, op, run, time, end - begin)
                 end = begin
+            if op.has_gradient_below:
+                clear_input_deltas_beyond(job, op, run)
     if op.has_gradient_below:
         job.delta, job.other_delta = job.other_delta, job.delta
     return True
 
 
-LSTM = OpKind("lstm", lstm_forward, lstm_backward, None, details=DETAILS, one_panel=True)
+LSTM = OpKind("lstm", lstm_forward, lstm_backward, None, details=DETAILS, one_panel=True, minds_lengths=True)

@@ -85,5 +85,5 @@ def identity_row(row, op):
     return True
 
 
-DROPOUT = OpKind("dropout", dropout_forward, dropout_backward, identity_row)
-GAUSSIAN_NOISE = OpKind("gaussian_noise", noise_forward, identity_backward, identity_row)
+DROPOUT = OpKind("dropout", dropout_forward, dropout_backward, identity_row, minds_lengths=True)
+GAUSSIAN_NOISE = OpKind("gaussian_noise", noise_forward, identity_backward, identity_row, minds_lengths=True)

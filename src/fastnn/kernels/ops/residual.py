@@ -80,6 +80,9 @@ def residual_add_row(row, op):
 
 
 RESIDUAL_START = OpKind(
-    "residual_start", residual_start_forward, residual_start_backward, residual_start_row, details=DETAILS
+    "residual_start", residual_start_forward, residual_start_backward, residual_start_row, details=DETAILS,
+    minds_lengths=True,
 )  # fmt: skip
-RESIDUAL_ADD = OpKind("residual_add", residual_add_forward, residual_add_backward, residual_add_row, details=DETAILS)
+RESIDUAL_ADD = OpKind(
+    "residual_add", residual_add_forward, residual_add_backward, residual_add_row, details=DETAILS, minds_lengths=True
+)  # fmt: skip

@@ -227,7 +227,9 @@ def translation_backward(job, op):
 
 
 UPSAMPLING = OpKind("upsampling", upsampling_forward, upsampling_backward, upsampling_row, details=DETAILS)
-SPATIAL_DROPOUT = OpKind("spatial_dropout", spatial_dropout_forward, spatial_dropout_backward, identity_row)
+SPATIAL_DROPOUT = OpKind(
+    "spatial_dropout", spatial_dropout_forward, spatial_dropout_backward, identity_row, minds_lengths=True
+)  # fmt: skip
 RANDOM_FLIP = OpKind("random_flip", flip_forward, flip_backward, identity_row, details=DETAILS)
 RANDOM_TRANSLATION = OpKind(
     "random_translation", translation_forward, translation_backward, identity_row, details=DETAILS

@@ -162,7 +162,7 @@ class GanTask:
         array = as_array("y", y)
         is_classes = array.ndim == 1 and self.n_conditions > 1
         return as_targets(
-            "y", array, n_samples, self.n_conditions, _CLASSES if is_classes else _ANY_NUMBERS, self.dtype
+            "y", array, n_samples, (self.n_conditions,), _CLASSES if is_classes else _ANY_NUMBERS, self.dtype
         )
 
     def condition_rows(self, y: Any, n_samples: int) -> np.ndarray | None:
