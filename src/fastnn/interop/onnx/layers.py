@@ -72,6 +72,12 @@ def _normalization(graph: Graph, layer: layers.Normalization, x: Tensor, weights
     return x.named(graph.node("Mul", centred, graph.constant(graph.along(x, factor))))
 
 
+def _embedding(graph: Graph, layer: layers.Embedding, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    """Inputs are numbers of the network's dtype, as for every other network; 7 is ONNX's number for int64."""
+    numbers = graph.node("Cast", x.name, to=7)
+    return tensor(graph.node("Gather", graph.constant(weights["embeddings"]), numbers, axis=0), shape)
+
+
 def _flatten(graph: Graph, layer: layers.Flatten, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
     return graph.flat(x)
 
@@ -98,6 +104,7 @@ FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
     LayerNormalization: _layer_normalization,
     BatchNormalization: _batch_normalization,
     layers.Normalization: _normalization,
+    layers.Embedding: _embedding,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
     layers.Scale: _scale,
