@@ -21,7 +21,7 @@ ORDER = (
     ("training",),
     ("interop", "plotting"),
     ("estimators", "tabular", "pictures"),
-    ("distributed", ""),  # the second is fastnn itself, which imports almost everything
+    ("distributed", "reporting", ""),  # the last is fastnn itself, which imports almost everything
     ("benchmark", "cli", "__main__"),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

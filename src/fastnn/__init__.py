@@ -87,6 +87,7 @@ _LAZY = {
     "estimators": "fastnn.estimators",
     "TabularClassifier": "fastnn.tabular.estimators",
     "TabularRegressor": "fastnn.tabular.estimators",
+    "report": "fastnn.reporting.page",
     "tune": "fastnn.tabular.tuning",
 }
 

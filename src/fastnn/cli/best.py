@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
     if arguments.json is not None:
         say(f"report: {arguments.json}")
     say(f"model: {path}")
+    table.write_report(arguments, estimator, loaded, path)
     return 0
 
 

@@ -5,10 +5,11 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.cli.output import say
 from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
 from fastnn.inputs.splits import split_off
@@ -16,6 +17,7 @@ from fastnn.tabular.columns import as_numbers, as_texts, unknown_column
 from fastnn.tabular.dates import as_days, find_order, holds_dates
 from fastnn.tabular.preprocessing import TASKS, Preprocessing, find_task
 from fastnn.tabular.reading import SUFFIXES, read_table, table_suffix
+from fastnn.training.history import History
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series
@@ -30,6 +32,7 @@ OPTIONS = (
     "missing",
     "dayfirst",
     "output",
+    "report",
 )  # those that need a file
 
 
@@ -50,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument("--group", metavar="COLUMN", help="rows of the same value are tested on together")
     table.add_argument("--time", metavar="COLUMN", help="the last rows by this column are tested on")
     table.add_argument("--json", type=Path, metavar="FILE", help="write scores and importances to a JSON file")
+    table.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page about the model")
     table.add_argument(
         "--output", "-o", type=Path, metavar="FILE",
         help="where to save the model (default: NAME's stem, the target and .safetensors, here)",
@@ -114,6 +118,11 @@ def load(arguments: argparse.Namespace) -> TableData:
     check_output(output_path(arguments))
     if arguments.json is not None:
         check_output(arguments.json, "--json")
+    if arguments.report is not None:
+        from fastnn.reporting import check_extra
+
+        check_extra()
+        check_output(arguments.report, "--report")
     table, task = read_with_target(path, arguments)
     used = table[arguments.target].is_not_null().arg_true().to_numpy().astype(np.int64)
     if not used.size:
@@ -238,3 +247,20 @@ def describe(table: TableData) -> str:
         rows = "1 row" if table.n_without_target == 1 else f"{table.n_without_target:,} rows"
         lines.append(f"left out: {rows} without {table.preprocessing.target}")
     return "\n".join(lines)
+
+
+def write_report(
+    arguments: argparse.Namespace, model: Any, table: TableData, path: Path, history: History | None = None
+) -> None:
+    """Write the page about a model, measured on the rows that were held back, if that was asked for."""
+    if arguments.report is None:
+        return
+    from fastnn.reporting import report
+
+    target = table.preprocessing.target
+    rows = table.table[table.test_rows]
+    is_classification = table.preprocessing.task == "classification"
+    y = np.array(as_texts(rows[target]).to_list()) if is_classification else as_numbers(rows[target])
+    title = f"{Path(arguments.name).name}: {target}"
+    report(model, rows.drop(target), y, title=title, model_path=path, history=history).save(arguments.report)
+    say(f"page: {arguments.report}")

@@ -344,6 +344,8 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
     report(trainer, split, seconds, arguments)
     if loaded is not None or is_folder:
         say(f"model: {path}")
+    if loaded is not None:
+        table.write_report(arguments, model, loaded, path, history)
     return INTERRUPTED if was_interrupted else 0
 
 
