@@ -7,6 +7,7 @@ from typing import Any
 from fastnn import activations, callbacks, constraints, losses, metrics, optimizers, regularizers, schedules
 from fastnn.callbacks import Callback
 from fastnn.common import later, moved
+from fastnn.common.words import meant_by
 from fastnn.constraints import MaxNorm
 from fastnn.engine.python_loss import check_gradient
 from fastnn.files.container import FileFormatError
@@ -166,7 +167,7 @@ def __getattr__(name: str) -> Any:
     if f"{__name__}.{name}" in moved.MOVED:
         return import_module(f"{__name__}.{name}")
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant_by(name, [*__all__, *_LAZY])}")
     module = import_module(_LAZY[name])
     return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 

@@ -137,16 +137,16 @@ def test_mlp_is_its_layers_written_out():
     np.testing.assert_array_equal(network.parameters, fastnn.Network(layers, seed=0).parameters)
 
 
-def test_summary_lists_layers_outputs_and_parameters():
+def test_summary_lists_layers_outputs_parameters_and_flops():
     network = fastnn.Network([fastnn.Input(4), fastnn.Dense(1000, "relu"), fastnn.Dropout(0.25), fastnn.Dense(1)])
     lines = [line.split() for line in network.summary().splitlines()]
     assert lines == [
-        ["layer", "output", "parameters"],
-        ["Input", "4", "0"],
-        ["Dense", "relu", "1000", "5,000"],
-        ["Dropout", "0.25", "1000", "0"],
-        ["Dense", "linear", "1", "1,001"],
-        ["total", "6,001"],
+        ["layer", "output", "parameters", "flops"],
+        ["Input", "4", "0", "0"],
+        ["Dense", "relu", "1000", "5,000", "8,000"],
+        ["Dropout", "0.25", "1000", "0", "0"],
+        ["Dense", "linear", "1", "1,001", "2,000"],
+        ["total", "6,001", "10,000"],
     ]
     assert len({len(line) for line in network.summary().splitlines()}) == 1
 

@@ -215,12 +215,12 @@ def test_html_holds_the_layer_table():
     cells.feed(network._repr_html_())
     assert cells.open == []
     assert cells.rows == [
-        ["layer", "output", "parameters"],
-        ["Input", "1000", "0"],
-        ["Dense relu", "20", "20,020"],
-        ["Dropout 0.25", "20", "0"],
-        ["Dense softmax", "3", "63"],
-        ["total", "", "20,083"],
+        ["layer", "output", "parameters", "flops"],
+        ["Input", "1000", "0", "0"],
+        ["Dense relu", "20", "20,020", "40,000"],
+        ["Dropout 0.25", "20", "0", "0"],
+        ["Dense softmax", "3", "63", "120"],
+        ["total", "", "20,083", "40,120"],
     ]
     assert "float32" in network._repr_html_()
     assert "Dropout 0.25" in network.summary()

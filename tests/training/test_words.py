@@ -180,3 +180,41 @@ def test_numbers_that_a_callback_adds_to_the_logs_reach_history_and_csv(tmp_path
     assert history.history["score"] == [0.0, 10.0] and history.history["late"][1] == 1.0
     assert len(log.read_text().splitlines()) == 3
     assert make_trainer().fit(X, Y, epochs=2).history.keys() == {"loss"}
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MaxPool2D", r"MaxPooling2D\?"),
+        ("DepthwiseConv2D", r"Conv2D\(filters, kernel_size, groups=channels\)\?"),
+        ("Sequential", r"Network\(\[Input"),
+        ("Conv2d", r"Conv2D\?"),
+        ("BatchNorm2d", r"BatchNormalization\?"),
+    ],
+)
+def test_names_of_layers_elsewhere(name, meant):
+    with pytest.raises(AttributeError, match=f"module 'fastnn' has no attribute '{name}'; did you mean {meant}"):
+        getattr(fastnn, name)
+
+
+def test_a_name_that_is_near_nothing():
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing_like_it'$"):
+        fastnn.nothing_like_it  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("make", "meant"),
+    [
+        (lambda: fastnn.Input(shape=(28, 28, 1)), r"Input\(\(28, 28, 1\)\), the shape without a name"),
+        (lambda: fastnn.Conv2D(4, 3, dilation_rate=2), "'dilation'"),
+        (lambda: fastnn.Conv2D(4, 3, stride=2), "'strides'"),
+        (lambda: fastnn.Conv2D(4, 3, data_format="channels_first"), "channels last, which is all there is"),
+        (lambda: fastnn.Conv2D(4, 3, input_shape=(8, 8, 1)), r"Input\(shape\) as the first layer"),
+    ],
+)
+def test_keywords_of_layers_elsewhere(make, meant):
+    with pytest.raises(TypeError, match=f"{KEYWORD} .*did you mean {meant}"):
+        make()

@@ -13,7 +13,13 @@ _KEYWORDS = {
     "eps": "'epsilon'",
     "in_features": "Input(n_features) as the first layer",
     "input_dim": "Input(n_features) as the first layer",
-    "input_shape": "Input(n_features) as the first layer",
+    "data_format": "channels last, which is all there is: X.transpose(0, 2, 3, 1)",
+    "dilation_rate": "'dilation'",
+    "in_channels": "Input((height, width, channels)) as the first layer",
+    "input_shape": "Input(shape) as the first layer",
+    "out_channels": "'filters'",
+    "shape": "Input((28, 28, 1)), the shape without a name",
+    "stride": "'strides'",
     "learning_rate_init": "'learning_rate'",
     "lr": "'learning_rate'",
     "out_features": "'units'",
@@ -24,6 +30,36 @@ _KEYWORDS = {
     "threshold": "'min_delta'",
     "verbose": "fit(verbose=...), which shows progress",
 }
+
+# Names in Keras and PyTorch, and what to write instead.
+_NAMES = {
+    **dict.fromkeys(("Sequential", "Model"), "Network([Input(...), ...])"),
+    **{f"{short}{n}D": f"{full}{n}D" for n in (1, 2) for short, full in (
+        ("MaxPool", "MaxPooling"), ("AvgPool", "AveragePooling"), ("GlobalAvgPool", "GlobalAveragePooling"),
+        ("GlobalMaxPool", "GlobalMaxPooling"), ("Convolution", "Conv"),
+    )},
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm"), "BatchNormalization"),
+    "Add": "Residual([...]), with the layers of the block",
+    "ConvTranspose2d": "Conv2DTranspose",
+    "DepthwiseConv2D": "Conv2D(filters, kernel_size, groups=channels)",
+    "Linear": "Dense",
+    "Rescaling": "X / 255 before fit",
+    "SeparableConv2D": "Conv2D(channels, kernel_size, groups=channels), then Conv2D(filters, 1)",
+    "ZeroPadding2D": 'Conv2D(..., padding="same")',
+}  # fmt: skip
+
+
+def meant_by(name: str, known: list[str]) -> str:
+    """Return what to write in place of a name that fastnn does not have, as a clause; empty where nothing is near.
+
+    Examples
+    --------
+    >>> meant_by("MaxPool2D", [])
+    '; did you mean MaxPooling2D?'
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    meant = _NAMES.get(name) or (near[0] if near and not name.startswith("_") else "")
+    return f"; did you mean {meant}?" if meant else ""
 
 
 def check_keywords(cls: type, given: dict[str, Any]) -> None:

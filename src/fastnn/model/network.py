@@ -392,17 +392,20 @@ class Network(Exchange):
         return explain(self, x, y, loss)
 
     def summary(self) -> str:
-        """Return a table of the layers, their output sizes and parameters.
+        """Return a table of the layers, their output shapes, parameters, and the flops of predicting one sample.
+
+        Flops are those of products, a multiplication and an addition being two; a training step has three times as
+        many a sample.
 
         Examples
         --------
         >>> import fastnn
         >>> print(fastnn.Network.mlp(2, [3], 1, seed=0).summary())
-        layer            output  parameters
-        Input                 2           0
-        Dense relu            3           9
-        Dense linear          1           4
-        total                            13
+        layer            output  parameters      flops
+        Input                 2           0          0
+        Dense relu            3           9         12
+        Dense linear          1           4          6
+        total                            13         18
         """
         return summary.as_text(self)
 
