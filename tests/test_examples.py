@@ -49,6 +49,14 @@ def test_images(example):
     assert float(re.search(r"^cross-validation: ([\d.]+)$", out, re.MULTILINE)[1]) > 0.95
 
 
+def test_sequences(example):
+    out = example("sequences")
+    mean, simple, gru = (float(number) for number in re.findall(r"mse ([\d.]+)$", out, re.MULTILINE))
+    assert gru < 0.02 < 0.1 < simple < 2 * mean  # a simple layer does not remember so long
+    assert float(re.search(r"^next character: ([\d.]+) right$", out, re.MULTILINE)[1]) > 0.8
+    assert out.splitlines()[-1]
+
+
 def test_one_step_by_hand(example):
     out = example("one_step_by_hand")
     for part in ("forward", "loss", "backward", "update"):

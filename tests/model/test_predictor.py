@@ -86,10 +86,6 @@ def test_every_layer_has_its_inference_on_rows():
             shape = (4, 4, 1) if is_image else (4, 1) if is_sequence else (3,)
             layers = [fastnn.Input(shape), cls(*needed.get(cls, [])), fastnn.Flatten(), fastnn.Dense(1)]
             network = fastnn.Network(layers)
-            if is_recurrent:
-                with pytest.raises(ValueError, match=r"compile_predictor needs .*; \w+ do not: use predict"):
-                    network.compile_predictor()
-                continue
             ops = link(network.plan, np.dtype("float32"), for_rows=True)
             assert ops.table["row"].all(), cls
 

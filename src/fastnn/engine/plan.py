@@ -84,6 +84,7 @@ class Plan:
     output_steps: int = 0  # how many steps of time the outputs are; 0: none
     ignores_lengths: str = ""  # why the lengths of sequences cannot be minded; empty: they can
     n_categories: int = 0  # inputs are integers below this; 0: they are numbers
+    row_states: tuple[tuple[int, int], ...] = ()  # of single rows: where states are kept, and their sizes
     carried_units: int = 0  # of a sample: states that recurrent layers carry from batch to batch
 
     @cached_property
@@ -178,7 +179,9 @@ class PlanBuilder:
         Whether the parameters of the layer being built are trained.
     """
 
-    def __init__(self, *, works_in_place: bool = True) -> None:
+    def __init__(self, *, works_in_place: bool = True, keeps_state: bool = False) -> None:
+        self.keeps_state = keeps_state  # whether recurrent layers go on where the last call for a row ended
+        self._row_states: list[tuple[int, int]] = []
         self._works_in_place = works_in_place
         self.shape: tuple[int, ...] = ()
         self.layer = 0
@@ -405,6 +408,12 @@ class PlanBuilder:
         self._n_kept_for_rows += -(-size // _LINE) * _LINE
         return offset
 
+    def keep_state_for_rows(self, units: int, n_states: int, row_size: int, size: int) -> int:
+        """Reserve `size` elements that begin with states of `units`, `row_size` apart; return where they begin."""
+        at = self.keep_for_rows(size)
+        self._row_states += [(at + state * row_size, units) for state in range(n_states)]
+        return at
+
     def extra_of(self, op: int) -> int:
         """Return where an op keeps what its backward pass needs."""
         return self._ops[op]["extra"]
@@ -454,7 +463,8 @@ class PlanBuilder:
         return Plan(
             ops, tuple(self._kinds), details, tuple(self._variables), variable_table, self.n_inputs, n_outputs,
             self._n_parameters, tuple(self._states), tuple(shapes), tuple(self._flops), regions, self._n_units,
-            self._n_kept_for_rows, self._steps, self._ignores_lengths, self.n_categories, self._carried_units,
+            self._n_kept_for_rows, self._steps, self._ignores_lengths, self.n_categories, tuple(self._row_states),
+            self._carried_units,
         )  # fmt: skip
 
 
@@ -475,12 +485,13 @@ def _table(dtype: np.dtype, rows: list[dict[str, Any]]) -> np.ndarray:
     return np.array([tuple(row.get(name, 0) for name in dtype.names) for row in rows], dtype)
 
 
-def make_plan(layers: "Sequence[Buildable]", *, works_in_place: bool = True) -> Plan:
+def make_plan(layers: "Sequence[Buildable]", *, works_in_place: bool = True, keeps_state: bool = False) -> Plan:
     """Build the plan of a list of layers, the first of which is an Input.
 
-    With `works_in_place` False every op keeps its output, for `explain`.
+    With `works_in_place` False every op keeps its output, for `explain`. With `keeps_state` recurrent layers keep
+    theirs from one single row to the next, which is the next step of the same sequence.
     """
-    builder = PlanBuilder(works_in_place=works_in_place)
+    builder = PlanBuilder(works_in_place=works_in_place, keeps_state=keeps_state)
     shapes = []
     for index, layer in enumerate(layers):
         builder.layer = index

@@ -281,6 +281,12 @@ class Workspace:
                 if size is not None:
                     self.jobs[size] = array.size
 
+    def carry(self, states: np.ndarray, first: int = 0) -> None:
+        """Have states carried on in this memory, of which the first row of the data is row number `first`."""
+        self._held["carried"] = states
+        skipped = first // PANEL * PANEL * self.plan.carried_units * self.dtype.itemsize
+        self.set(carried=states.ctypes.data + skipped, carried_units=self.plan.carried_units)
+
     def set_lengths(self, lengths: np.ndarray) -> None:
         """Say how many steps of each row of the data count; empty: all."""
         self._lengths = lengths

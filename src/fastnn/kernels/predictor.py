@@ -21,7 +21,7 @@ from fastnn.kernels.tables import ROWS
 from fastnn.kernels.views import on_stack
 
 
-def _address_of(array):
+def address_in_code(array):
     """Build an intrinsic that returns where the array's first element lies."""
     address = array.ctypes.data
 
@@ -46,7 +46,7 @@ def make_predictor(parameters, ops, row_size, buffer_size, n_inputs, n_outputs):
     row_size, buffer_size : int, elements of a row and of the whole buffer of `rows.predict_row`
     n_inputs, n_outputs : int
     """
-    parameters_at, ops_address = _address_of(parameters), _address_of(ops)
+    parameters_at, ops_address = address_in_code(parameters), address_in_code(ops)
     n_values, n_ops, dtype = parameters.size, ops.size, parameters.dtype
     record_on_stack = on_stack(ROWS[dtype])
 
@@ -64,4 +64,4 @@ def make_predictor(parameters, ops, row_size, buffer_size, n_inputs, n_outputs):
     return predict
 
 
-__all__ = ["make_predictor"]
+__all__ = ["address_in_code", "make_predictor"]

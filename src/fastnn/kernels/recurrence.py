@@ -66,6 +66,10 @@ DETAILS = np.dtype(
         ("carry", np.int64),  # the delta of the state that comes from the step behind
         ("cell_carry", np.int64),
         ("strips", np.int64),
+        # For single rows: where the state is kept, how far what is kept lies apart, whether it stays for the next call.
+        ("row", np.int64),
+        ("row_size", np.int64),
+        ("keeps", np.int64),
         ("carried", np.int64),  # where the state lies among what is carried from batch to batch; -1: it begins with 0
     ]
 )

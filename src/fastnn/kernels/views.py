@@ -43,6 +43,20 @@ def array_at(typingctx, address, size, example):
     return signature(array_type, types.int64, types.int64, example), codegen
 
 
+def records_at(dtype: np.dtype) -> Any:
+    """Build an intrinsic for arrays of records of a dtype."""
+    array_type = types.Array(numba.from_dtype(dtype), 1, "C")
+
+    @intrinsic
+    def at(typingctx, address, size):
+        def codegen(context, builder, sig, args):
+            return emit_array(context, builder, array_type, args[0], args[1])
+
+        return signature(array_type, types.int64, types.int64), codegen
+
+    return at
+
+
 def details_of(dtype: np.dtype) -> Any:
     """Build an intrinsic that returns the record of type `dtype` to which an op's `details` leads."""
     details_type = numba.from_dtype(dtype)

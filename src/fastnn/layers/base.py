@@ -25,6 +25,8 @@ class Layer(Record):
         arguments = self.arguments
         if arguments.get("trainable") is True:  # as files of before were
             del arguments["trainable"]
+        if arguments.get("stateful") is False:
+            del arguments["stateful"]
         return {"layer": type(self).__name__, **arguments}
 
 

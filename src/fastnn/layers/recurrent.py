@@ -33,6 +33,7 @@ class Recurrent(Layer):
     return_sequences: bool = False
     go_backwards: bool = False
     dropout: float = 0.0
+    stateful: bool = False
     trainable: bool = True
 
     gates: ClassVar[int] = 1
@@ -46,8 +47,10 @@ class Recurrent(Layer):
                 activation = getattr(activation, "name", activation)
                 object.__setattr__(self, name, activations.get(check_choice(name, activation, ACTIVATIONS)))
         object.__setattr__(self, "dropout", check_real("dropout", self.dropout, 0.0, 1.0, closed="left"))
-        for name in ("use_bias", "return_sequences", "go_backwards", "trainable"):
+        for name in ("use_bias", "return_sequences", "go_backwards", "stateful", "trainable"):
             object.__setattr__(self, name, check_bool(name, getattr(self, name)))
+        if self.stateful and self.go_backwards:
+            raise ValueError("stateful must be False where go_backwards is True: the next batch comes later in time")
         for name in ("kernel_initializer", "recurrent_initializer"):
             check_choice(name, getattr(self, name), [known for known in initializers.NAMES if known != "auto"])
         for name in ("kernel_regularizer", "recurrent_regularizer", "bias_regularizer"):
@@ -98,6 +101,10 @@ def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mo
                 prefix + "bias", layer.bias_shape, layer.bias_initializer, regularizer=layer.bias_regularizer
             )
         offsets.append((weights, bias))
+    row_size = -(-hidden // STRIP) * STRIP
+    n_states = 2 if first.kind is LSTM_KIND else 1
+    row = plan.keep_state_for_rows(hidden, n_states, row_size, 3 * row_size + units + STRIP)
+    carried = plan.carry(n_states * hidden) if first.stateful else -1
     # What is kept for the backward pass, in this order.
     sizes = {
         "gates_kept": n_steps * units, "states": (n_steps + 1) * hidden, "cells": (n_steps + 1) * hidden,
@@ -120,7 +127,8 @@ def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mo
             "recurrent_activation": ACTIVATIONS.index(recurrent_activation.name), "recurrent_kernel": fan_in * units,
             "n_directions": len(layers), "direction_parameters": offsets[-1][0] - offsets[0][0],
             "direction_units": direction_units, "backwards": first.go_backwards, "sequences": first.return_sequences,
-            "carried": -1, "aligned": len(layers) == 2, "target_units": target_units,
+            "carried": carried, "row": row, "row_size": row_size, "keeps": plan.keeps_state,
+             "aligned": len(layers) == 2, "target_units": target_units,
             "second_column": hidden if is_joined else 0,
             **places,
         },
@@ -153,6 +161,11 @@ class SimpleRNN(Recurrent):
     dropout : float, default 0.0
         Probability that a feature of the input is 0 while training, in [0, 1): drawn once for a sample, and the same at
         all steps. Both directions of a `Bidirectional` see the same.
+    stateful : bool, default False
+        Whether the state at the end of a batch is what the next batch begins with: sample i of a batch goes on where
+        sample i of the batch before ended, in training (where gradients stop at the beginning of the batch: truncated
+        backpropagation through time) and in `predict`, until `Network.reset_state`. `evaluate` and validation begin
+        with 0, and leave the state as it is; files do not keep it.
     trainable : bool, default True
         Whether training changes the weights.
 
@@ -192,7 +205,7 @@ class LSTM(Recurrent):
         As in `SimpleRNN`.
     unit_forget_bias : bool, default True
         Whether the bias of the forget gate starts at 1 rather than 0, so that cells remember at first.
-    return_sequences, go_backwards, dropout, trainable
+    return_sequences, go_backwards, dropout, stateful, trainable
         As in `SimpleRNN`.
 
     Raises
@@ -247,7 +260,7 @@ class GRU(Recurrent):
         Of the gates.
     use_bias, kernel_initializer, recurrent_initializer, kernel_regularizer, recurrent_regularizer, bias_regularizer
         As in `SimpleRNN`.
-    return_sequences, go_backwards, dropout, trainable
+    return_sequences, go_backwards, dropout, stateful, trainable
         As in `SimpleRNN`.
 
     Raises
@@ -320,6 +333,10 @@ class Bidirectional(Layer):
             raise TypeError(f"layer must be a SimpleRNN, LSTM or GRU, got {self.layer!r}")
         if self.layer.go_backwards:
             raise ValueError(f"layer must not go backwards itself, got {self.layer!r}")
+        if self.layer.stateful:
+            raise ValueError(
+                f"layer must not be stateful, since one direction comes from the future, got {self.layer!r}"
+            )
         check_choice("merge_mode", self.merge_mode, MERGE_MODES)
         object.__setattr__(self, "trainable", check_bool("trainable", self.trainable))
 

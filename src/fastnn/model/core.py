@@ -12,7 +12,8 @@ from fastnn.common.plain import as_plain, from_plain
 from fastnn.common.validation import as_array, check_dtype, check_finite, check_integer
 from fastnn.engine.linking import LinkedOps, link
 from fastnn.engine.plan import Plan, Variable, are_variances_sound, make_plan
-from fastnn.engine.workspace import parameter_buffer
+from fastnn.engine.workspace import aligned_zeros, parameter_buffer
+from fastnn.kernels.gemm import PANEL
 from fastnn.layers import Layer, check_layers, from_config
 
 _NEW = "make a new Network"
@@ -60,6 +61,8 @@ class NetworkCore(Guarded):
         own["plan"] = make_plan(checked)
         own["training_lock"] = threading.RLock()
         self._row_ops: LinkedOps | None = None  # linked when a single row comes
+        self._carried: np.ndarray | None = None  # made by the first batch
+        self._n_carried = 0
         own["parameter_buffer"], self._parameters, self._state = parameter_buffer(self.plan, self.dtype)
         for vector, tensors in ((self._parameters, self.plan.variables), (self._state, self.plan.states)):
             for tensor in tensors:
@@ -102,6 +105,39 @@ class NetworkCore(Guarded):
         self._set_up(layers, state["dtype"], state["seed"])
         self._parameters[:] = state["parameters"]
         self._state[:] = state["state"]
+
+    def reset_state(self) -> None:
+        """Let stateful recurrent layers begin with a state of 0 again, and with any number of sequences.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> layers = [fastnn.Input((5, 1)), fastnn.GRU(4, stateful=True), fastnn.Dense(1)]
+        >>> network = fastnn.Network(layers, seed=0)
+        >>> first, second = network.predict(np.ones((1, 5, 1))), network.predict(np.ones((1, 5, 1)))
+        >>> network.reset_state()
+        >>> bool(first != second), bool(first == network.predict(np.ones((1, 5, 1))))
+        (True, True)
+        """
+        self._carried = None
+
+    def carried_for(self, n: int) -> np.ndarray:
+        """Return the states that n sequences carry from batch to batch, in panels.
+
+        Raises
+        ------
+        ValueError
+            If those of another number of sequences are there.
+        """
+        if self._carried is None:
+            panels = -(-n // PANEL)
+            self._carried, self._n_carried = aligned_zeros(panels * self.plan.carried_units * PANEL, self.dtype), n
+        elif n != self._n_carried:
+            raise ValueError(
+                f"the network holds the states of {self._n_carried} sequences, since it has stateful layers, got {n}: "
+                "call network.reset_state() to begin anew"
+            )
+        return self._carried
 
     @property
     def row_ops(self) -> LinkedOps:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fastnn.common.later import later
 from fastnn.common.own_parts import parts_at_hand
+from fastnn.common.validation import check_integer
 from fastnn.engine.workspace import row_sizes
 from fastnn.files import persistence
 from fastnn.kernels.predictor import make_predictor
 from fastnn.model.core import NetworkCore
+from fastnn.model.stepper import Stepper
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,6 +140,44 @@ class Exchange(NetworkCore):
             )  # fmt: skip
             _COMPILED.append(self)
         return self._predictor
+
+    def stepper(self, n: int = 1) -> Stepper:
+        """Return a compiled object that takes one step of time a call, and keeps the state in between.
+
+        For services, controllers and the generation of text. A call costs a few microseconds for small networks, and
+        allocates nothing within compiled code. Any number of steps can be taken, whatever the Input's time is.
+
+        Parameters
+        ----------
+        n : int, default 1
+            How many sequences go side by side.
+
+        Returns
+        -------
+        Stepper
+            ``stepper(x)`` is the outputs at the next step; `fastnn.model.stepper.Stepper` says the rest. It may be
+            called from your own ``@numba.njit`` code, too: ``stepper(x, out)``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If n is no integer >= 1, or a layer needs all steps at once.
+
+        Examples
+        --------
+        >>> import numpy as np, fastnn
+        >>> layers = [fastnn.Input((20, 3)), fastnn.GRU(8), fastnn.Dense(1)]
+        >>> network = fastnn.Network(layers, seed=0)
+        >>> X = np.random.default_rng(0).normal(size=(1, 20, 3)).astype("float32")
+        >>> stepper = network.stepper()
+        >>> for x in X[0]:
+        ...     output = stepper(x)
+        >>> np.array_equal(output, network.predict(X)[0])
+        True
+        >>> stepper.reset()
+        """
+        n = check_integer("n", n, 1)
+        return Stepper(self.layers, self.plan, self.dtype, self.parameter_buffer, n)
 
     @classmethod
     def from_torch(cls, module: "nn.Sequential", *, input_shape: int | tuple[int, ...] | None = None) -> Self:

@@ -93,7 +93,8 @@ class Network(Exchange):
         self._idle_workspaces: list[Workspace] = []
         self._idle_rows: list[RowWorkspace] = []
         self._few_rows = 0
-        if self.plan.has_rows and len(self.plan.output_shape) == 1 and not self.plan.n_categories:
+        is_plain = self.plan.has_rows and len(self.plan.output_shape) == 1 and not self.plan.n_categories
+        if is_plain and not self.plan.carried_units:
             self._few_rows = _FEW_ROWS
 
     @classmethod
@@ -233,6 +234,8 @@ class Network(Exchange):
             raise ValueError(f"out must be C-contiguous where outputs have the shape {plan.output_shape}")
         elif not isinstance(X, Ragged) and overlaps(X, out):
             X = X.copy()
+        if plan.carried_units and n_rows:
+            self.carried_for(n_rows)
         rows = out.reshape(n_rows, plan.n_outputs)
         if n_rows <= _ROWS_A_CALL:
             self._predict_rows(X, 0, rows, taken)
@@ -266,6 +269,9 @@ class Network(Exchange):
             is_indices = self.plan.n_categories and rows.dtype.kind in "iu"
             rows = rows if is_indices else as_gatherable(rows, self.dtype)
             source = index_source_of(rows.dtype) if is_indices else source_of(rows.dtype)
+            if self.plan.carried_units:
+                assert self._carried is not None
+                workspace.carry(self._carried, first)
             workspace.predict(self.parameter_buffer, rows, source, out, lengths[first : first + len(out)])
         self._idle_workspaces.append(workspace)
 

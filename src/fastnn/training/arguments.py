@@ -11,6 +11,8 @@ from fastnn.callbacks import Callback
 from fastnn.common.validation import check_bool, check_integer, check_real
 from fastnn.inputs.data import Data, DataSpec, check_batches, check_data, check_validation_data
 from fastnn.inputs.splits import apply_class_weights, class_numbers, class_weights
+from fastnn.losses import LossFunction, PythonLoss
+from fastnn.model.core import NetworkCore
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -99,6 +101,21 @@ def check_callbacks(callbacks: "Callback | Iterable[Callback]") -> list[Callback
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks[{i}] must be a fastnn.callbacks.Callback, got {callback!r}")
     return checked
+
+
+def check_stateful(network: NetworkCore, loss: LossFunction, n_rows: int, options: FitOptions) -> None:
+    """Raise ValueError where layers that carry states from batch to batch would carry them to other sequences."""
+    size = n_rows if options.batch_size is None else min(options.batch_size, n_rows)
+    what = "with stateful layers, sample i of a batch goes on where sample i of the batch before ended"
+    if options.shuffle:
+        raise ValueError(f"shuffle must be False: {what}")
+    if options.validation_split:
+        raise ValueError(f"validation_split must be 0, got {options.validation_split}: {what}; take validation_data")
+    if n_rows % size:
+        raise ValueError(f"batch_size must divide the number of samples ({n_rows}), got {size}: {what}")
+    if isinstance(loss, PythonLoss):
+        raise ValueError("loss must not be a function of yours with stateful layers; take fastnn.losses.Compiled")
+    network.carried_for(size)
 
 
 def check_fit(spec: DataSpec, X: Any, y: Any, options: FitOptions) -> CheckedFit:

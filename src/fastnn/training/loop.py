@@ -125,6 +125,8 @@ class TrainingLoop:
             wants_metrics=bool(task.metrics), **task.loss.job_fields(plan.output_activation), mixup=task.mixup,
             **state.optimizer.job_fields,
         )  # fmt: skip
+        if plan.carried_units:
+            workspace.carry(task.network.carried_for(self._batch_size))
         return workspace
 
     def run(self, gate: InterruptGate) -> None:
@@ -401,6 +403,7 @@ class TrainingLoop:
         state = self._state
         message = f"{what} stopped being finite in epoch {epoch}, step {state.step}"
         state.history.stop_reason = message
+        self._task.network.reset_state()
         was_first_batch = self._position[0] == 0 and self._block == 0
         (self._earlier if was_first_batch else self._latest).restore()
         self._workspace.set(step=state.step)

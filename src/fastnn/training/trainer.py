@@ -21,7 +21,7 @@ from fastnn.inputs.splits import class_numbers, split_off
 from fastnn.losses import LossFunction
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
-from fastnn.training.arguments import CheckedFit, FitOptions, check_callbacks, check_fit
+from fastnn.training.arguments import CheckedFit, FitOptions, check_callbacks, check_fit, check_stateful
 from fastnn.training.core import TrainerCore
 from fastnn.training.evaluation import Evaluation
 from fastnn.training.history import History
@@ -250,6 +250,8 @@ class Trainer(TrainerCore):
         """Do what `_check_fit` has checked."""
         task, state, options = self._task, self._state, checked.options
         data, validation, blocks = checked.data, checked.validation, checked.blocks
+        if task.network.plan.carried_units:
+            check_stateful(task.network, task.loss, data.n_rows - checked.n_validation, options)
         with self._alone():
             if options.seed is not None:
                 state.seed = options.seed

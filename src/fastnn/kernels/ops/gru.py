@@ -14,6 +14,7 @@ References
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
+from fastnn.kernels.ops.recurrent_rows import gru_row
 from fastnn.kernels.recurrence import (
     DETAILS,
     add_bias_gradient,
@@ -195,4 +196,4 @@ def gru_backward(job, op):
     return True
 
 
-GRU = OpKind("gru", gru_forward, gru_backward, None, details=DETAILS, one_panel=True, minds_lengths=True)
+GRU = OpKind("gru", gru_forward, gru_backward, gru_row, details=DETAILS, one_panel=True, minds_lengths=True)

@@ -11,6 +11,7 @@ References
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
+from fastnn.kernels.ops.recurrent_rows import lstm_row
 from fastnn.kernels.recurrence import (
     DETAILS,
     add_gradients,
@@ -173,4 +174,4 @@ def lstm_backward(job, op):
     return True
 
 
-LSTM = OpKind("lstm", lstm_forward, lstm_backward, None, details=DETAILS, one_panel=True, minds_lengths=True)
+LSTM = OpKind("lstm", lstm_forward, lstm_backward, lstm_row, details=DETAILS, one_panel=True, minds_lengths=True)

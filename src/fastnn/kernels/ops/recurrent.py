@@ -2,6 +2,7 @@
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
+from fastnn.kernels.ops.recurrent_rows import simple_rnn_row
 from fastnn.kernels.recurrence import (
     DETAILS,
     add_gradients,
@@ -130,5 +131,11 @@ def simple_rnn_backward(job, op):
 
 
 SIMPLE_RNN = OpKind(
-    "simple_rnn", simple_rnn_forward, simple_rnn_backward, None, details=DETAILS, one_panel=True, minds_lengths=True
+    "simple_rnn",
+    simple_rnn_forward,
+    simple_rnn_backward,
+    simple_rnn_row,
+    details=DETAILS,
+    one_panel=True,
+    minds_lengths=True,
 )
