@@ -31,6 +31,8 @@ def _parser() -> argparse.ArgumentParser:
         "--only", choices=("workloads", "many", "short", "stacks", "searches"), help="one part, printed, not kept"
     )
 
+    commands.add_parser("gans", parents=[chosen], help="two networks that train each other, alone; 3 minutes")
+
     compare = commands.add_parser("compare", parents=[chosen], help="a results file beside another, or beside now")
     compare.add_argument("file", type=Path, help="JSON of this program or of pytest-benchmark: the state before")
     compare.add_argument("new", type=Path, nargs="?", help="the state after; without it, it is measured now")
@@ -99,6 +101,19 @@ def everything(arguments) -> int:
     return 0
 
 
+def gans(arguments) -> int:
+    from bench import report
+    from bench.measure import Settings
+    from bench.results import Table
+    from bench.run import choose, run
+
+    output = arguments.output or report.GANS
+    run(choose(arguments.keyword or ["gan"]), Settings(arguments.threads), arguments.peer, output)
+    if not arguments.output:
+        report.insert(report.PAGE, "gans", report.gans_part(Table.read(output)))
+    return 0
+
+
 def threads(arguments) -> int:
     from bench import report, results, searches
     from bench import threads as suite
@@ -143,7 +158,9 @@ def compare(arguments) -> int:
 
 def main(argv=None) -> int:
     arguments = _parser().parse_args(argv)
-    command = {"quick": quick, "all": everything, "threads": threads, "compare": compare}[arguments.command]
+    command = {"quick": quick, "all": everything, "threads": threads, "compare": compare, "gans": gans}[
+        arguments.command
+    ]
     try:
         if arguments.command != "threads":
             check_threads(arguments.threads)

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 PAGE = HERE / "RESULTS.md"
 README = HERE.parent / "README.md"
 ONE_THREAD, THREADS = HERE / "raw" / "one-thread.json", HERE / "raw" / "threads.json"
+GANS = HERE / "raw" / "gans.json"
 SECTIONS = {
     "core": "Training, time per step",
     "width": "Training 10-w-w-10 at 128 rows, time per step",
@@ -158,6 +159,19 @@ def one_thread_part(table: Table, chart: str | None) -> str:
     if table.skipped:
         reasons = sorted({f"{PEERS[p].title}: {why}" for skip in table.skipped.values() for p, why in skip.items()})
         parts.append("Skipped: " + "; ".join(reasons) + ".\n")
+    return "\n".join(parts)
+
+
+def gans_part(table: Table) -> str:
+    """What a run of the GANs alone measured."""
+    workloads = table.workloads("gan")
+    parts = [
+        f"Made by `python -m bench gans`. {conditions(table)}",
+        comparison(table, workloads, table.peers(workloads)),
+        "### What issue 18 asks for\n",
+        verdicts(STACK_TARGETS[18], table),
+        details(table),
+    ]
     return "\n".join(parts)
 
 

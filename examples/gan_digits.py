@@ -22,7 +22,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, random
 # --- a judge, trained on real digits ---------------------------------------------------------------------------------
 
 judge = fastnn.Network.mlp(64, [128, 32], 10, output="softmax", dropout=0.2, seed=0)
-fastnn.Trainer(judge, loss="categorical_crossentropy").fit(X_train, y_train, epochs=80, n_threads=1)
+fastnn.Trainer(judge, loss="categorical_crossentropy").fit(X_train, y_train, epochs=60, n_threads=1)
 accuracy = (judge.predict(X_test).argmax(axis=1) == y_test).mean()
 print(f"the judge knows {accuracy:.1%} of held-out digits")
 
@@ -76,7 +76,7 @@ print(f"Frechet distance of two halves of the real digits: {frechet_distance(X[h
 digits = np.arange(10)
 by_class = fastnn.callbacks.SampleRecorder(n=10, y=digits, every=50)
 gan = make_gan(n_classes=10)
-seconds = train(gan, y_train, epochs=250, callbacks=[by_class])
+seconds = train(gan, y_train, epochs=200, callbacks=[by_class])
 wanted = np.repeat(digits, 100)
 samples = gan.generate(len(wanted), y=wanted, seed=1)
 recognised = (judge.predict(samples).argmax(axis=1) == wanted).mean()
@@ -98,8 +98,8 @@ print(
 
 from matplotlib.figure import Figure  # noqa: E402 - the rest does without
 
-figure = Figure(figsize=(6.5, 9.5), layout="constrained")
-top, middle, bottom = figure.subplots(3, gridspec_kw={"height_ratios": [6, 6, 4]})
+figure = Figure(figsize=(6.5, 9), layout="constrained")
+top, middle, bottom = figure.subplots(3, gridspec_kw={"height_ratios": [5, 6, 4]})
 plot_samples(by_class.samples, rows=by_class.epochs, ax=top)
 top.set_title("the same noise, digits 0 to 9, over epochs", fontsize=10)
 plot_samples(gan.generate(60, y=np.tile(digits, 6), seed=2).reshape(6, 10, 64), rows=[""] * 6, ax=middle)

@@ -10,7 +10,7 @@ import fastnn
 import reference as ref
 from fastnn.engine.workspace import Rows, Workspace
 from fastnn.kernels import sources, tables
-from fastnn.kernels.random import mix, shuffle, uniform
+from fastnn.kernels.random import mix, normal_pair, shuffle, uniform
 from fastnn.kernels.simd import lanes, store
 from support import flat, oracle_of, rng, test_kernel
 
@@ -40,6 +40,27 @@ def assert_uniform(values):
         counts = np.histogram(values, bins, (0, 1))[0]
         assert stats.chisquare(counts).pvalue > UNLIKELY
     assert stats.kstest(values, "uniform").pvalue > UNLIKELY
+
+
+@test_kernel
+def fill_pairs(out, key):
+    """out[0] and out[1] = the pairs of counters 0, 1, ..."""
+    one, other = out[0], out[1]
+    for i in range(0, one.size, lanes(one)):
+        a, b = normal_pair(one, key, i)
+        store(one, i, a)
+        store(other, i, b)
+
+
+def test_pairs_are_normal_and_independent(dtype):
+    pairs = np.empty((2, 1 << 17), dtype)
+    fill_pairs(pairs, np.uint64(3))
+    for values in (*pairs, pairs.sum(axis=0) / np.sqrt(2)):
+        assert stats.kstest(values, "norm").pvalue > UNLIKELY
+    limit = 5 / np.sqrt(pairs.shape[1])
+    assert abs(np.corrcoef(pairs)[0, 1]) < limit
+    assert abs(np.corrcoef(pairs**2)[0, 1]) < limit
+    assert abs(np.corrcoef(pairs[0][:-1], pairs[1][1:])[0, 1]) < limit
 
 
 @pytest.mark.parametrize("key", [0, 1, 2**63, 0x9E3779B97F4A7C15])

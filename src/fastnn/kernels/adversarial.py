@@ -34,7 +34,7 @@ from fastnn.kernels.jit import inlined, inner, kernel, named
 from fastnn.kernels.layerwise import own_range
 from fastnn.kernels.losses import elementwise, mse
 from fastnn.kernels.ops.common import copy
-from fastnn.kernels.random import mix, normal, uniform
+from fastnn.kernels.random import mix, normal_pair, uniform
 from fastnn.kernels.simd import (
     absolute,
     filled,
@@ -115,32 +115,36 @@ LOSSES = {
 # --- noise ------------------------------------------------------------------------------------------------------------
 
 
-def _fills(draw, name):
-    """Build the unit that fills the inputs of a micro-batch with random numbers."""
+def _fills(draw_pair, name):
+    """Build the unit that fills the inputs of a micro-batch with random numbers, two units at a time."""
 
     @data_unit
     @named(name)
     def fill(job, data):
         buffer, target = buffer_of(job), data.target * job.capacity * PANEL
-        key = mix(job.seed, _NOISE)
-        for unit in range(data.width):
+        key, width = mix(job.seed, _NOISE), data.width
+        for unit in range(0, width, 2):
             unit_key = mix(key, unit)
             for panel in range((job.n_samples + PANEL - 1) // PANEL):
-                at = target + (panel * data.width + unit) * PANEL
+                at = target + (panel * width + unit) * PANEL
                 for column in range(0, PANEL, lanes(buffer)):
-                    store(buffer, at + column, draw(buffer, unit_key, job.first_sample + panel * PANEL + column))
+                    one, other = draw_pair(buffer, unit_key, job.first_sample + panel * PANEL + column)
+                    store(buffer, at + column, one)
+                    if unit + 1 < width:
+                        store(buffer, at + PANEL + column, other)
         return True
 
     return fill
 
 
-@inlined
-def _symmetric_uniform(buffer, key, counter):
+@inner
+def _uniform_pair(buffer, key, counter):
     """From -1 to 1."""
-    return uniform(buffer, key, counter) * 2.0 - 1.0
+    one, other = uniform(buffer, key, counter), uniform(buffer, mix(key, 1), counter)
+    return one * 2.0 - 1.0, other * 2.0 - 1.0
 
 
-NOISES = {"normal": _fills(normal, "normal_noise"), "uniform": _fills(_symmetric_uniform, "uniform_noise")}
+NOISES = {"normal": _fills(normal_pair, "normal_noise"), "uniform": _fills(_uniform_pair, "uniform_noise")}
 
 
 # --- from job to job --------------------------------------------------------------------------------------------------

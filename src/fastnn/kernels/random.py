@@ -4,7 +4,7 @@ Jobs
 ----
 - `mix`: one 64-bit key from several integers (SplitMix64's finaliser)
 - `uniform`: a vector of uniforms in [0, 1) for consecutive counters under a key
-- `normal`: a vector of standard normal numbers
+- `normal`, `normal_pair`: a vector of standard normal numbers, or two
 - `symmetric_beta`: one number between 0 and 1
 - `permute`, `shuffle`: a permutation of row numbers for (seed, epoch)
 
@@ -76,6 +76,15 @@ def normal(array, key, counter):
     """Standard normal numbers for counter, counter + 1, ...: Box and Muller's transform (at most 5.8 from 0)."""
     u, v = uniform(array, key, counter), uniform(array, mix(key, 1), counter)
     return sqrt(log(1.0 - u) * -2.0) * _cosine_of_turn(v)
+
+
+@inner
+def normal_pair(array, key, counter):
+    """Two vectors of such numbers, all independent: the sine of the same turn gives the second."""
+    u, v = uniform(array, key, counter), uniform(array, mix(key, 1), counter)
+    radius = sqrt(log(1.0 - u) * -2.0)
+    quarter_back = select(v < 0.25, v + 0.75, v - 0.25)
+    return radius * _cosine_of_turn(v), radius * _cosine_of_turn(quarter_back)
 
 
 @inner

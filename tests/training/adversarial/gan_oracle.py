@@ -17,10 +17,13 @@ def draw_normal(out, seed, step, phase, tag):
     n_panels, n_units = out.shape[0], out.shape[1]
     flat = out.reshape(-1)
     for panel in range(n_panels):
-        for unit in range(n_units):
+        for unit in range(0, n_units, 2):
             for column in range(0, 32, lanes(flat)):
-                values = random.normal(flat, random.mix(key, unit), panel * 32 + column)
-                store(flat, (panel * n_units + unit) * 32 + column, values)
+                one, other = random.normal_pair(flat, random.mix(key, unit), panel * 32 + column)
+                at = (panel * n_units + unit) * 32 + column
+                store(flat, at, one)
+                if unit + 1 < n_units:
+                    store(flat, at + 32, other)
 
 
 def noise(n, n_noise, seed, step, phase):
