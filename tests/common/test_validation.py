@@ -228,3 +228,22 @@ def test_an_unknown_name_lists_the_known_ones(names):
     get = fastnn.activations.get if "relu" in names else fastnn.losses.get
     with pytest.raises(ValueError, match=re.escape(", ".join(map(repr, names)))):
         get("nothing like it")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fastnn.Network([fastnn.Input(3), fastnn.Dense(2**70)]),
+        lambda: fastnn.Network([fastnn.Input(2**70), fastnn.Dense(1)]),
+        lambda: fastnn.Network([fastnn.Input((4, 2**70)), fastnn.Flatten(), fastnn.Dense(1)]),
+        lambda: fastnn.Network([fastnn.Input((8, 8, 2)), fastnn.Conv2D(2, 3, strides=2**70)]),
+        lambda: fastnn.Network([fastnn.Input((8, 8, 2)), fastnn.Conv2DTranspose(2, 2**70)]),
+        lambda: fastnn.Network([fastnn.Input((8, 8, 2)), fastnn.UpSampling2D(2**40)]),
+        lambda: fastnn.Network([fastnn.Input((5, 2)), fastnn.GRU(2**70)]),
+        lambda: fastnn.Network([fastnn.Input(2**40), fastnn.Dense(2**40)]),
+    ],
+)
+def test_sizes_beyond_any_memory_are_refused_by_name(make):
+    """They overflowed in the plan's tables, with an OverflowError that named nothing."""
+    with pytest.raises(ValueError, match=r"must be .*, got|layer \d would have"):
+        make()

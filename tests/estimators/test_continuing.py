@@ -127,3 +127,28 @@ def test_stopped_and_continued_equals_uncut_but_for_the_moments(iris):
     whole = fastnn.MLPClassifier(**OPTIONS, momentum=0.0, max_iter=8).fit(*iris)
     cut = fastnn.MLPClassifier(**OPTIONS, momentum=0.0, max_iter=4, warm_start=True).fit(*iris).fit(*iris)
     np.testing.assert_array_equal(cut.coefs_[0], whole.coefs_[0])
+
+
+def test_partial_fit_follows_parameters_that_change(iris):
+    """The penalty and the activation as in scikit-learn, and the optimizer, which there keeps its first settings."""
+    X, y = iris
+    model = fastnn.MLPClassifier((5,), random_state=0, solver="adam")
+    for _ in range(3):
+        model.partial_fit(X, y, classes=np.unique(y))
+    step, moments = model._trainer.step, model._trainer.moments.copy()
+    parameters = model.network_.parameters.copy()
+    model.set_params(alpha=100.0, activation="tanh")
+    model.partial_fit(X, y)
+    assert model.network_.layers[1].activation.name == "tanh"
+    assert model.network_.layers[1].kernel_regularizer.l2 > 1 / len(X)
+    assert model._trainer.network is model.network_ and model._trainer.step > step and moments.any()
+    assert not np.array_equal(model.network_.parameters, parameters)
+    assert len(model.loss_curve_) == 4
+    model.set_params(solver="sgd", learning_rate_init=1e-9, momentum=0.0, alpha=0.0)
+    before = model.network_.parameters.copy()
+    model.partial_fit(X, y)
+    np.testing.assert_allclose(model.network_.parameters, before, rtol=1e-4, atol=1e-6)
+    assert type(model._trainer.optimizer).__name__ == "SGD"
+    unchanged = model._trainer
+    model.partial_fit(X, y)
+    assert model._trainer is unchanged

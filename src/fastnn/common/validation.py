@@ -11,18 +11,23 @@ from typing import Any
 import numpy as np
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+LARGEST = 2**48  # of sizes: above any memory, and far enough below 2**63 to be multiplied and added up
 _PIECE = 2**20  # numbers that are looked at at once
 
 
 def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return `value` as an int in [low, high], or raise TypeError or ValueError."""
-    if type(value) is int and low <= value and (high is None or value <= high):
+    wanted = ""
+    if high is None:
+        high, wanted = LARGEST, f"an integer >= {low}"
+    if type(value) is int and low <= value <= high:
         return value  # the usual case, without a look into the register of number types
-    wanted = f"an integer >= {low}" if high is None else f"an integer from {low} to {high}"
+    if not wanted or (isinstance(value, numbers.Integral) and int(value) > high):
+        wanted = f"an integer from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be {wanted}, got {value!r}")
     number = int(value)
-    if number < low or (high is not None and number > high):
+    if not low <= number <= high:
         raise ValueError(f"{name} must be {wanted}, got {value}")
     return number
 
@@ -36,7 +41,7 @@ def check_shape(name: str, value: Any, *, with_unknown: bool = False) -> tuple[i
         raise TypeError(f"{name} must be {kind}, got {value!r}")
     shape = tuple(int(n) for n in value)
     unknown = shape.count(-1) if with_unknown else 0
-    if not shape or unknown > 1 or sum(n >= 1 for n in shape) + unknown != len(shape):
+    if not shape or unknown > 1 or sum(1 <= n <= LARGEST for n in shape) + unknown != len(shape):
         raise ValueError(f"{name} must be {kind}, got {value!r}")
     return shape
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # The parameter buffer is cut at whole cache lines of either dtype: parameters, then what else a network keeps.
 _LINE = 16
 
+_MOST = 2**48  # numbers of a tensor, or of a sample after a layer: above any memory, far below what overflows
+
 _INSIDE = 2**32  # apart from the keys of layers
 _STRIP = 32  # a strip of transposed deltas is at most this many units wide, in either dtype
 
@@ -258,6 +260,8 @@ class PlanBuilder:
             is_kernel,
             self.is_trained,
         )
+        if variable.size > _MOST:
+            raise ValueError(f"layer {self.layer} would have {variable.size:,} parameters in {name!r} of shape {shape}")
         self._variables.append(variable)
         self._n_parameters += variable.size
         return variable.offset
@@ -419,6 +423,8 @@ class PlanBuilder:
         return self._ops[op]["extra"]
 
     def _add_region(self, units: int) -> int:
+        if units > _MOST:
+            raise ValueError(f"layer {self.layer} would have {units:,} numbers for each sample")
         offset = self._n_units
         self._n_units += units
         return offset

@@ -19,6 +19,7 @@ from fastnn.estimators import parameters
 from fastnn.estimators.ensemble import fit_members, mean_outputs
 from fastnn.estimators.files import load_estimator, save_estimator
 from fastnn.estimators.parts import Parts
+from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.solvers import Samples, fit_stochastic
 from fastnn.estimators.tasks import CallbackSupportMixin, FitTasks
 from fastnn.model.network import Network
@@ -137,6 +138,8 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
         if not is_incremental or not hasattr(self, "_trainer"):
             self._seed = int(random_state.randint(2**31 - 1))
             self._trainer = self._make_trainer(reported_loss)
+        else:
+            self._follow_parameters(samples, reported_loss)
         if held_out is not None and self.validation_scores_ is None:
             self.validation_scores_, self.validation_loss_curve_ = [], []
         callbacks = parameters.as_callbacks(self.callbacks) + ([] if tasks is None else [tasks])
@@ -198,6 +201,18 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
             np.copyto(rebuilt.parameters, network.parameters)
             np.copyto(rebuilt.state, network.state)
             self.__dict__["network_"] = rebuilt
+
+    def _follow_parameters(self, samples: Samples, reported_loss: ReportedLoss) -> None:
+        """Let parameters that were changed count in `partial_fit`; another optimizer begins with fresh moments."""
+        before = self._trainer
+        if before.network is self.network_:
+            self._rebuild(samples)
+        trainer = self._make_trainer(reported_loss)
+        if trainer.optimizer != before.optimizer:
+            before.optimizer = trainer.optimizer
+        if self.network_ is not before.network:
+            trainer.load_state_dict(before.state_dict())
+            self._trainer = trainer
 
     def _check_share_held_out(self, samples: Samples, is_incremental: bool) -> None:
         """Raise ValueError if early stopping could not hold out its samples; before anything is changed."""

@@ -5,7 +5,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn.common.validation import check_choice
+from fastnn.common.validation import LARGEST, check_choice
 from fastnn.engine.plan import PlanBuilder
 
 PADDINGS = ("valid", "same")
@@ -18,7 +18,7 @@ def check_sizes(name: str, value: Any, n_axes: int) -> Any:
     sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if any(isinstance(size, bool) or not isinstance(size, numbers.Integral) for size in sizes):
         raise TypeError(f"{name} must be {kind}, got {value!r}")
-    if min(sizes, default=0) < 1 or (isinstance(value, (tuple, list)) and len(sizes) != n_axes):
+    if min(sizes, default=0) < 1 or max(sizes) > LARGEST or (isinstance(value, (tuple, list)) and len(sizes) != n_axes):
         raise ValueError(f"{name} must be {kind}, got {value!r}")
     return tuple(map(int, sizes)) if isinstance(value, (tuple, list)) else int(sizes[0])
 
