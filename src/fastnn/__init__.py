@@ -70,7 +70,7 @@ def _door(module: str, name: str) -> Callable[[], Callable[..., Any]]:
 
 # What networks, histories and the ONNX export need of packages that build on them.
 for _module, _names in {
-    "fastnn.interop.keras": ("from_keras",),
+    "fastnn.interop.keras": ("from_keras", "to_keras"),
     "fastnn.interop.torch": ("from_torch", "to_torch"),
     "fastnn.plotting": ("plot_history",),
     "fastnn.estimators": ("MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor"),

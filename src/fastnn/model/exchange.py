@@ -254,8 +254,9 @@ class Exchange(NetworkCore):
         Parameters
         ----------
         model : keras.Model
-            Sequential, or a functional model that is a chain: Dense, Dropout, normalizations and activations. The
-            parameters are copied.
+            Sequential, or a functional model that is a chain, with ways around by Add([x, f(x)]): Dense, convolutions,
+            pooling, recurrent layers, dropout, noise, normalizations, shapes and activations. The parameters are
+            copied, and layers that are not trained there are not trained here.
 
         Returns
         -------
@@ -278,3 +279,28 @@ class Exchange(NetworkCore):
         Network([Input(4), Dense(1)], dtype='float32', seed=None)
         """
         return later("from_keras")(cls, model)
+
+    def to_keras(self) -> Any:
+        """Return the network as a Keras model with copies of the parameters.
+
+        Penalties and constraints, which belong to training here, stay behind.
+
+        Returns
+        -------
+        keras.Sequential or keras.Model
+            Of the network's dtype; the second where the network holds a `Residual`.
+
+        Raises
+        ------
+        ImportError
+            If Keras is missing.
+        ValueError
+            If a layer or an activation has no equal in Keras.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.Network.mlp(4, [8], 1, seed=0).to_keras()  # doctest: +SKIP
+        <Sequential name=sequential, built=True>
+        """
+        return later("to_keras")(self)

@@ -1,45 +1,25 @@
-"""Keras: a chain of layers to a network."""
+"""From a Keras model that is a chain of layers to a network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import layers
-from fastnn.activations import ELU, NAMES, ActivationFunction, LeakyReLU
-from fastnn.interop.parts import Part, assemble, batch_normalization, dense, floats, require_keras
+from fastnn.interop.keras import activations, recurrent, windows
+from fastnn.interop.keras.activations import read_activation
+from fastnn.interop.keras.windows import weights_of
+from fastnn.interop.parts import Part, assemble, batch_normalization, dense, require_keras
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
     from fastnn.model.network import Network
 
 
-def _activation(function: Any) -> ActivationFunction:
-    """Our activation for a function of keras.activations, or for a layer that stands for one."""
-    if type(function).__name__ in _READ:
-        part = _READ[type(function).__name__](function)
-        if part is not None and isinstance(part.layer, layers.Activation):
-            return part.layer.function
-    name = getattr(function, "__name__", str(function))
-    if name == "leaky_relu":
-        return LeakyReLU(0.2)  # the function's default, unlike ours
-    if name == "elu":
-        return ELU(1.0)
-    if name not in NAMES:
-        raise ValueError(f"the activation {name!r} has no equal in fastnn; known are {', '.join(NAMES)}")
-    return ActivationFunction(name)
-
-
 def _read_dense(layer: Any) -> Part:
-    kernel, *bias = layer.get_weights()
-    return dense(floats(kernel), floats(bias[0]) if bias else None, _activation(layer.activation))
-
-
-def _read_relu(layer: Any) -> Part:
-    if layer.max_value is not None or layer.threshold:
-        raise ValueError(f"{layer.name!r}, a ReLU with max_value or threshold, has no equal in fastnn")
-    slope = float(layer.negative_slope)
-    return Part(layers.Activation(LeakyReLU(slope) if slope else "relu"))
+    kernel, *bias = weights_of(layer)
+    return dense(kernel, bias[0] if bias else None, read_activation(layer.activation))
 
 
 def _is_last(layer: Any, axis: Any) -> bool:
@@ -65,7 +45,7 @@ def _read_layer_normalization(layer: Any) -> Part:
     if getattr(layer, "rms_scaling", False):
         raise ValueError(f"{layer.name!r}, with rms_scaling, has no equal in fastnn")
     ours = LayerNormalization(float(layer.epsilon), center=bool(layer.center), scale=bool(layer.scale))
-    return Part(ours, [floats(np.asarray(array)) for array in layer.get_weights()])
+    return Part(ours, weights_of(layer))
 
 
 def _read_batch_normalization(layer: Any) -> Part:
@@ -73,7 +53,7 @@ def _read_batch_normalization(layer: Any) -> Part:
     ours = BatchNormalization(
         float(layer.momentum), float(layer.epsilon), center=bool(layer.center), scale=bool(layer.scale)
     )
-    *affine, mean, variance = (floats(np.asarray(array)) for array in layer.get_weights())
+    *affine, mean, variance = weights_of(layer)
     return batch_normalization(ours, affine, [mean, variance])
 
 
@@ -90,14 +70,12 @@ def _read_normalization(layer: Any) -> Part:
 
 
 # Class name in keras.layers -> function of a layer; None where it does nothing.
-_READ: dict[str, Callable[[Any], Part | None]] = {
+READ: dict[str, Callable[[Any], Part | None]] = {
     "InputLayer": lambda layer: None,
     "Identity": lambda layer: None,
     "Dense": _read_dense,
-    "Activation": lambda layer: Part(layers.Activation(_activation(layer.activation))),
-    "ReLU": _read_relu,
-    "LeakyReLU": lambda layer: Part(layers.Activation(LeakyReLU(float(layer.negative_slope)))),
-    "ELU": lambda layer: Part(layers.Activation(ELU(float(layer.alpha)))),
+    "Activation": lambda layer: Part(layers.Activation(read_activation(layer.activation))),
+    **dict.fromkeys(activations.LAYERS, lambda layer: Part(layers.Activation(read_activation(layer)))),
     "Softmax": _read_softmax,
     "Dropout": lambda layer: Part(layers.Dropout(float(layer.rate))),
     "GaussianNoise": lambda layer: Part(layers.GaussianNoise(float(layer.stddev))),
@@ -106,33 +84,71 @@ _READ: dict[str, Callable[[Any], Part | None]] = {
     "Normalization": _read_normalization,
     "Flatten": lambda layer: Part(layers.Flatten()),
     "Reshape": lambda layer: Part(layers.Reshape(tuple(layer.target_shape))),
+    **windows.READ,
+    **recurrent.READ,
 }
 
 
 def read(layer: Any) -> Part | None:
     """Return a layer as a part of a network; None if it does nothing."""
     name = type(layer).__name__
-    if name not in _READ or not type(layer).__module__.startswith("keras."):
-        known = ", ".join(_READ)
+    if name not in READ or not type(layer).__module__.startswith("keras."):
+        known = ", ".join(READ)
         raise ValueError(f"{layer.name!r}, a layer of type {name}, has no equal in fastnn; known are {known}")
-    return _READ[name](layer)
+    part = READ[name](layer)
+    if part is not None and part.weights and not layer.trainable:
+        part.layer = replace(part.layer, trainable=False)  # type: ignore[call-arg]
+    return part
 
 
 def _chain(keras: Any, model: Any) -> list[Any]:
-    """The layers in the order in which data pass them, those of nested models too, found from the output backwards."""
+    """The layers in the order in which data pass them, those of nested models too; a list of them is a way around."""
     tensors = getattr(model, "outputs", None)
     if tensors is None or len(tensors) != 1:
         raise ValueError("model must be a Sequential or functional model with one output")
+    return _walk(keras, tensors[0], None) or []
+
+
+def _walk(keras: Any, tensor: Any, stop: Any) -> list[Any] | None:
+    """The layers that lead to a tensor from another, or from the input if that is None; None if none do."""
     chain: list[Any] = []
-    while True:
-        history = tensors[0]._keras_history
+    while tensor is not stop:
+        history = tensor._keras_history
         layer, call = history.operation, history.operation._inbound_nodes[history.node_index]
-        chain = (_chain(keras, layer) if isinstance(layer, keras.Model) else [layer]) + chain
         if call.is_input:
-            return chain
+            return None if stop is not None else [layer, *chain]
         tensors = call.input_tensors
+        if type(layer) is keras.layers.Add and len(tensors) == 2:
+            # x + f(x): one of both is where the other comes from.
+            for x, y in (tensors, reversed(tensors)):
+                inside = _walk(keras, y, x)
+                if inside:
+                    break
+            else:
+                raise ValueError(f"model must be a chain of layers, but {layer.name!r} adds two that are no x and f(x)")
+            chain, tensor = [inside, *chain], x
+            continue
+        chain = (_chain(keras, layer) if isinstance(layer, keras.Model) else [layer]) + chain
         if len(tensors) != 1:
             raise ValueError(f"model must be a chain of layers, but {layer.name!r} has {len(tensors)} inputs")
+        tensor = tensors[0]
+    return chain
+
+
+def _parts(chain: list[Any]) -> list[Part]:
+    parts: list[Part] = []
+    for layer in chain:
+        if isinstance(layer, list):
+            inside = _parts(layer)
+            part: Part | None = Part(
+                layers.Residual([one.layer for one in inside]), [array for one in inside for array in one.weights],
+                [array for one in inside for array in one.state],
+            )  # fmt: skip
+        else:
+            part = read(layer)
+        if part is not None:
+            parts.append(part)
+    return parts
 
 
 def from_keras(cls: "type[Network]", model: Any) -> "Network":
@@ -142,7 +158,7 @@ def from_keras(cls: "type[Network]", model: Any) -> "Network":
         raise TypeError(f"model must be a keras.Model, got {type(model).__name__}")
     if not model.built:
         raise ValueError("model must be built: give it an Input, or call it once")
-    parts = [part for part in map(read, _chain(keras, model)) if part is not None]
+    parts = _parts(_chain(keras, model))
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) < 2 or not all(isinstance(n, int) for n in shape[1:]):
         raise ValueError(f"model must have one input of shape (None, n_features) or (None, *shape), got {shape}")
