@@ -155,6 +155,32 @@ def test_what_keras_has_and_we_have_not(keras):
             fastnn.Network.from_keras(keras.Sequential([keras.Input(shape), layer]))
 
 
+def test_normalization_by_numbers_of_the_data(keras):
+    rows = np.random.default_rng(3).normal(5, 20, (30, 6))
+    rows[:, 2] = 7  # Keras keeps a variance of 0, and divides by something else
+    theirs = keras.layers.Normalization()
+    theirs.adapt(rows.astype(np.float32))
+    model = keras.Sequential([keras.Input((6,)), theirs, keras.layers.Dense(2)])
+    assert_same(fastnn.Network.from_keras(model), model)
+    for dtype in ("float32", "float64"):
+        layer = F.Normalization().adapt(rows)
+        assert_same(make(6, layer, F.Dense(2), dtype=dtype), make(6, layer, F.Dense(2), dtype=dtype).to_keras())
+    model = fastnn.Network([F.Input((2, 3)), F.Normalization(2.0, 4.0)]).to_keras()
+    assert_same(fastnn.Network.from_keras(model), model)
+    model = keras.Sequential(
+        [keras.Input((2, 3)), keras.layers.Normalization(axis=1, mean=[1.0, 2], variance=[1.0, 2])]
+    )
+    with pytest.raises(ValueError, match=r"over axis \(1,\), has no equal"):
+        fastnn.Network.from_keras(model)
+
+
+def test_what_has_no_layer_in_keras(keras):
+    with pytest.raises(ValueError, match=r"Scale\(.* has no equal in Keras: .*one factor a feature"):
+        fastnn.Network([F.Input(2), F.Scale()]).to_keras()
+    with pytest.raises(ValueError, match=r"Ensemble\(.* has no equal in Keras: .*share a kernel"):
+        fastnn.Network([F.Input(2), F.Ensemble([F.Dense(1)])], seed=0).to_keras()
+
+
 def test_an_activation_of_a_user_does_not_go(keras):
     own = fastnn.activations.Compiled(lambda x: x, lambda x, y: 1.0, name="own")
     with pytest.raises(ValueError, match="the activation 'own' has no equal in Keras"):
@@ -164,13 +190,17 @@ def test_an_activation_of_a_user_does_not_go(keras):
 # --- without Keras --------------------------------------------------------------------------------------------------
 
 
-def test_every_layer_goes_to_keras():
-    from fastnn.interop.keras.writing import WRITE
+def test_every_layer_goes_to_keras_or_is_refused_with_a_reason():
+    from fastnn.interop.keras.writing import NO_EQUAL, WRITE
 
-    assert set(LAYERS) == {*WRITE, F.Input, F.Residual}  # the last two are no layers of Keras's, but how they meet
+    assert not set(WRITE) & set(NO_EQUAL)
+    # The last two are no layers of Keras's, but how they meet.
+    assert set(LAYERS) == {*WRITE, *NO_EQUAL, F.Input, F.Residual}
 
 
-def test_every_layer_comes_from_keras():
+def test_every_layer_comes_from_keras_or_has_none_there():
     from fastnn.interop.keras.reading import READ
+    from fastnn.interop.keras.writing import NO_EQUAL
 
-    assert {cls.__name__ for cls in LAYERS} <= {*READ, "Input", "Residual"}
+    without = {cls.__name__ for cls in (*NO_EQUAL, F.Input, F.Residual)}
+    assert {cls.__name__ for cls in LAYERS} <= {*READ, *without}

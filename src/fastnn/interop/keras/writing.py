@@ -62,7 +62,8 @@ class _Writer:
     def layer(self, layer: Any, weights: Weights) -> list[Any]:
         """Return a layer as Keras's, which are several where an activation has a number."""
         if type(layer) not in WRITE:
-            raise ValueError(f"{layer!r} has no equal in Keras")
+            reason = NO_EQUAL.get(type(layer), "the bridge does not know it")
+            raise ValueError(f"{layer!r} has no equal in Keras: {reason}")
         return WRITE[type(layer)](self, layer, weights)
 
     def plain(self, layer: Any, weights: Weights) -> list[Any]:
@@ -124,11 +125,23 @@ def _write_bidirectional(writer: _Writer, layer: layers.Bidirectional, weights: 
     return [made]
 
 
+def _write_normalization(writer: _Writer, layer: layers.Normalization, weights: Weights) -> list[Any]:
+    mean, variance = weights["mean"].copy(), weights["variance"].copy()
+    return [writer.keras.layers.Normalization(axis=-1, mean=mean, variance=variance, dtype=writer.dtype)]
+
+
 WRITE: dict[type, Callable[[_Writer, Any, Weights], list[Any]]] = {
     **dict.fromkeys(_SAME, _Writer.plain),
     layers.Activation: _write_activation,
     layers.Reshape: _write_reshape,
     layers.Bidirectional: _write_bidirectional,
+    layers.Normalization: _write_normalization,
+}
+
+# Why a layer has no layer there, for the message that refuses it.
+NO_EQUAL: dict[type, str] = {
+    layers.Ensemble: "Keras has no layer whose members share a kernel; it goes to ONNX",
+    layers.Scale: "Keras has no layer of one factor a feature; it goes to ONNX",
 }
 
 
@@ -150,4 +163,4 @@ def to_keras(network: "Network") -> Any:
     return model
 
 
-__all__ = ["WRITE", "to_keras"]
+__all__ = ["NO_EQUAL", "WRITE", "to_keras"]
