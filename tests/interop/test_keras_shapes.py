@@ -174,6 +174,18 @@ def test_normalization_by_numbers_of_the_data(keras):
         fastnn.Network.from_keras(model)
 
 
+def test_embeddings(keras):
+    network = make(5, F.Embedding(9, 4), F.GlobalMaxPooling1D(), F.Dense(2))
+    X = np.random.default_rng(0).integers(0, 9, (7, 5))
+    model = network.to_keras()
+    np.testing.assert_allclose(network.predict(X), np.asarray(model(X)), rtol=1e-5, atol=1e-5)
+    back = fastnn.Network.from_keras(model)
+    assert back.layers == network.layers and back.parameters.tobytes() == network.parameters.tobytes()
+    masked = keras.Sequential([keras.Input((5,)), keras.layers.Embedding(9, 4, mask_zero=True)])
+    with pytest.raises(ValueError, match="with mask_zero"):
+        fastnn.Network.from_keras(masked)
+
+
 def test_what_has_no_layer_in_keras(keras):
     with pytest.raises(ValueError, match=r"Scale\(.* has no equal in Keras: .*one factor a feature"):
         fastnn.Network([F.Input(2), F.Scale()]).to_keras()

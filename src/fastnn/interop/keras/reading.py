@@ -69,6 +69,12 @@ def _read_normalization(layer: Any) -> Part:
     return Part(layers.Normalization(mean, variance), state=[mean, variance])
 
 
+def _read_embedding(layer: Any) -> Part:
+    if layer.mask_zero:
+        raise ValueError(f"{layer.name!r}, with mask_zero, has no equal in fastnn, where lengths say what counts")
+    return Part(layers.Embedding(int(layer.input_dim), int(layer.output_dim)), weights_of(layer))
+
+
 # Class name in keras.layers -> function of a layer; None where it does nothing.
 READ: dict[str, Callable[[Any], Part | None]] = {
     "InputLayer": lambda layer: None,
@@ -82,6 +88,7 @@ READ: dict[str, Callable[[Any], Part | None]] = {
     "LayerNormalization": _read_layer_normalization,
     "BatchNormalization": _read_batch_normalization,
     "Normalization": _read_normalization,
+    "Embedding": _read_embedding,
     "Flatten": lambda layer: Part(layers.Flatten()),
     "Reshape": lambda layer: Part(layers.Reshape(tuple(layer.target_shape))),
     **windows.READ,

@@ -36,6 +36,7 @@ _SAME: dict[type, tuple[str, ...]] = {
     ),
     **dict.fromkeys((layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D), ("rate",)),
     layers.GaussianNoise: ("stddev",),
+    layers.Embedding: ("input_dim", "output_dim"),
     layers.UpSampling2D: ("size",),
     layers.RandomFlip: ("mode",),
     layers.RandomTranslation: ("height_factor", "width_factor"),
