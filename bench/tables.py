@@ -5,7 +5,7 @@
 
 Each pair of a peer and a set has a process of its own, so that its peak of memory is its own; what compiles or loads
 once is warmed up on other data before the clock starts. A quarter of the rows is held back, three times, by other
-seeds.
+seeds; with `--splits 1` once. Means are over the splits that all peers of a set have.
 
 The sets come with packages, see `tables_sets`. RealMLP and TabM need PyTorch: pip install --no-deps pytabkit, and
 torch, pytorch-lightning, torchmetrics, tabm and rtdl_num_embeddings.
@@ -95,9 +95,10 @@ PEERS: dict[str, tuple[str, Callable[[bool, int], Any]]] = {
     "scikit-learn MLP": ("sklearn", _sklearn_mlp),
 }
 WITHOUT_MISSING = ("RealMLP-TD-S", "TabM")  # they refuse numbers that are missing: medians take their place
+_UNCOMPILED = WITHOUT_MISSING  # PyTorch compiles nothing, and a warm-up of theirs would take as long as the fit
 
 
-def measure(peer: str, name: str) -> list[dict[str, float]]:
+def measure(peer: str, name: str, n_splits: int) -> list[dict[str, float]]:
     """Return score, log loss, seconds and peak of memory of each seed, in this process."""
     from sklearn.metrics import log_loss
     from sklearn.model_selection import train_test_split
@@ -110,9 +111,10 @@ def measure(peer: str, name: str) -> list[dict[str, float]]:
     make = PEERS[peer][1]
     rng = np.random.default_rng(0)
     few = X.iloc[rng.permutation(len(X))[:60]].copy()
-    make(is_classification, 0).fit(few, np.arange(60) % 2 if is_classification else rng.normal(size=60))
+    if peer not in _UNCOMPILED:
+        make(is_classification, 0).fit(few, np.arange(60) % 2 if is_classification else rng.normal(size=60))
     found = []
-    for seed in SEEDS:
+    for seed in SEEDS[:n_splits]:
         parts = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y if is_classification else None)
         X_train, X_test, y_train, y_test = parts
         if peer in WITHOUT_MISSING:
@@ -132,13 +134,13 @@ def measure(peer: str, name: str) -> list[dict[str, float]]:
     return [{**one, "megabytes": peak, "rows": len(X), "columns": X.shape[1], "load": busy} for one in found]
 
 
-def run(sets: list[str], peers: list[str], timeout: float) -> Iterator[dict[str, Any]]:
+def run(sets: list[str], peers: list[str], timeout: float, n_splits: int) -> Iterator[dict[str, Any]]:
     """Measure every pair, each in a process of its own, and give after each set what came of it so far."""
     results: dict[str, Any] = json.loads(RAW.read_text())["results"] if RAW.exists() else {}
     results = {name: of_set for name, of_set in results.items() if name in SETS}
     for name in sets:
         for peer in peers:
-            command = [sys.executable, "-m", "bench.tables", "--one", peer, name]
+            command = [sys.executable, "-m", "bench.tables", "--one", peer, name, "--splits", str(n_splits)]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
             except subprocess.TimeoutExpired:
@@ -185,7 +187,8 @@ def page(raw: dict[str, Any]) -> str:
     full = [name for name, of_set in results.items() if all(peer in of_set for peer in peers)]
 
     def mean(name: str, peer: str, key: str) -> float:
-        return float(np.mean([one[key] for one in results[name][peer]]))
+        n = min(map(len, results[name].values()))
+        return float(np.mean([one[key] for one in results[name][peer][:n]]))
 
     def table(title: str, cell: Callable[[str, str], str]) -> list[str]:
         lines = [
@@ -223,8 +226,9 @@ def page(raw: dict[str, Any]) -> str:
         "",
         "Written by `python -m bench.tables`, which says how it measures; raw figures in",
         "[raw/tables.json](raw/tables.json).",
-        f"All peers have their defaults (OMP_NUM_THREADS: {info['threads'] or 'not set'}). Means of {len(SEEDS)}",
-        f"splits, a quarter of the rows held back. {info['cpu']}, {info['cpus']} CPUs, Python {info['python']},",
+        f"All peers have their defaults (OMP_NUM_THREADS: {info['threads'] or 'not set'}). Means of up to",
+        f"{len(SEEDS)} splits, a quarter of the rows held back; of as many as all peers of a set have.",
+        f"{info['cpu']}, {info['cpus']} CPUs, Python {info['python']},",
         f"{versions}; {info['date']}. The load average at the end was {info['load']:.1f}:",
         "where it is above the number of CPUs other work ran beside, and seconds compare with each other only roughly.",
         "",
@@ -258,14 +262,15 @@ def main() -> None:
     parser.add_argument("-p", dest="peers", action="append", choices=list(PEERS), help="a peer (default: all)")
     parser.add_argument("--one", nargs=2, metavar=("PEER", "SET"), help=argparse.SUPPRESS)
     parser.add_argument("--write", action="store_true", help="write the page also where only some were chosen")
+    parser.add_argument("--splits", type=int, default=len(SEEDS), help="how often rows are held back")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="of a peer on a set")
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(*arguments.one)))
+        print(json.dumps(measure(*arguments.one, arguments.splits)))
         return
     installed = [peer for peer, (module, _) in PEERS.items() if importlib.util.find_spec(module) is not None]
     writes = arguments.write or not (arguments.sets or arguments.peers)
-    for raw in run(arguments.sets or list(SETS), arguments.peers or installed, arguments.timeout):
+    for raw in run(arguments.sets or list(SETS), arguments.peers or installed, arguments.timeout, arguments.splits):
         if writes:  # after each set, so that an interrupted run leaves what it has
             RAW.write_text(json.dumps(raw, indent=1) + "\n")
             PAGE.write_text(page(raw))

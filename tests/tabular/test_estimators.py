@@ -12,7 +12,7 @@ polars = pytest.importorskip("polars", reason="polars is missing: it comes with 
 pandas = pytest.importorskip("pandas")
 
 from fastnn import TabularClassifier, TabularRegressor  # noqa: E402  (polars first)
-from fastnn.tabular import TableModel, fitting, recipes  # noqa: E402
+from fastnn.tabular import TableModel, judging, recipes  # noqa: E402
 
 N = 240
 
@@ -139,6 +139,42 @@ def test_a_regression_keeps_its_scale_and_its_logarithm_where_that_helps(tmp_pat
     np.testing.assert_array_equal(TabularRegressor.load(tmp_path / "m").predict(X), reg.predict(X))
 
 
+def test_an_ensemble_of_the_best_network_is_compared_with_it(fitted):
+    names = set(fitted.recipe_losses_)
+    assert sum(name.endswith(" ensemble") for name in names) == 1
+    assert any(name + " ensemble" in names for name in names)
+    best = min(fitted.recipe_losses_, key=fitted.recipe_losses_.__getitem__)
+    assert (
+        fitted.recipe_.name == best or fitted.recipe_losses_[fitted.recipe_.name] < 1.01 * fitted.recipe_losses_[best]
+    )
+
+
+@pytest.mark.parametrize("task", ["classes", "numbers"])
+def test_members_learn_for_themselves_and_their_mean_predicts(tmp_path, task):
+    X, y = shop()
+    recipe = fastnn.tabular.Recipe("own", encodes=False, hidden=(32,), members=3, epochs=60)
+    cls = TabularClassifier if task == "classes" else TabularRegressor
+    targets = y if task == "classes" else X["age"].to_numpy() * 2.0 + 1.0
+    estimator = cls(recipe=recipe, n_estimators=1, random_state=0, n_threads=1).fit(X, targets)
+    assert estimator.score(X, targets) > 0.8
+    layer = estimator.model_.network.layers[-1]
+    assert isinstance(layer, fastnn.Ensemble) and layer.k == 3 and layer.average
+    estimator.save(tmp_path / "m")
+    loaded = cls.load(tmp_path / "m")
+    assert loaded.recipe_ == recipe
+    np.testing.assert_array_equal(loaded.predict(X), estimator.predict(X))
+
+
+def test_members_have_the_targets_of_all():
+    recipe = fastnn.tabular.Recipe("own", members=2)
+    np.testing.assert_array_equal(
+        recipes.targets_of_members(recipe, np.array([1, 0]), 3), [[[0, 1, 0]] * 2, [[1, 0, 0]] * 2]
+    )
+    np.testing.assert_array_equal(
+        recipes.targets_of_members(recipe, np.array([1.5, 0.0]), 0), [[[1.5]] * 2, [[0.0]] * 2]
+    )
+
+
 def test_importance_finds_the_columns_that_matter(fitted):
     importance = dict(zip(fitted.feature_names_, fitted.permutation_importance_, strict=True))
     assert min(importance["age"], importance["city"]) > 5 * max(importance["flag"], importance["day"], 1e-9)
@@ -179,11 +215,11 @@ def test_a_time_limit_is_kept():
 def test_the_temperature_is_that_of_the_least_log_loss():
     r = rng(5)
     logits = r.normal(size=(2000, 3))
-    probabilities = fitting.soften(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), 1.0)
+    probabilities = judging.soften(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), 1.0)
     y = np.array([r.choice(3, p=p) for p in probabilities])
-    flat = fitting.soften(probabilities, 2.0)
-    assert fitting.find_temperature(flat, y, None) == pytest.approx(0.5, rel=0.15)
-    np.testing.assert_allclose(fitting.soften(flat, 0.5), probabilities, rtol=1e-6)
+    flat = judging.soften(probabilities, 2.0)
+    assert judging.find_temperature(flat, y, None) == pytest.approx(0.5, rel=0.15)
+    np.testing.assert_allclose(judging.soften(flat, 0.5), probabilities, rtol=1e-6)
 
 
 @pytest.mark.parametrize("n, batch", [(10, 32), (1000, 32), (1600, 64), (6000, 256), (10**6, 256)])

@@ -13,10 +13,10 @@ from fastnn.cli import table
 from fastnn.cli.output import say, warnings_as_lines
 from fastnn.cli.table import TableData
 from fastnn.common.validation import check_integer
-from fastnn.tabular.columns import as_numbers, as_texts
 from fastnn.tabular.estimators import BaseTabular, TabularClassifier, TabularRegressor
 from fastnn.tabular.model import sketch_rows
 from fastnn.tabular.scoring import r2
+from fastnn.tabular.values import as_numbers, as_texts
 
 MOST_CLASSES_SHOWN = 12
 MOST_COLUMNS_SHOWN = 10

@@ -64,8 +64,8 @@ def _predict_pictures(arguments: argparse.Namespace) -> None:
 
 def _predict_table(arguments: argparse.Namespace) -> int:
     from fastnn.tabular import TableModel, read_table
-    from fastnn.tabular.columns import unknown_column
     from fastnn.tabular.reading import import_polars
+    from fastnn.tabular.values import unknown_column
 
     (file,) = arguments.files
     try:

@@ -13,10 +13,10 @@ from fastnn.cli.output import say
 from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
 from fastnn.inputs.splits import split_off
-from fastnn.tabular.columns import as_numbers, as_texts, unknown_column
 from fastnn.tabular.dates import as_days, find_order, holds_dates
 from fastnn.tabular.preprocessing import TASKS, Preprocessing, find_task
 from fastnn.tabular.reading import SUFFIXES, read_table, table_suffix
+from fastnn.tabular.values import as_numbers, as_texts, unknown_column
 from fastnn.training.history import History
 
 if TYPE_CHECKING:

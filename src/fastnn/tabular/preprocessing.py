@@ -11,19 +11,21 @@ from fastnn.common.validation import check_choice
 from fastnn.tabular.columns import (
     NUMBER_STYLES,
     Column,
-    as_numbers,
-    as_texts,
-    check_not_mixed,
     column_config,
     column_from_config,
-    holds_numbers,
-    is_number,
     learn_column,
-    meaning,
-    unknown_column,
     warn_if_strange,
 )
 from fastnn.tabular.dates import holds_dates
+from fastnn.tabular.values import (
+    as_numbers,
+    as_texts,
+    check_not_mixed,
+    holds_numbers,
+    is_number,
+    meaning,
+    unknown_column,
+)
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series

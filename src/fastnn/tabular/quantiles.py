@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastnn.tabular.values import as_numbers
+
 if TYPE_CHECKING:
     from polars import Series
 
@@ -44,8 +46,6 @@ class QuantileColumn:
 
     def encode(self, values: "Series", out: np.ndarray) -> None:
         """Write the features of a column into ``out`` of shape (n, n_features)."""
-        from fastnn.tabular.columns import as_numbers
-
         self.encode_numbers(as_numbers(values), out)
 
     def encode_numbers(self, numbers: np.ndarray, out: np.ndarray) -> None:

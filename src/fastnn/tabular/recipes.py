@@ -6,10 +6,12 @@ and cosine over 64 epochs. Whether numbers are encoded, and how large the networ
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from fastnn.common.validation import check_bool, check_integer, check_real
-from fastnn.layers import Dense, Dropout, Input
+from fastnn.layers import Dense, Dropout, Ensemble, Input
 from fastnn.layers.base import Layer
 from fastnn.losses import CategoricalCrossentropy
 from fastnn.model.network import Network
@@ -40,6 +42,8 @@ class Recipe:
     label_smoothing : float
     logs : bool
         Whether a regression learns the logarithm of its target.
+    members : int
+        Networks in one that share their kernels, each trained for itself: see `fastnn.Ensemble`. Their mean predicts.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Recipe:
     epochs: int = 64
     label_smoothing: float = 0.1
     logs: bool = False
+    members: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "encodes", check_bool("encodes", self.encodes))
@@ -64,11 +69,21 @@ class Recipe:
         check_integer("epochs", self.epochs, 1)
         check_real("label_smoothing", self.label_smoothing, 0.0, 1.0, closed="left")
         object.__setattr__(self, "logs", check_bool("logs", self.logs))
+        check_integer("members", self.members, 1)
 
 
 ENCODED = Recipe("encoded")
 PLAIN = Recipe("plain", encodes=False)
 SMALL = Recipe("small", encodes=False, hidden=(64, 64), dropout=0.2, weight_decay=1.0)
+
+MOST_ROWS_OF_MEMBERS = 15_000  # larger tables leave an ensemble little to gain
+_MEMBERS, _WIDEST_MEMBER = 8, 128  # eight members of half the width take the time of two networks
+
+
+def with_members(recipe: Recipe) -> Recipe:
+    """Return a recipe as an ensemble whose members share their kernels."""
+    hidden = tuple(min(units, _WIDEST_MEMBER) for units in recipe.hidden)
+    return replace(recipe, name=f"{recipe.name} ensemble", hidden=hidden, members=_MEMBERS)
 
 
 def candidates(preset: str, n_rows: int, is_encoded: bool) -> list[Recipe]:
@@ -90,21 +105,41 @@ def make_trainer(
     recipe: Recipe, n_features: int, n_outputs: int, is_classification: bool, n_rows: int, seed: int
 ) -> Trainer:
     """Return a trainer for a recipe, with a new network."""
-    layers: list[Layer] = [Input(n_features)]
+    layers: list[Layer] = []
     for units in recipe.hidden:
         layers.append(Dense(units, "mish"))
         if is_classification and recipe.dropout:
             layers.append(Dropout(recipe.dropout))
     layers.append(Dense(n_outputs, "softmax" if is_classification else "linear"))
+    if recipe.members > 1:
+        layers = [Ensemble(layers, recipe.members, average=False)]
     batch = batch_size(n_rows)
     n_steps = math.ceil(n_rows / batch) * recipe.epochs
     warmup = max(round(0.05 * n_steps), 1)
     rate = recipe.learning_rate * math.sqrt(batch / LARGEST_BATCH)
     return Trainer(
-        Network(layers, seed=seed),
+        Network([Input(n_features), *layers], seed=seed),
         loss=CategoricalCrossentropy(label_smoothing=recipe.label_smoothing) if is_classification else "mse",
         optimizer=AdamW(
             WarmupCosineDecay(rate, warmup, max(n_steps - warmup, 1), initial_learning_rate=rate / warmup), beta_2=0.95,
             weight_decay=recipe.weight_decay,
         ),
     )  # fmt: skip
+
+
+def targets_of_members(recipe: Recipe, y: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return targets for the outputs of a recipe's network: class numbers or numbers, once for each member."""
+    if recipe.members == 1:
+        return y
+    rows = np.eye(n_classes, dtype=np.float32)[y] if n_classes else y.astype(np.float32)[:, None]
+    return np.repeat(rows[:, None, :], recipe.members, axis=1)
+
+
+def averaged(network: Network) -> Network:
+    """Return a network whose output is the mean of its members; one without members as it is."""
+    last = network.layers[-1]
+    if not isinstance(last, Ensemble) or last.average:
+        return network
+    found = Network([*network.layers[:-1], replace(last, average=True)], dtype=network.dtype, seed=network.seed)
+    found.parameters[:] = network.parameters
+    return found

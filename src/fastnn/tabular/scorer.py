@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastnn.inputs.splits import split_off
-from fastnn.tabular import fitting
-from fastnn.tabular.fitting import Problem, Training
+from fastnn.tabular import fitting, judging
+from fastnn.tabular.fitting import Training
+from fastnn.tabular.problem import Problem
 from fastnn.tabular.recipes import Recipe
 from fastnn.training.trainer import Trainer
 
@@ -95,8 +96,8 @@ class Scorer:
 def _metric(name: str, problem: Problem, outputs: np.ndarray, rows: np.ndarray) -> float:
     y, weights = problem.y[rows], None if problem.weights is None else problem.weights[rows]
     if name == "log_loss":
-        temperature = fitting.find_temperature(outputs, y, weights)
-        return fitting.held_out_loss(problem, fitting.soften(outputs, temperature), y, weights)
+        temperature = judging.find_temperature(outputs, y, weights)
+        return judging.held_out_loss(problem, judging.soften(outputs, temperature), y, weights)
     if name == "accuracy":
         return float(np.average(outputs.argmax(axis=1) == y, weights=weights))
     if name == "roc_auc":
@@ -106,7 +107,7 @@ def _metric(name: str, problem: Problem, outputs: np.ndarray, rows: np.ndarray) 
         return float(np.mean([roc_auc_score(y == c, outputs[:, c], sample_weight=weights) for c in present]))
     errors = outputs[:, 0] - y
     if name == "r2":
-        return 1.0 - fitting.held_out_loss(problem, outputs, y, weights)
+        return 1.0 - judging.held_out_loss(problem, outputs, y, weights)
     if name == "mae":
         return float(np.average(np.abs(errors), weights=weights))
     mse = float(np.average(errors**2, weights=weights))

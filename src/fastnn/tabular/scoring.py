@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.tabular.columns import as_numbers, as_texts, meaning
+from fastnn.tabular.values import as_numbers, as_texts, meaning
 
 if TYPE_CHECKING:
     from polars import DataFrame, Series

@@ -27,8 +27,8 @@ from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.engine.team import share_out
 from fastnn.tabular import fitting
 from fastnn.tabular.estimators import BaseTabular, TabularClassifier, TabularRegressor
-from fastnn.tabular.fitting import Problem
 from fastnn.tabular.preprocessing import TASKS, find_task
+from fastnn.tabular.problem import Problem
 from fastnn.tabular.recipes import ENCODED, PLAIN, SMALL, Recipe
 from fastnn.tabular.scorer import RUNGS, Scorer
 from fastnn.training.many import Run, in_background
