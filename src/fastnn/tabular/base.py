@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("best", "fast")
 MOST_ENCODED_COLUMNS = 100  # more columns are not encoded: the network would be nothing but its first layer
-_ROWS_OF_ONE_MEMBER = 15_000  # larger tables have one network by default
+_ROWS_OF_TWO_NETWORKS = 15_000  # larger tables have one network by default
 _TARGET = "target"
 
 
@@ -103,7 +103,8 @@ class BaseTabular(BaseEstimator, ABC):
         if len(targets) >= 10:
             held_out = None if eval_set is None else self._held_out(columns, problem, eval_set)
             choice = fitting.choose(problem, recipes, seed, n_jobs, deadline, held_out)
-        n_members = self.n_estimators or (2 if self.preset == "best" and len(targets) <= _ROWS_OF_ONE_MEMBER else 1)
+        takes_two = self.preset == "best" and len(targets) <= _ROWS_OF_TWO_NETWORKS and choice.recipe.members == 1
+        n_members = self.n_estimators or (2 if takes_two else 1)
         networks = fitting.fit_networks(problem, choice.recipe, seed, n_members, n_jobs, deadline)
         self.recipe_, self.recipe_losses_ = choice.recipe, choice.losses
         self.model_ = self._make_model(problem, choice, networks, columns)
