@@ -10,7 +10,12 @@ from fastnn import TabularClassifier, TabularRegressor
 
 _WEIGHTS = "A row of weight k is drawn into batches once, and k rows k times: the networks differ by chance"
 _EXPECTED = {"check_sample_weight_equivalence_on_dense_data": _WEIGHTS}
-ESTIMATORS = [TabularClassifier(preset="fast", n_threads=1), TabularRegressor(preset="fast", n_threads=1)]
+ESTIMATORS = [
+    TabularClassifier(n_threads=2),
+    TabularRegressor(n_threads=2),
+    TabularClassifier(preset="fast", n_threads=1),
+    TabularRegressor(preset="fast", n_threads=1),
+]
 
 
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: _EXPECTED)
