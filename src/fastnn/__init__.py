@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn import activations, callbacks, constraints, losses, metrics, optimizers, regularizers, schedules
 from fastnn.callbacks import Callback
 from fastnn.common import later, moved
 from fastnn.common.words import meant_by
 from fastnn.constraints import MaxNorm
-from fastnn.engine.python_loss import check_gradient
 from fastnn.files.container import FileFormatError
-from fastnn.inputs.splits import train_validation_test_split
-from fastnn.interop.onnx import to_onnx
 from fastnn.layers import (
     GRU,
     LSTM,
@@ -50,14 +47,19 @@ from fastnn.layers import (
     UpSampling2D,
 )
 from fastnn.model.network import Network
-from fastnn.model.objective import Objective
-from fastnn.model.saliency import saliency
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.regularizers import L1, L1L2, L2
-from fastnn.training.adversarial.gan import GAN
 from fastnn.training.history import History
-from fastnn.training.many import fit_many
 from fastnn.training.trainer import Trainer
+
+if TYPE_CHECKING:  # at run time `__getattr__` below imports them
+    from fastnn.engine.python_loss import check_gradient
+    from fastnn.inputs.splits import train_validation_test_split
+    from fastnn.interop.onnx import to_onnx
+    from fastnn.model.objective import Objective
+    from fastnn.model.saliency import saliency
+    from fastnn.training.adversarial.gan import GAN
+    from fastnn.training.many import fit_many
 
 __version__ = "0.1.0"
 
@@ -79,8 +81,15 @@ for _module, _names in {
     for _name in _names:
         later.register(_name, _door(_module, _name))
 
-# Imported when first asked for: scikit-learn takes longer to import than fastnn does.
+# Imported when first asked for: scikit-learn takes longer to import than fastnn does, and not everybody needs the rest.
 _LAZY = {
+    "GAN": "fastnn.training.adversarial.gan",
+    "Objective": "fastnn.model.objective",
+    "check_gradient": "fastnn.engine.python_loss",
+    "fit_many": "fastnn.training.many",
+    "saliency": "fastnn.model.saliency",
+    "to_onnx": "fastnn.interop.onnx",
+    "train_validation_test_split": "fastnn.inputs.splits",
     "MLPClassifier": "fastnn.estimators",
     "MLPRegressor": "fastnn.estimators",
     "NetworkClassifier": "fastnn.estimators",

@@ -12,7 +12,6 @@ import numpy as np
 from numba import typeof
 
 from fastnn.kernels import tables
-from fastnn.kernels.adversarial import SETTINGS, train_adversaries
 from fastnn.kernels.cache import compile_once
 from fastnn.kernels.random import shuffle
 from fastnn.kernels.sources import FINITE_TESTS
@@ -39,6 +38,8 @@ def predict_of(dtype: np.dtype) -> Callable[..., None]:
 @cache
 def train_adversaries_of(dtype: np.dtype) -> Callable[..., None]:
     """Return `kernels.adversarial.train_adversaries` for two networks of a dtype."""
+    from fastnn.kernels.adversarial import SETTINGS, train_adversaries  # 4 ms for those who have no use for it
+
     jobs = np.empty(0, tables.JOBS[dtype])
     return _compiled(train_adversaries, jobs, 0, 0, jobs, jobs, jobs, np.empty(0, SETTINGS))
 

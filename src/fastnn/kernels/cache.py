@@ -50,16 +50,16 @@ def content_stamp(folder: pathlib.Path) -> str:
 
     Equal stamps mean equal compiled code.
     """
-    modules = [
-        path
-        for path in sorted(folder.rglob("*.py*"))
-        if path.suffix == ".py"
-        or (path.suffix == ".pyc" and path.parent.name != "__pycache__" and not path.with_suffix(".py").exists())
-    ]
+    modules = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]  # thousands of kernels may lie there
+        sources = {name for name in files if name.endswith(".py")}
+        bytecode = {name for name in files if name.endswith(".pyc") and name[:-1] not in sources}
+        modules += [pathlib.Path(place, name) for name in sources | bytecode]
     if not modules:
         return ""  # inside an archive or a frozen program, say
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in modules:
+    for path in sorted(modules):
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -14,13 +14,13 @@ from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
-from numba.np.arrayobj import record_getattr
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.simd import call_vector_intrinsic, lanes_of, splat, vector_registers
 from fastnn.kernels.tile import TILE_ROWS, TILE_VECTORS
 from fastnn.kernels.units import window_unit
 from fastnn.kernels.vector import llvm_scalar
+from fastnn.kernels.views import field_of
 
 # Accumulators of the gradient of weights; beside them lie a vector of A and all of B.
 PAIR_ROWS, PAIR_COLUMNS = {32: (4, 6), 8: (2, 2), 4: (1, 2)}[vector_registers()]
@@ -86,7 +86,7 @@ class _Window:
 
     def __init__(self, context, builder, element, record, value):
         def field(name):
-            return record_getattr(context, builder, record, value, name)
+            return field_of(context, builder, record, value, name)
 
         def pointer(name):
             return builder.inttoptr(field(name), llvm_scalar(element).as_pointer())

@@ -13,7 +13,6 @@ from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
-from numba.np.arrayobj import record_getattr
 
 from fastnn.kernels.simd import (
     call_vector_intrinsic,
@@ -27,6 +26,7 @@ from fastnn.kernels.simd import (
 )
 from fastnn.kernels.units import tile_unit
 from fastnn.kernels.vector import llvm_scalar
+from fastnn.kernels.views import field_of
 
 # Accumulators fill the registers but for the vectors of B and one broadcast of A.
 TILE_VECTORS = 2 if vector_registers() == 32 else 1
@@ -53,7 +53,7 @@ def _make_products(writes_ahead):
 
         def codegen(context, builder, sig, args):
             def field(name):
-                return record_getattr(context, builder, tile, args[1], name)
+                return field_of(context, builder, tile, args[1], name)
 
             def pointer(name):
                 return builder.inttoptr(field(name), llvm_scalar(element).as_pointer())

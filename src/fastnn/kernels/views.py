@@ -18,13 +18,21 @@ from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array, populate_array, record_getattr
 
 from fastnn.kernels.tables import OP, SHARED_SIZE, VARIABLE
 
 
+def field_of(context, builder, record_type, record, name):
+    """Emit the value of a record's field."""
+    from numba.np.arrayobj import record_getattr  # 20 ms that only compiling needs
+
+    return record_getattr(context, builder, record_type, record, name)
+
+
 def emit_array(context, builder, array_type, address, size):
     """Emit an array over an address."""
+    from numba.np.arrayobj import make_array, populate_array  # as above
+
     array = make_array(array_type)(context, builder)
     pointer = builder.inttoptr(address, context.get_data_type(array_type.dtype).as_pointer())
     item_size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(array_type.dtype)))
@@ -64,7 +72,7 @@ def details_of(dtype: np.dtype) -> Any:
     @intrinsic
     def details(typingctx, op):
         def codegen(context, builder, sig, args):
-            address = record_getattr(context, builder, op, args[0], "details")
+            address = field_of(context, builder, op, args[0], "details")
             return builder.inttoptr(address, context.get_value_type(details_type))
 
         return signature(details_type, op), codegen
@@ -105,9 +113,9 @@ def _view(address: str, size: str | int, element: Any = None) -> Any:
         array_type = types.Array(record.typeof("element") if element is None else element, 1, "C")
 
         def codegen(context, builder, sig, args):
-            where = record_getattr(context, builder, record, args[0], address)
+            where = field_of(context, builder, record, args[0], address)
             if isinstance(size, str):
-                count = record_getattr(context, builder, record, args[0], size)
+                count = field_of(context, builder, record, args[0], size)
             else:
                 count = context.get_constant(types.intp, size)
             return emit_array(context, builder, array_type, where, count)
@@ -138,7 +146,7 @@ def jobs_of(typingctx, job):
     array_type = types.Array(job, 1, "C")
 
     def codegen(context, builder, sig, args):
-        address, count = (record_getattr(context, builder, job, args[0], name) for name in ("jobs", "n_threads"))
+        address, count = (field_of(context, builder, job, args[0], name) for name in ("jobs", "n_threads"))
         return emit_array(context, builder, array_type, address, count)
 
     return signature(array_type, job), codegen
