@@ -35,7 +35,8 @@ def test_a_second_architecture_compiles_nothing(dtype):
     """Another architecture of the same parts compiles nothing; another part is compiled for itself."""
     X = rng(1).uniform(0.1, 0.9, (50, 7))
     labels = rng(2).integers(0, 3, 50)
-    use_everything(dtype, [5], "relu", "softmax", "categorical_crossentropy", "adam", X, labels)
+    # A narrow layer and a wide one: the gradient of their weights is computed by two units.
+    use_everything(dtype, [5, 50], "relu", "softmax", "categorical_crossentropy", "adam", X, labels)
     before = compiled()
     use_everything(dtype, [40, 2, 70], "relu", "softmax", "categorical_crossentropy", "adam", 3 * X, labels)
     assert compiled() == before
