@@ -86,7 +86,7 @@ class Adversaries:
                 # Samples and conditions wait, before they are joined, where deltas come later.
                 regions = workspace.plan.regions
                 fields = {"x.target": regions["delta"], "condition.target": regions["other_delta"]}
-                workspace.set(**fields, **{"condition.width": n_conditions})
+                workspace.set(**fields, **{"condition.width": n_conditions, "condition.positions": 1})
         self.position, self.failed = self.judge.position, self.judge.failed
         self._held: tuple[Any, ...] = ()
 
