@@ -247,6 +247,16 @@ def test_channels_first_is_refused_with_the_way_out():
     assert network.predict(X.transpose(0, 2, 3, 1)).shape == (5, 1)
 
 
+@pytest.mark.parametrize("y", [np.zeros(5, int), np.zeros((5, 1), int), np.eye(4)[np.zeros(5, int)]], ids=repr)
+def test_a_flatten_that_is_missing_is_named(y):
+    layers = [fastnn.Input((8, 8, 1)), fastnn.Conv2D(2, 3), fastnn.Dense(4, "softmax")]
+    trainer = fastnn.Trainer(fastnn.Network(layers), loss="categorical_crossentropy")
+    with pytest.raises(
+        ValueError, match=r"y must have shape \(5, 6, 6, 4\) or class .*; for one answer .* put a Flatten"
+    ):
+        trainer.fit(np.zeros((5, 8, 8, 1)), y)
+
+
 def test_a_kernel_constraint_limits_each_filter_and_penalties_count():
     layer = fastnn.Conv2D(3, 2, kernel_constraint=fastnn.MaxNorm(0.5), kernel_regularizer=fastnn.L2(0.1))
     network = fastnn.Network([fastnn.Input((4, 4, 2)), layer, LAST, fastnn.Dense(1)], seed=0)

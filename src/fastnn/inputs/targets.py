@@ -113,7 +113,10 @@ def _targets_of_steps(
     if array.ndim > 0 and array.shape not in ((n_samples, *output_shape), (n_samples, math.prod(output_shape))):
         wanted = ", ".join(map(str, (n_samples, *output_shape)))
         classes = f" or class numbers of shape ({', '.join(map(str, (n_samples, *steps)))})" if takes_classes else ""
-        raise ValueError(f"{name} must have shape ({wanted}){classes}, got {array.shape}")
+        hint = ""
+        if array.shape in ((n_samples,), (n_samples, 1), (n_samples, n_classes)):
+            hint = "; for one answer a sample put a Flatten or a pooling over all places before the last layer"
+        raise ValueError(f"{name} must have shape ({wanted}){classes}, got {array.shape}{hint}")
     return None
 
 
