@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import fastnn
 import reference as ref
 from fastnn.engine.workspace import Workspace
+from fastnn.kernels.rows import predict_rows
 from support import assert_close, rng
 
 LAST = fastnn.Flatten()
@@ -156,6 +157,21 @@ def test_single_rows_are_those_of_a_batch(dtype):
     out = np.empty(3, dtype)
     predict(X[5], out)
     assert_close(out, together[5], 50)
+
+
+def test_an_image_takes_the_way_of_a_row(monkeypatch):
+    """One image, as an image or as a row, runs through the kernel for rows; more go through panels."""
+    network = cnn()
+    X = rng(0).normal(size=(9, 8, 8, 1)).astype("float32")
+    expected = network.predict(X)
+    ways = []
+    real = predict_rows
+    monkeypatch.setattr("fastnn.model.network.predict_rows", lambda *args: ways.append(len(args[0])) or real(*args))
+    single = network.predict(X[:1])
+    np.testing.assert_array_equal(single, network.predict(X[:1].reshape(1, -1)))
+    assert_close(single, expected[:1], 100)
+    network.predict(X[:3])
+    assert ways == [1, 1]
 
 
 def test_rows_of_grouped_and_strided_convolutions(dtype):
