@@ -113,6 +113,26 @@ def test_chunks_of_unequal_size_of_one_row_and_empty(client):
     assert_same_bits(grouped, simulate(make_trainer(), cut(X, y, [201, 99, 300]), rounds=2))
 
 
+def test_several_rounds_a_pass_take_their_rows_in_turn(client):
+    X, y = make_data()
+    trainer, expected = make_trainer(), make_trainer()
+    history = fd.fit(trainer, *chunked(X, y, [300, 298, 2]), rounds=6, rounds_per_epoch=3, client=client)
+    shards = [(X[:300], y[:300]), (X[300:598], y[300:598]), (X[598:], y[598:])]
+    for turn in (0, 1, 2, 0, 1, 2):  # a shard of two rows cannot be cut in three
+        simulate(expected, [(a[turn::3], b[turn::3]) if len(a) > 2 else (a, b) for a, b in shards], rounds=1)
+    assert_same_bits(trainer, expected)
+    assert len(history.epoch) == 6
+    weights = np.zeros(600)
+    weights[::3] = 1.0  # all that weighs something comes in the first round; the others then take all rows
+    a, b = chunked(X, y, [300, 300])
+    fd.fit(
+        make_trainer(), a, b, sample_weight=da.from_array(weights, chunks=300), rounds=2, rounds_per_epoch=3,
+        client=client,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="rounds_per_epoch must be 1 where epochs_per_round is more than that"):
+        fd.fit(trainer, a, b, rounds_per_epoch=2, epochs_per_round=2, client=client)
+
+
 def test_the_tree_depends_on_the_number_of_shards_alone():
     for n in range(1, 40):
         leaves = tree.fold(0, n, lambda i: [i], lambda a, b: a + b)

@@ -22,6 +22,7 @@ def fit(
     client: Any = None,
     rounds: int = 10,
     epochs_per_round: int = 1,
+    rounds_per_epoch: int = 1,
     batch_size: int | None = 32,
     shards: int | None = None,
     outer: Any = None,
@@ -37,7 +38,7 @@ def fit(
     In a round every *shard* of the data trains the current parameters for some epochs, and then parameters, running
     statistics and the optimizer's moments are averaged, weighted by rows. The result depends on the shards and the
     seed to the last bit, and not on the number of workers; a single shard gives the bits of ``trainer.fit(...,
-    epochs=rounds * epochs_per_round, n_threads=1)``.
+    epochs=rounds * epochs_per_round, n_threads=1)`` (where `rounds_per_epoch` and `outer` are left as they are).
 
     Parameters
     ----------
@@ -53,6 +54,9 @@ def fit(
         How often the shards are averaged.
     epochs_per_round : int, default 1
         Passes of each shard over its rows between two averages.
+    rounds_per_epoch : int, default 1
+        More than 1 averages more often than once a pass: a round trains every k-th row of each shard, from the first
+        on, the next round from the second on, and so forth. A shard with fewer rows than that trains all of them.
     batch_size : int or None, default 32
         Samples a step of one shard; None takes all of its rows.
     shards : int or None, default None
@@ -122,9 +126,15 @@ def fit(
     rounds = check_integer("rounds", rounds, 1)
     options: dict[str, Any] = {
         "epochs": check_integer("epochs_per_round", epochs_per_round, 1),
+        "parts": check_integer("rounds_per_epoch", rounds_per_epoch, 1),
         "batch_size": None if batch_size is None else check_integer("batch_size", batch_size, 1),
         "shuffle": check_bool("shuffle", shuffle),
     }
+    if epochs_per_round > 1 and rounds_per_epoch > 1:
+        raise ValueError(
+            f"rounds_per_epoch must be 1 where epochs_per_round is more than that, got {rounds_per_epoch} and "
+            f"{epochs_per_round}"
+        )
     verbose = check_integer("verbose", verbose, 0, 2)
     outer = check_outer(outer)
     if seed is not None:

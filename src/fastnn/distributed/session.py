@@ -323,7 +323,7 @@ class Session:
         n_threads = sum(threads.get(worker, 1) for worker in received)
         busy = sum(report.seconds for report in reports)
         return {
-            "rows_per_second": sum(self._rows) * self._options["epochs"] / seconds,
+            "rows_per_second": sum(report.rows for report in reports) * self._options["epochs"] / seconds,
             "bytes_moved": float(moved),
             "waiting": max(0.0, 1.0 - busy / (seconds * min(n_threads, len(self._shards)))),
         }

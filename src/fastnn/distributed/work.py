@@ -41,6 +41,7 @@ class Report(NamedTuple):
 
     shard: int
     seconds: float
+    rows: int
     steps: int
     weight: float
     logs: dict[str, float]
@@ -136,6 +137,26 @@ class Watch(Callback):
             self.trainer.stop()
 
 
+def share_of(shard: Shard, turn: int, parts: int) -> Shard:
+    """Return every `parts`-th row of a shard, from a first one that goes on with each turn; few rows are all taken.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.distributed.work import Shard, share_of
+    >>> shard = Shard(5, 5.0, np.zeros((5, 1)), np.arange(5), None)
+    >>> share_of(shard, 2, 2).y, share_of(shard, 3, 2).y, share_of(shard, 3, 9).y
+    (array([0, 2, 4]), array([1, 3]), array([0, 1, 2, 3, 4]))
+    """
+    if parts == 1 or shard.rows < parts:
+        return shard
+    rows = slice(turn % parts, None, parts)
+    weights = None if shard.sample_weight is None else shard.sample_weight[rows]
+    X, y = shard.X[rows], shard.y[rows]
+    total = float(X.shape[0]) if weights is None else math.fsum(weights)
+    return Shard(X.shape[0], total, X, y, weights) if total else shard
+
+
 def train(start: carrier.Start, fit_id: str, first: int, options: dict[str, Any], shards: Sequence[Shard]) -> Part:
     """Train shards from number `first` on, one after the other, each from the start, and average them."""
     check_version(start.version)
@@ -151,11 +172,13 @@ def _train_shard(
     if not shard.rows:
         return Part(None, 0, ())
     began = time.perf_counter()
+    fit_options = {name: value for name, value in options.items() if name != "parts"}
+    shard = share_of(shard, start.state["epochs_done"], options["parts"])
     carrier.begin(trainer, start, shard_seed(start.state["seed"], number))
     problem = ""
     try:
         trainer.fit(
-            shard.X, shard.y, sample_weight=shard.sample_weight, callbacks=[Watch(fit_id)], n_threads=1, **options
+            shard.X, shard.y, sample_weight=shard.sample_weight, callbacks=[Watch(fit_id)], n_threads=1, **fit_options
         )
     except FloatingPointError as error:
         problem = str(error)
@@ -166,8 +189,9 @@ def _train_shard(
     logs = {name: values[-1] for name, values in trainer.history.history.items() if values}
     vector = None if problem else carrier.vector_of(trainer)
     report = Report(
-        number, time.perf_counter() - began, trainer.step - start.state["step"], shard.weight, logs, *_here(), problem
-    )
+        number, time.perf_counter() - began, shard.rows, trainer.step - start.state["step"], shard.weight, logs,
+        *_here(), problem,
+    )  # fmt: skip
     return Part(vector, shard.rows, (report,))
 
 
@@ -190,7 +214,7 @@ def merge_here(left: Part, right: Part) -> Part:
     worker, received = _here()
     if not part.reports:
         return part
-    note = Report(-1, 0.0, 0, 0.0, {}, worker, received, "")
+    note = Report(-1, 0.0, 0, 0, 0.0, {}, worker, received, "")
     return Part(part.vector, part.rows, (*part.reports, note))
 
 
