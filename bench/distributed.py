@@ -1,7 +1,8 @@
 """What training on a Dask cluster costs and gains: writes bench/DISTRIBUTED.md.
 
-Run as ``python -m bench.distributed [speed] [overhead] [loss] [kills] [report]``. All processes are on this machine and
-talk over loopback. Speed alternates between one worker process and two, so that other load hits both alike.
+Run as ``python -m bench.distributed`` with some of speed, overhead, loss-digits, loss-table, kills and report, or with
+none for all. All processes are on this machine and talk over loopback. Speed alternates between one worker process and
+two, so that other load hits both alike.
 """
 
 import argparse
@@ -108,28 +109,26 @@ def overhead(rounds: int) -> dict[str, Any]:
     return result
 
 
-def local_sgd(make: Any, X: np.ndarray, y: np.ndarray, shards: int, rounds: int, moments: str, outer: Any) -> Any:
-    """Local SGD in this process: `fit` but for rounding where moments are averaged, and what else could be done."""
+def kept_moments(make: Any, X: np.ndarray, y: np.ndarray, rounds: int, parts: int, outer: Any) -> fastnn.Trainer:
+    """Local SGD in this process, as `fit` but for the moments: each shard keeps its own."""
     from fastnn.distributed import carrier, work
     from fastnn.distributed.outer import OuterStep
 
     trainer = make()
     step = None if outer is None else OuterStep(outer)
-    parts = list(zip(np.array_split(X, shards), np.array_split(y, shards), strict=True))
-    kept: list[Any] = [None] * shards
+    shards = list(zip(np.array_split(X, CHUNKS), np.array_split(y, CHUNKS), strict=True))
+    kept: list[Any] = [None] * CHUNKS
     n = trainer.network.n_parameters
-    for _ in range(rounds):
+    for turn in range(rounds):
         start = carrier.start_of(trainer)
         results = []
         steps = 0
-        for i, (a, b) in enumerate(parts):
+        for i, (a, b) in enumerate(shards):
             member = carrier.trainer_of(start)
             carrier.begin(member, start, work.shard_seed(start.state["seed"], i))
-            if moments == "kept" and kept[i] is not None:
+            if kept[i] is not None:
                 member.moments[:] = kept[i]
-            elif moments == "new":
-                member.moments[:] = 0.0
-            member.fit(a, b, n_threads=1)
+            member.fit(a[turn % parts :: parts], b[turn % parts :: parts], n_threads=1)
             kept[i] = member.moments.copy()
             results.append(carrier.vector_of(member))
             steps = member.step
@@ -140,62 +139,99 @@ def local_sgd(make: Any, X: np.ndarray, y: np.ndarray, shards: int, rounds: int,
     return trainer
 
 
-def losses(rows: int, rounds: int = 10, shards: int = 16) -> dict[str, Any]:
-    """Training and test loss after equal passes: plain fit against local SGD in its forms."""
+def digits() -> tuple[np.ndarray, ...]:
+    """1,437 digits, 50 noisy copies of each; the other 360 as a test."""
     from fastnn import datasets
 
-    digits = datasets.load("digits")
-    order = np.random.default_rng(0).permutation(len(digits.X))
-    X, y = (digits.X / 16).astype(np.float32)[order], digits.y[order]
+    found = datasets.load("digits")
+    order = np.random.default_rng(0).permutation(len(found.X))
+    X, y = (found.X / 16).astype(np.float32)[order], found.y[order]
     cut = 1437
     rng = np.random.default_rng(1)
     copies = [X[:cut] + rng.normal(scale=0.05, size=(cut, 64)).astype(np.float32) for _ in range(50)]
-    found: dict[str, Any] = {}
-    table = [make_chunk(i, rows // 16) for i in range(17)]
-    sets = {
-        "digits x 50": (np.concatenate(copies), np.tile(y[:cut], 50), X[cut:], y[cut:]),
-        f"table of {rows:,} rows": (
-            np.concatenate([a for a, _ in table[:16]]), np.concatenate([b for _, b in table[:16]]), *table[16],
-        ),
-    }  # fmt: skip
-    for name, (X, y, test_X, test_y) in sets.items():
-        order = np.random.default_rng(2).permutation(len(X))
-        X, y = X[order], y[order]
+    return np.concatenate(copies), np.tile(y[:cut], 50), X[cut:], y[cut:]
 
-        def make() -> fastnn.Trainer:
-            return trainer_of((64, 64, 10))
 
-        plain = make()
-        plain.fit(X, y, epochs=rounds, n_threads=1)
-        forms = {"plain fit": plain}
-        nesterov = fastnn.SGD(0.7, momentum=0.9, nesterov=True)
-        for label, moments, outer in (
-            ("moments averaged", "averaged", None), ("moments kept by shards", "kept", None),
-            ("moments new each round", "new", None), ("averaged, outer Nesterov", "averaged", nesterov),
+def table(rows: int) -> tuple[np.ndarray, ...]:
+    """The table of the other figures, and a seventeenth chunk as a test."""
+    chunks = [make_chunk(i, rows // CHUNKS) for i in range(CHUNKS + 1)]
+    X, y = (np.concatenate(part) for part in zip(*chunks[:CHUNKS], strict=True))
+    return X, y, *chunks[CHUNKS]
+
+
+def losses(data: tuple[np.ndarray, ...], passes: int = 10) -> dict[str, list[float]]:
+    """Training and test loss after equal passes: plain fit, and 16 shards in several forms."""
+    import dask.array as da
+
+    from distributed import Client
+
+    X, y, test_X, test_y = data
+    order = np.random.default_rng(2).permutation(len(X))
+    X, y = X[order], y[order]
+    nesterov = fastnn.SGD(0.7, momentum=0.9, nesterov=True)
+    found: dict[str, list[float]] = {}
+
+    def make(rate: float = 1e-3, seed: int = 0) -> fastnn.Trainer:
+        network = fastnn.Network.mlp(64, [64], 10, output="softmax", seed=seed)
+        return fastnn.Trainer(network, loss="categorical_crossentropy", optimizer=fastnn.Adam(rate))
+
+    def note(label: str, trainer: fastnn.Trainer) -> None:
+        found[label] = [trainer.evaluate(X, y)["loss"], trainer.evaluate(test_X, test_y)["loss"]]
+        print(label, found[label], flush=True)
+
+    for seed, label in ((0, "plain fit"), (1, "plain fit, seed 1"), (2, "plain fit, seed 2")):
+        plain = make(seed=seed)
+        plain.fit(X, y, epochs=passes, n_threads=1)
+        note(label, plain)
+    plain = make(4e-3)
+    plain.fit(X, y, epochs=passes, batch_size=32 * CHUNKS, n_threads=1)
+    note("plain fit, batches of 512, rate 0.004", plain)
+    chunks = -(-len(X) // CHUNKS)
+    # Bits depend on shards alone, so that one process stands for any cluster.
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as client:
+        a, b = client.persist([da.from_array(X, chunks=(chunks, 64)), da.from_array(y, chunks=chunks)])
+        for rate, parts, outer in (
+            (1e-3, 1, None), (4e-3, 1, None), (1e-3, 1, nesterov), (4e-3, 4, nesterov), (4e-3, 16, None),
+            (1e-3, 16, nesterov), (4e-3, 16, nesterov),
         ):  # fmt: skip
-            forms[label] = local_sgd(make, X, y, shards, rounds, moments, outer)
-        found[name] = {
-            label: [t.evaluate(X, y)["loss"], t.evaluate(test_X, test_y)["loss"]] for label, t in forms.items()
-        }
+            trainer = make(rate)
+            fd.fit(trainer, a, b, rounds=passes * parts, rounds_per_epoch=parts, outer=outer, client=client)
+            note(label_of(rate, parts, outer is not None), trainer)
+    note(
+        label_of(4e-3, 16, True) + ", moments kept by shards",
+        kept_moments(lambda: make(4e-3), X, y, passes * 16, 16, nesterov),
+    )
     return found
 
 
-def kills(times: int) -> dict[str, Any]:
-    """The tests that kill workers, each phase as often as asked."""
+def label_of(rate: float, parts: int, is_outer: bool) -> str:
+    """Name a form of `losses`."""
+    often = "1 round a pass" if parts == 1 else f"{parts} rounds a pass"
+    return f"{often}, rate {rate:g}" + (", outer Nesterov" if is_outer else "")
+
+
+def kills(times: int, phase: str) -> dict[str, Any]:
+    """The test that kills workers in a phase of a fit, as often as asked."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", "tests/distributed/test_faults.py", "-k", "any_phase"]
+    command = [sys.executable, "-m", "pytest", "-q", "tests/distributed/test_faults.py", "-k", f"any_phase and {phase}"]
     environment = {**os.environ, "FASTNN_KILLS": str(times)}
     done = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False)
-    return {"times": times, "passed": done.returncode == 0, "last": done.stdout.strip().splitlines()[-1],
-            "seconds": time.perf_counter() - began}  # fmt: skip
+    lines = done.stdout.strip().splitlines()
+    return {
+        "times": times, "passed": done.returncode == 0, "last": lines[-1], "seconds": time.perf_counter() - began,
+        "errors": [line for line in lines if line.startswith(("E  ", "FAILED"))][:20],
+    }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["speed", "overhead", "loss", "kills", "report"])
+    parser.add_argument(
+        "what", nargs="*", default=["speed", "overhead", "loss-digits", "loss-table", "kills", "report"]
+    )
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--phases", nargs="+", default=["load", "start", "train", "average"])
     arguments = parser.parse_args()
     raw = json.loads(RAW.read_text()) if RAW.exists() else {}
     for what in arguments.what:
@@ -203,10 +239,13 @@ def main() -> None:
             raw["speed"] = speed(arguments.turns)
         elif what == "overhead":
             raw["overhead"] = overhead(40)
-        elif what == "loss":
-            raw["loss"] = losses(arguments.rows)
+        elif what == "loss-digits":
+            raw.setdefault("losses", {})["digits x 50"] = losses(digits())
+        elif what == "loss-table":
+            raw.setdefault("losses", {})[f"table of {arguments.rows:,} rows"] = losses(table(arguments.rows))
         elif what == "kills":
-            raw["kills"] = kills(arguments.times)
+            for phase in arguments.phases:
+                raw.setdefault("kills", {})[phase] = kills(arguments.times, phase)
         elif what == "report":
             from bench.distributed_report import report
 

@@ -5,6 +5,27 @@ import math
 import statistics
 from typing import Any
 
+BEST = "16 rounds a pass, rate 0.004, outer Nesterov"
+
+LESSONS = [
+    "In equal passes 16 shards take a sixteenth of the steps of a plain fit one after the other, so each step has to go "
+    "further. Three things together make that good, and none does alone: as many rounds a pass as shards "
+    "(`rounds_per_epoch=16`), a learning rate times the square root of the shards (0.004 for 0.001: Adam's steps shrink as "
+    "the noise that they average grows), and `outer=SGD(0.7, momentum=0.9, nesterov=True)`.",
+    "",
+    "On the table, which no network of this size can learn by heart, that is the loss of the plain fit. The digits are "
+    "learnt by heart: a training loss of 0.00005 says how far the logits have grown, which is a matter of steps, and "
+    "differs between seeds by a factor of 3. There 3 % cannot be told from chance, and we count it as missed; the shards' "
+    "training loss stays four to twelve times higher, and momentum over rounds makes the test loss worse. Best on digits was the larger rate alone, without "
+    "`outer`. So both stay off by default: neither is right for every problem, and a rate is the user's.",
+    "",
+    "Moments are averaged: then a round depends on nothing but its start and the data, so that a shard can be "
+    "computed again anywhere, and one shard is the plain fit. Keeping them by shards changes the loss by less than another "
+    "seed does, but moments that stay with their shards would be lost with a worker. New moments each round do as well once "
+    "a pass, and diverge at 16 rounds a pass (1.02 on the table). So with Adam three vectors travel, where with SGD one does, "
+    "2 (N - 1) times a round between N workers: at most parameters x 2 x N with SGD without momentum only.",
+]
+
 
 def _ms(seconds: float) -> str:
     return f"{1e3 * seconds:.0f} ms"
@@ -37,9 +58,9 @@ def report(raw: dict[str, Any]) -> str:
         "# Training on a Dask cluster, measured",
         "",
         "Written by `python -m bench.distributed`. Two worker processes of one thread, scheduler and client share one "
-        f"machine ({raw['machine']}) and talk over loopback. **The machine was busy with other programs throughout**: "
-        "figures are medians, what is compared was measured in turns, and the load average was "
-        f"{_load(raw)} on {raw['machine'].split()[0]} processors. Overheads are waits for a processor more than anything.",
+        f"machine ({raw['machine']}) and talk over loopback. Figures are medians, what is compared was measured "
+        "in turns, and nothing else was meant to run, though the load average before was "
+        f"{_load(raw)}. Client and scheduler need the two processors as well as the workers.",
         "",
         "| what | measured | must | aim | reached |",
         "|---|---|---|---|---|",
@@ -67,40 +88,31 @@ def report(raw: dict[str, Any]) -> str:
                 f"| moved between two workers in a round, in parameters ({name}) | {moved:.2f} | 4 | | "
                 f"{'must' if moved <= 4 else 'missed'} |"
             )
-    for name, forms in raw.get("loss", {}).items():
+    for name, forms in raw.get("losses", {}).items():
         for at, kind in ((0, "training"), (1, "test")):
-            plain, shared = forms["plain fit"][at], forms["moments averaged"][at]
-            nesterov = forms["averaged, outer Nesterov"][at]
-            best = min(shared, nesterov) / plain - 1
+            plain = forms["plain fit"][at]
+            others = [forms[f"plain fit, seed {seed}"][at] / plain - 1 for seed in (1, 2)]
+            change = forms[BEST][at] / plain - 1
             lines.append(
-                f"| {kind} loss after 10 passes, 16 shards against plain fit, {name} | {100 * (shared / plain - 1):+.1f} "
-                f"%, with outer Nesterov {100 * (nesterov / plain - 1):+.1f} % | 3 % | 1 % | {_verdict(best, 0.03, 0.01)} |"
+                f"| {kind} loss after 10 passes, 16 shards against plain fit, {name} | {100 * change:+.1f} % (plain fit "
+                f"with two other seeds: {100 * others[0]:+.1f} and {100 * others[1]:+.1f} %) | 3 % | 1 % | "
+                f"{_verdict(change, 0.03, 0.01)} |"
             )
-    if "kills" in raw:
-        kills = raw["kills"]
+    for phase, found in raw.get("kills", {}).items():
         lines.append(
-            f"| kill -9 of a worker in each of 4 phases of a fit, {kills['times']} times each: the same bits | "
-            f"{'all' if kills['passed'] else 'not all'} ({kills['seconds']:.0f} s) | all | | "
-            f"{'must' if kills['passed'] else 'missed'} |"
+            f"| kill -9 of a worker in the phase {phase!r} of a fit, {found['times']} times: the same bits | "
+            f"{'all' if found['passed'] else 'not all'} ({found['seconds']:.0f} s) | all | | "
+            f"{'must' if found['passed'] else 'missed'} |"
         )
-    if "loss" in raw:
-        lines += ["", "## What to do with the moments", ""]
-        lines.append("Loss after 10 passes of Adam, 64-64-10, 16 shards averaged after each pass: training / test.")
-        names = list(raw["loss"])
+    if "losses" in raw:
+        lines += ["", "## What gives the loss of a plain fit", ""]
+        lines.append("Loss after 10 passes of Adam, 64-64-10, batches of 32, 16 shards: training / test.")
+        names = list(raw["losses"])
         lines += ["", "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-        for label in raw["loss"][names[0]]:
-            cells = [f"{raw['loss'][name][label][0]:.4g} / {raw['loss'][name][label][1]:.4g}" for name in names]
+        for label in raw["losses"][names[0]]:
+            cells = [f"{raw['losses'][name][label][0]:.4g} / {raw['losses'][name][label][1]:.4g}" for name in names]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
-        lines += [
-            "",
-            "With equal passes 16 shards do a sixteenth of the steps of a plain fit one after the other, and no form makes "
-            "that good in 10 rounds. Fewer shards, more rounds or more passes do.",
-            "",
-            "Moments are averaged: then a round depends on nothing but its start and the data, so that a shard can be "
-            "computed again anywhere, and one shard is the plain fit. Keeping them by shards changes the loss little; new "
-            "moments each round did better here, but one shard would no longer be the plain fit. Moments that stay with their shards would be lost "
-            "with a worker, and save two thirds of the bytes with Adam.",
-        ]
+        lines += ["", *LESSONS]
     if speed and over:
         compute = statistics.median(speed["one"]) / 10 / 16
         beside = statistics.median(over["sgd"]["beside"])
