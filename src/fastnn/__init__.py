@@ -10,42 +10,7 @@ from fastnn.common import later, moved
 from fastnn.common.words import meant_by
 from fastnn.constraints import MaxNorm
 from fastnn.files.container import FileFormatError
-from fastnn.layers import (
-    GRU,
-    LSTM,
-    Activation,
-    AveragePooling1D,
-    AveragePooling2D,
-    BatchNormalization,
-    Bidirectional,
-    Conv1D,
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
-    Dropout,
-    Embedding,
-    Ensemble,
-    Flatten,
-    GaussianNoise,
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    Input,
-    LayerNormalization,
-    MaxPooling1D,
-    MaxPooling2D,
-    Normalization,
-    RandomFlip,
-    RandomTranslation,
-    Reshape,
-    Residual,
-    Scale,
-    SimpleRNN,
-    SpatialDropout1D,
-    SpatialDropout2D,
-    UpSampling2D,
-)
+from fastnn.layers import LAYERS as _LAYERS
 from fastnn.model.network import Network
 from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from fastnn.regularizers import L1, L1L2, L2
@@ -56,6 +21,42 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.engine.python_loss import check_gradient
     from fastnn.inputs.splits import train_validation_test_split
     from fastnn.interop.onnx import to_onnx
+    from fastnn.layers import (
+        GRU,
+        LSTM,
+        Activation,
+        AveragePooling1D,
+        AveragePooling2D,
+        BatchNormalization,
+        Bidirectional,
+        Conv1D,
+        Conv2D,
+        Conv2DTranspose,
+        Dense,
+        Dropout,
+        Embedding,
+        Ensemble,
+        Flatten,
+        GaussianNoise,
+        GlobalAveragePooling1D,
+        GlobalAveragePooling2D,
+        GlobalMaxPooling1D,
+        GlobalMaxPooling2D,
+        Input,
+        LayerNormalization,
+        MaxPooling1D,
+        MaxPooling2D,
+        Normalization,
+        RandomFlip,
+        RandomTranslation,
+        Reshape,
+        Residual,
+        Scale,
+        SimpleRNN,
+        SpatialDropout1D,
+        SpatialDropout2D,
+        UpSampling2D,
+    )
     from fastnn.model.objective import Objective
     from fastnn.model.saliency import saliency
     from fastnn.training.adversarial.gan import GAN
@@ -99,6 +100,7 @@ _LAZY = {
     "TabularRegressor": "fastnn.tabular.estimators",
     "report": "fastnn.reporting.page",
     "tune": "fastnn.tabular.tuning",
+    **dict.fromkeys(_LAYERS, "fastnn.layers"),
 }
 
 __all__ = [

@@ -1,47 +1,108 @@
 """Declarative layers: what a user writes down. Each writes itself into a plan, and computes nothing.
 
-One file a family of layers. To add a layer: its class in a file here, its name in `LAYERS`, and its kernel in
-`fastnn/kernels/ops/`.
+One file a family of layers, which is imported, with its kernels, when one of its layers is first asked for. To add a
+layer: its class in a file here, its name in `_MODULES`, and its kernel in `fastnn/kernels/ops/`.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
-from fastnn.layers.activation import Activation
-from fastnn.layers.adapted import Normalization
 from fastnn.layers.base import Input, Layer
-from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
-from fastnn.layers.dense import Dense
-from fastnn.layers.embedding import Embedding
-from fastnn.layers.ensemble import Ensemble
-from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
-from fastnn.layers.noise import Dropout, GaussianNoise
-from fastnn.layers.normalization import BatchNormalization, LayerNormalization
-from fastnn.layers.pooling import (
-    AveragePooling1D,
-    AveragePooling2D,
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    MaxPooling1D,
-    MaxPooling2D,
-)
-from fastnn.layers.recurrent import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN
-from fastnn.layers.scaling import Scale
-from fastnn.layers.structure import Flatten, Reshape, Residual
 
-LAYERS: tuple[type[Layer], ...] = (
-    Input, Dense, Activation, Dropout, GaussianNoise, LayerNormalization, BatchNormalization, Flatten, Reshape,
-    Residual, Conv1D, Conv2D, AveragePooling1D, AveragePooling2D, GlobalAveragePooling1D, GlobalAveragePooling2D,
-    GlobalMaxPooling1D, GlobalMaxPooling2D, MaxPooling1D, MaxPooling2D, Conv2DTranspose, RandomFlip,
-    RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D,
-    SimpleRNN, LSTM, GRU, Bidirectional, Normalization, Scale, Ensemble, Embedding,
-)  # fmt: skip
+if TYPE_CHECKING:  # at run time `__getattr__` below imports them
+    from fastnn.layers.activation import Activation
+    from fastnn.layers.adapted import Normalization
+    from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
+    from fastnn.layers.dense import Dense
+    from fastnn.layers.embedding import Embedding
+    from fastnn.layers.ensemble import Ensemble
+    from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
+    from fastnn.layers.noise import Dropout, GaussianNoise
+    from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+    from fastnn.layers.pooling import (
+        AveragePooling1D,
+        AveragePooling2D,
+        GlobalAveragePooling1D,
+        GlobalAveragePooling2D,
+        GlobalMaxPooling1D,
+        GlobalMaxPooling2D,
+        MaxPooling1D,
+        MaxPooling2D,
+    )
+    from fastnn.layers.recurrent import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN
+    from fastnn.layers.scaling import Scale
+    from fastnn.layers.structure import Flatten, Reshape, Residual
 
-fix(LAYERS, "a layer is fixed; make a new Network with {cls}({name}=...)")
+# The layers of each file.
+_MODULES = {
+    "base": ("Input",),
+    "dense": ("Dense",),
+    "activation": ("Activation",),
+    "noise": ("Dropout", "GaussianNoise"),
+    "normalization": ("LayerNormalization", "BatchNormalization"),
+    "structure": ("Flatten", "Reshape", "Residual"),
+    "convolution": ("Conv1D", "Conv2D", "Conv2DTranspose"),
+    "pooling": (
+        "AveragePooling1D",
+        "AveragePooling2D",
+        "GlobalAveragePooling1D",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling1D",
+        "GlobalMaxPooling2D",
+        "MaxPooling1D",
+        "MaxPooling2D",
+    ),
+    "images": ("RandomFlip", "RandomTranslation", "SpatialDropout1D", "SpatialDropout2D", "UpSampling2D"),
+    "recurrent": ("SimpleRNN", "LSTM", "GRU", "Bidirectional"),
+    "adapted": ("Normalization",),
+    "scaling": ("Scale",),
+    "ensemble": ("Ensemble",),
+    "embedding": ("Embedding",),
+}
+
+# The layers by name: their classes, or the modules that hold them.
+LAYERS: dict[str, str | type[Layer]] = {
+    name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names
+}
+
+
+def layer_class(name: str) -> type[Layer]:
+    """Return the class of a layer.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+
+    Examples
+    --------
+    >>> layer_class("Dropout")(0.5)
+    Dropout(rate=0.5)
+    """
+    found = LAYERS[check_choice("layer", name, LAYERS)]
+    if isinstance(found, str):
+        found = LAYERS[name] = getattr(import_module(found), name)
+        fix([found], "a layer is fixed; make a new Network with {cls}({name}=...)")
+    return found
+
+
+def layer_classes() -> tuple[type[Layer], ...]:
+    """Return the classes of all layers; imports all of them."""
+    return tuple(layer_class(name) for name in tuple(LAYERS))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Recurrent":
+        return import_module(f"{__name__}.recurrent").Recurrent
+    if name not in LAYERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return layer_class(name)
+
+
+layer_class("Input")
 
 
 def from_config(config: dict[str, Any]) -> Layer:
@@ -58,13 +119,12 @@ def from_config(config: dict[str, Any]) -> Layer:
     Dropout(rate=0.5)
     """
     arguments = dict(config)
-    known = {cls.__name__: cls for cls in LAYERS}
-    name = check_choice("layer", arguments.pop("layer", None), known)
+    name = check_choice("layer", arguments.pop("layer", None), LAYERS)
     if name in ("Residual", "Ensemble") and isinstance(arguments.get("layers"), list):
         arguments["layers"] = [from_config(layer) for layer in arguments["layers"]]
     if name == "Bidirectional" and isinstance(arguments.get("of"), dict):
         arguments["layer"] = from_config(arguments.pop("of"))
-    return known[name](**arguments)
+    return layer_class(name)(**arguments)
 
 
 def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
@@ -93,5 +153,5 @@ __all__ = [
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
     "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "RandomFlip", "RandomTranslation",
     "Recurrent", "Reshape", "Residual", "Scale", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D",
-    "UpSampling2D", "check_layers", "from_config",
+    "UpSampling2D", "check_layers", "from_config", "layer_class", "layer_classes",
 ]  # fmt: skip

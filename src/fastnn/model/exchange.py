@@ -11,10 +11,11 @@ from fastnn.engine.workspace import row_sizes
 from fastnn.files import persistence
 from fastnn.kernels.predictor import make_predictor
 from fastnn.model.core import NetworkCore
-from fastnn.model.stepper import Stepper
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from fastnn.model.stepper import Stepper
 
 # Compiled code holds the addresses of these networks' parameters, and nobody can know when that code is gone.
 _COMPILED: list[NetworkCore] = []
@@ -141,7 +142,7 @@ class Exchange(NetworkCore):
             _COMPILED.append(self)
         return self._predictor
 
-    def stepper(self, n: int = 1) -> Stepper:
+    def stepper(self, n: int = 1) -> "Stepper":
         """Return a compiled object that takes one step of time a call, and keeps the state in between.
 
         For services, controllers and the generation of text. A call costs a few microseconds for small networks, and
@@ -176,6 +177,8 @@ class Exchange(NetworkCore):
         True
         >>> stepper.reset()
         """
+        from fastnn.model.stepper import Stepper  # with the kernels of recurrent layers
+
         n = check_integer("n", n, 1)
         return Stepper(self.layers, self.plan, self.dtype, self.parameter_buffer, n)
 

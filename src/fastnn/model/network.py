@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -28,9 +28,11 @@ from fastnn.layers import Dense, Dropout, Input, Layer
 from fastnn.losses import LossFunction
 from fastnn.model import summary
 from fastnn.model.exchange import Exchange
-from fastnn.model.explain import Explanation, explain
 from fastnn.model.objective import Objective
 from fastnn.model.vjp import vjp
+
+if TYPE_CHECKING:
+    from fastnn.model.explain import Explanation
 
 # Rows for which predict keeps one workspace: enough for the kernel's micro-batch.
 _PREDICT_ROWS = 128
@@ -370,7 +372,7 @@ class Network(Exchange):
         """
         return Objective(self, X, y, loss=loss, sample_weight=sample_weight, penalties=penalties, lengths=lengths)()
 
-    def explain(self, x: Any, y: Any, *, loss: "str | LossFunction") -> Explanation:
+    def explain(self, x: Any, y: Any, *, loss: "str | LossFunction") -> "Explanation":
         """Return every intermediate value of one sample's forward and backward pass.
 
         Parameters
@@ -400,6 +402,8 @@ class Network(Exchange):
         >>> len(explanation.steps)
         4
         """
+        from fastnn.model.explain import explain
+
         return explain(self, x, y, loss)
 
     def summary(self) -> str:
