@@ -266,4 +266,4 @@ def test_layers_are_values_that_files_keep(tmp_path):
     x = rng(1).normal(size=(3, 6, 2))
     assert np.array_equal(again.predict(x), network.predict(x))
     assert "Bidirectional" in network.summary()
-    assert eval(repr(layers[1]), vars(fastnn)) == layers[1]
+    assert eval(repr(layers[1]), {"Bidirectional": fastnn.Bidirectional, "LSTM": fastnn.LSTM, "GRU": fastnn.GRU}) == layers[1]

@@ -115,7 +115,7 @@ class NetworkClassifier(BaseClassifier, BaseStack):
     >>> from fastnn import Conv2D, MaxPooling2D, NetworkClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> images = X[:400].reshape(-1, 8, 8, 1) / 16
-    >>> model = NetworkClassifier([Conv2D(8, 3, activation="relu"), MaxPooling2D(2)], epochs=30, random_state=0)
+    >>> model = NetworkClassifier([Conv2D(8, 3, activation="relu"), MaxPooling2D(2)], epochs=100, random_state=0)
     >>> bool(cross_val_score(model, images, y[:400], cv=2).mean() > 0.85)
     True
     >>> model.set_params(layers__0__filters=16, optimizer__learning_rate=0.01).layers[0]

@@ -122,7 +122,9 @@ def take_sequences(
     """
     name, lengths_name = names
     numbers = np.dtype(np.int64) if spec.n_categories else dtype
-    ragged = X if isinstance(X, Ragged) else as_ragged(name, X, spec.input_shape, numbers)
+    ragged = X if isinstance(X, Ragged) else None
+    if ragged is None and (len(spec.input_shape) > 1 or spec.n_categories):  # else samples are rows, not sequences
+        ragged = as_ragged(name, X, spec.input_shape, numbers)
     array: Any
     if spec.ignores_lengths and (ragged is not None or lengths is not None):
         what = f"{name} must hold sequences of one length" if ragged is not None else f"{lengths_name} must be None"
