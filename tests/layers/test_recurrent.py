@@ -266,4 +266,5 @@ def test_layers_are_values_that_files_keep(tmp_path):
     x = rng(1).normal(size=(3, 6, 2))
     assert np.array_equal(again.predict(x), network.predict(x))
     assert "Bidirectional" in network.summary()
-    assert eval(repr(layers[1]), {"Bidirectional": fastnn.Bidirectional, "LSTM": fastnn.LSTM, "GRU": fastnn.GRU}) == layers[1]
+    public = {name: getattr(fastnn, name) for name in fastnn.__all__}
+    assert eval(repr(layers[1]), public) == layers[1]
