@@ -45,7 +45,7 @@ class PythonLossWorkspace(Workspace):
         self._delta: Rows | None = None
 
     @property
-    def can_turn_epochs(self) -> bool:
+    def can_fuse_epochs(self) -> bool:
         """Whether a kernel call can go on with the next epoch: no call does more than a part of a step."""
         return False
 

@@ -189,7 +189,7 @@ class Workspace:
         A record a thread.
     sums : ndarray of shape (n_threads, N_SUMS)
         Their running sums.
-    position, step, failed, epochs_left, epochs_turned : memoryview
+    position, step, failed, epochs_left, epochs_fused : memoryview
         Where the jobs are, one number a thread: reading one takes a third of what reading the field by name does.
     """
 
@@ -224,8 +224,8 @@ class Workspace:
         self.records = np.empty((0, tables.N_SUMS))
         self.jobs = np.zeros(n_threads, tables.JOBS[dtype])
         self.jobs["thread"] = np.arange(n_threads)
-        self.position, self.step, self.failed, self.epochs_left, self.epochs_turned = (
-            self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_turned")
+        self.position, self.step, self.failed, self.epochs_left, self.epochs_fused = (
+            self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_fused")
         )
         self._lengths = _NO_ROWS
         self._weights_each = False  # whether every position of the outputs has a weight of its own
@@ -352,7 +352,7 @@ class Workspace:
             position[thread] = 0
 
     @property
-    def can_turn_epochs(self) -> bool:
+    def can_fuse_epochs(self) -> bool:
         """Whether a kernel call can go on with the next epoch: not where Python has to convert the rows."""
         return self._pieces is None
 
@@ -362,14 +362,14 @@ class Workspace:
         At 10 GFLOP/s, and 1 us for what is no product, they take 5 ms: a slow processor may take ten times as long.
         """
         flops = _TRAINING_PRODUCTS * self.plan.flops * batch_size + 1e4
-        return max(1, int(5e7 / flops)) if self.can_turn_epochs else 1  # else Python has a part in each
+        return max(1, int(5e7 / flops)) if self.can_fuse_epochs else 1  # else Python has a part in each
 
     def set_records(self, n_epochs: int, snapshots: np.ndarray) -> None:
         """Have memory for what calls of several epochs keep: sums of so many, two times the parameters."""
         self.records = np.zeros((n_epochs, tables.N_SUMS))
         self._hold(records=self.records, snapshots=snapshots)
 
-    def turn_epochs(self, n_epochs: int, epoch: int, seed: int | None, snapshot: int) -> None:
+    def fuse_epochs(self, n_epochs: int, epoch: int, seed: int | None, snapshot: int) -> None:
         """Let the next calls go on with up to `n_epochs` epochs after this one.
 
         Parameters
@@ -384,7 +384,7 @@ class Workspace:
             Which snapshot holds the parameters that this epoch began with.
         """
         self.set(
-            epochs_left=n_epochs, epochs_turned=0, epoch=epoch, shuffles=seed is not None, order_seed=seed or 0,
+            epochs_left=n_epochs, epochs_fused=0, epoch=epoch, shuffles=seed is not None, order_seed=seed or 0,
             snapshot=snapshot,
         )  # fmt: skip
 

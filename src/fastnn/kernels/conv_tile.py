@@ -38,11 +38,11 @@ def _emit_loops(builder, levels, pointers, sums, emit_body):
     Parameters
     ----------
     levels : list of (count, strides)
-        From the outermost loop to the innermost; after each turn every pointer goes on by its stride.
+        From the outermost loop to the innermost; after each iteration every pointer goes on by its stride.
     pointers : list of pointer
-        Where the first turn begins.
+        Where the first iteration begins.
     sums : list of vector
-        What goes from turn to turn.
+        What goes from iteration to iteration.
     emit_body : callable of (pointers, sums) -> sums
     """
     if not levels:
@@ -52,21 +52,21 @@ def _emit_loops(builder, levels, pointers, sums, emit_body):
     loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
     builder.branch(loop)
     builder.position_at_end(loop)
-    turn = builder.phi(_INT64)
+    iteration = builder.phi(_INT64)
     here = [builder.phi(pointer.type) for pointer in pointers]
     carried = [builder.phi(value.type) for value in sums]
     results = _emit_loops(builder, rest, here, carried, emit_body)
-    next_turn = builder.add(turn, _number(1))
+    next_iteration = builder.add(iteration, _number(1))
     gone_on = [builder.gep(pointer, [stride]) for pointer, stride in zip(here, strides, strict=True)]
     end = builder.block
     for phi, first, later in (
-        (turn, _number(0), next_turn),
+        (iteration, _number(0), next_iteration),
         *zip(here, pointers, gone_on, strict=True),
         *zip(carried, sums, results, strict=True),
     ):
         phi.add_incoming(first, before)
         phi.add_incoming(later, end)
-    builder.cbranch(builder.icmp_signed("<", next_turn, count), loop, after)
+    builder.cbranch(builder.icmp_signed("<", next_iteration, count), loop, after)
     builder.position_at_end(after)
     return results
 

@@ -6,7 +6,7 @@ record of those it ended.
 
 Jobs
 ----
-- `turn_epoch`: end an epoch and begin the next
+- `begin_next_epoch`: end an epoch and begin the next
 """
 
 from fastnn.kernels.jit import inner
@@ -30,7 +30,7 @@ def _are_finite(parameters):
 
 
 @inner
-def turn_epoch(job):
+def begin_next_epoch(job):
     """Record the epoch's sums, keep the parameters that it ended with, shuffle, and go to the first row again.
 
     All threads of the team come here together. False if the team was dismissed, or if a parameter is not finite:
@@ -43,7 +43,7 @@ def turn_epoch(job):
         parameters = parameters_of(job)
         if _are_finite(parameters):
             sums = sums_of(job)
-            record = array_at(job.records + job.epochs_turned * N_SUMS * 8, N_SUMS, job.rate)
+            record = array_at(job.records + job.epochs_fused * N_SUMS * 8, N_SUMS, job.rate)
             for column in range(N_SUMS):
                 record[column] = 0.0
                 for other in range(job.n_threads):
@@ -62,7 +62,7 @@ def turn_epoch(job):
     if not wait_for_all(shared, job.n_threads) or job.failed:
         return False
     job.epoch += 1
-    job.epochs_turned += 1
+    job.epochs_fused += 1
     job.epochs_left -= 1
     job.position = 0
     return True

@@ -302,7 +302,7 @@ def job_record(dtype: np.dtype | type) -> np.dtype:
             ("updated_from", np.int64),  # parameters from here on are updated
             # What a call needs that goes on with the next epoch by itself.
             ("epochs_left", np.int64),  # how many it may begin
-            ("epochs_turned", np.int64),  # how many it began
+            ("epochs_fused", np.int64),  # how many it began
             ("epoch", np.int64),  # the current one's number
             ("shuffles", np.int64),
             ("order_seed", np.uint64),

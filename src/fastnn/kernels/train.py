@@ -14,7 +14,7 @@ Jobs
 
 import numpy as np
 
-from fastnn.kernels.epochs import turn_epoch
+from fastnn.kernels.epochs import begin_next_epoch
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layerwise import own_range, update_range
@@ -240,7 +240,7 @@ def _run_steps(job, n_steps):
     for _ in range(n_steps):
         if job.failed:
             break
-        if job.position >= job.n_rows and (job.epochs_left == 0 or not turn_epoch(job)):
+        if job.position >= job.n_rows and (job.epochs_left == 0 or not begin_next_epoch(job)):
             break
         n = min(job.batch_size, job.n_rows - job.position)
         weight = _batch_weight(job, job.position, n)

@@ -109,7 +109,7 @@ class TrainingLoop:
     def _use(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._position, self._step, self._failed = workspace.position, workspace.step, workspace.failed
-        self._epochs_left, self._epochs_fused = workspace.epochs_left, workspace.epochs_turned
+        self._epochs_left, self._epochs_fused = workspace.epochs_left, workspace.epochs_fused
         self._schedule: Schedule | None = None  # what the jobs' learning rate follows
         workspace.set(step=self._state.step)
 
@@ -290,7 +290,7 @@ class TrainingLoop:
             or any(metric.from_sums is None for metric in self._task.metrics)
             or self._state.optimizer.use_ema  # the network holds the average between epochs
             or not isinstance(self._blocks, tuple)  # a stream
-            or not self._workspace.can_turn_epochs
+            or not self._workspace.can_fuse_epochs
         )
         return 0 if looks_at_epochs else min(_MOST_FUSED, self._options.n_epochs - 1)
 
@@ -298,7 +298,7 @@ class TrainingLoop:
         """Let kernel calls go on with the epochs after this one."""
         self._epoch = epoch
         n_epochs = min(self._most_fused, last - epoch - 1)
-        self._workspace.turn_epochs(n_epochs, epoch, self._order_seed(), self._latest.number)
+        self._workspace.fuse_epochs(n_epochs, epoch, self._order_seed(), self._latest.number)
 
     def _record_fused(self) -> None:
         """Put the fused epochs that were done since this was called last into the history."""
