@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.callbacks.base import Callback
+from fastnn.callbacks.hyperparameters import hyperparameters
 from fastnn.common.validation import check_integer
+from fastnn.model.network import Network
 
 
 class TensorBoard(Callback):
     """Writes what TensorBoard shows: curves by epoch, histograms of the weights, the plan, and hyperparameters.
 
     It needs the extra: ``pip install "fastnn[tensorboard]"``. Look at it with ``tensorboard --logdir FOLDER``.
-    Training and validation are curves of one chart each ("loss/training", "loss/validation").
+    Training and validation are curves of one chart each ("loss/training", "loss/validation"). Of a `fastnn.GAN`
+    plans and histograms of both networks are shown.
 
     Parameters
     ----------
@@ -50,8 +53,9 @@ class TensorBoard(Callback):
 
         self._writer = SummaryWriter(str(self.log_dir))
         self._last: dict[str, float] = {}
-        table = "\n".join(f"    {line}" for line in str(self.trainer.network.summary()).splitlines())
-        self._writer.add_text("plan", table, self.trainer.epochs_done)
+        for prefix, network in self._networks():
+            table = "\n".join(f"    {line}" for line in str(network.summary()).splitlines())
+            self._writer.add_text(f"{prefix}plan", table, self.trainer.epochs_done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():
@@ -60,9 +64,9 @@ class TensorBoard(Callback):
         self._writer.add_scalar("learning_rate", self.trainer.learning_rate, epoch)
         self._last = logs
         if self.histogram_freq and (epoch + 1) % self.histogram_freq == 0:
-            network = self.trainer.network
-            for variable, values in zip(network.plan.variables, network.get_weights(), strict=True):
-                self._writer.add_histogram(f"layer_{variable.layer}/{variable.name}", values, epoch)
+            for prefix, network in self._networks():
+                for variable, values in zip(network.plan.variables, network.get_weights(), strict=True):
+                    self._writer.add_histogram(f"{prefix}layer_{variable.layer}/{variable.name}", values, epoch)
 
     def on_train_end(self) -> None:
         if self._writer is None:
@@ -72,19 +76,16 @@ class TensorBoard(Callback):
             # A folder of its own would be a run of its own, so the record goes into this one.
             from tensorboardX.summary import hparams
 
-            for summary in hparams(self._hyperparameters(), final):
+            for summary in hparams(hyperparameters(self.trainer), final):
                 self._writer.file_writer.add_summary(summary)
             for name, value in final.items():
                 self._writer.add_scalar(name, value)
         self._writer.close()
         self._writer = None
 
-    def _hyperparameters(self) -> dict[str, Any]:
+    def _networks(self) -> list[tuple[str, Network]]:
+        """The networks that are trained, each behind a prefix for its names: a GAN has two."""
         trainer: Any = self.trainer
-        optimizer = trainer.optimizer
-        found: dict[str, Any] = {"optimizer": type(optimizer).__name__, "loss": trainer.loss.name}
-        for name, value in vars(optimizer).items():
-            if value is not None:
-                found[name] = value if isinstance(value, bool | int | float | str) else repr(value)
-        found["parameters"] = trainer.network.n_parameters
-        return found
+        if hasattr(trainer, "discriminator"):
+            return [("generator_", trainer.generator), ("discriminator_", trainer.discriminator)]
+        return [("", trainer.network)]
