@@ -69,6 +69,8 @@ def test_links_lead_somewhere_and_nothing_comes_from_elsewhere():
 def test_the_reference_has_public_names_only():
     anchors = Page((SITE / "reference.html").read_text(encoding="utf-8")).anchors
     assert {"fastnn.Trainer", "fastnn.Trainer.fit", "fastnn.callbacks.LiveView"} <= anchors
+    for name in ("MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor"):  # inherited
+        assert {f"fastnn.estimators.{name}.{method}" for method in ("fit", "predict", "save", "load")} <= anchors
     internal = (
         "rate_that_was_set",
         "check_layers",
@@ -77,6 +79,8 @@ def test_the_reference_has_public_names_only():
         "job_fields",
         "saved_names",
         "__deepcopy__",
+        "as_features",
+        "import_pillow",
     )
     assert [anchor for anchor in anchors if anchor.rpartition(".")[2] in internal] == []
 
