@@ -13,7 +13,7 @@ from fastnn.cli.output import say, write_data
 from fastnn.common.validation import check_integer
 from fastnn.datasets import Dataset
 from fastnn.files import container
-from fastnn.layers import Conv2D, Dense, Dropout, Flatten, Input, Layer, MaxPooling2D
+from fastnn.layers import Layer
 from fastnn.pictures import CHANNELS, LARGEST_SIZE, PictureModel, as_features, read_folder
 
 _OPTIONS = ("size", "colours")
@@ -90,6 +90,8 @@ def convolutions(shape: tuple[int, ...], n_outputs: int) -> list[Layer]:
     >>> [layer.filters for layer in convolutions((32, 32, 3), 2) if hasattr(layer, "filters")]
     [16, 32, 64, 64]
     """
+    from fastnn.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D  # kernels that others do without
+
     filters, (height, width) = 16, shape[:2]
     layers: list[Layer] = [Input(shape), Conv2D(filters, 3, padding="same", activation="relu")]
     while max(height, width) > _SMALL and min(height, width) > 1:

@@ -21,7 +21,7 @@ from fastnn.cli.info import cached_kernels
 from fastnn.cli.output import say
 from fastnn.common.validation import check_integer, check_real
 from fastnn.datasets import Dataset
-from fastnn.layers import Conv2D, Flatten, Input
+from fastnn.layers import Input
 from fastnn.losses import CategoricalCrossentropy
 from fastnn.model.network import Network
 from fastnn.pictures import PictureModel
@@ -185,6 +185,8 @@ def make_trainer(data: Dataset, n_samples: int, arguments: argparse.Namespace) -
         dropout=arguments.dropout, output="linear" if is_regression else "softmax", seed=arguments.seed,
     )  # fmt: skip
     if data.X.ndim > 2:
+        from fastnn.layers import Flatten
+
         network = Network([Input(data.X.shape[1:]), Flatten(), *network.layers[1:]], seed=arguments.seed)
     return Trainer(
         network, loss="mse" if is_regression else "categorical_crossentropy", optimizer=optimizer,
@@ -223,6 +225,8 @@ def _describe(data: Dataset, split: Split, trainer: Trainer, arguments: argparse
     network = trainer.network
     kind = f"{data.n_outputs} classes" if data.class_names else "regression"
     if arguments.model == "cnn":
+        from fastnn.layers import Conv2D
+
         filters = [str(layer.filters) for layer in network.layers if isinstance(layer, Conv2D)]
         sizes, hidden = "convolutions of " + ", ".join(filters), " filters"
     else:
