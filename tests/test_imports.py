@@ -20,7 +20,7 @@ ORDER = (
     ("callbacks",),
     ("training",),
     ("interop", "plotting"),
-    ("estimators", "tabular", "pictures"),
+    ("estimators", "tabular", "pictures", "series"),
     ("distributed", "reporting", ""),  # the last is fastnn itself, which imports almost everything
     ("benchmark", "cli", "__main__"),
 )  # fmt: skip

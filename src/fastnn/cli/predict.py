@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.cli import pictures
+from fastnn.cli import pictures, sequences
 from fastnn.cli.output import say, warnings_as_lines, write_data
 from fastnn.cli.table import check_output
 
@@ -46,9 +46,35 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         if len(arguments.files) > 1:
             raise ValueError(f"FILE must be one table, got {len(arguments.files)}: {arguments.model} predicts tables")
+        if sequences.is_model(arguments.model):
+            _predict_sequences(arguments)
+            return 0
     except (ValueError, ImportError) as error:
         arguments.parser.error(str(error))
     return _predict_table(arguments)
+
+
+def _predict_sequences(arguments: argparse.Namespace) -> None:
+    from fastnn.tabular.reading import import_polars
+
+    if arguments.keep:
+        raise ValueError(f"--keep goes with a prediction for every row; {arguments.model} predicts sequences")
+    if arguments.output is not None:
+        _check_writer(arguments.output)
+    with warnings_as_lines("fastnn predict"):
+        predicted = sequences.predict(arguments.model, arguments.files[0], arguments.missing)
+    predictions = import_polars().DataFrame(predicted)
+    if arguments.output is None:
+        write_data(predictions.write_csv())
+    else:
+        _write(predictions, arguments.output)
+        say(f"{predictions.height:,} predictions: {arguments.output}")
+
+
+def _check_writer(path: Path) -> None:
+    check_output(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise ValueError(f"--output must end in {', '.join(_WRITERS)}, got {str(path)!r}")
 
 
 def _predict_pictures(arguments: argparse.Namespace) -> None:
@@ -71,9 +97,7 @@ def _predict_table(arguments: argparse.Namespace) -> int:
     try:
         polars = import_polars()
         if arguments.output is not None:
-            check_output(arguments.output)
-            if arguments.output.suffix.lower() not in _WRITERS:
-                raise ValueError(f"--output must end in {', '.join(_WRITERS)}, got {str(arguments.output)!r}")
+            _check_writer(arguments.output)
         model = TableModel.load(arguments.model)
         preprocessing = model.preprocessing
         table = read_table(file, [*preprocessing.missing, *arguments.missing], preprocessing.texts)

@@ -16,7 +16,7 @@ import numpy as np
 from fastnn import datasets, optimizers
 from fastnn.callbacks import Callback, LiveView
 from fastnn.callbacks.curves import TerminalCurves
-from fastnn.cli import pictures, splitting, table
+from fastnn.cli import pictures, sequences, splitting, table
 from fastnn.cli.info import cached_kernels
 from fastnn.cli.output import say
 from fastnn.common.validation import check_integer, check_real
@@ -31,7 +31,7 @@ from fastnn.tabular.model import sketch_rows
 from fastnn.tabular.scoring import r2
 from fastnn.training.trainer import Trainer
 
-MODELS = ("mlp", "cnn")
+MODELS = ("mlp", "cnn", "gru", "lstm")
 SCALES = ("minmax", "standard", "none")
 INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C ended
 _REHEARSAL_ROWS = 128
@@ -52,10 +52,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     table.add_arguments(parser)
     table.add_preset_arguments(parser)
     pictures.add_arguments(parser)
+    sequences.add_arguments(parser)
     network = parser.add_argument_group("network")
     network.add_argument(
-        "--model", choices=MODELS, help="mlp, dense layers, or cnn, convolutions for digits and folders of pictures "
-        "(default: cnn for a folder, else mlp)",
+        "--model", choices=MODELS, help="mlp, dense layers, cnn, convolutions for digits and folders of pictures, or "
+        "gru or lstm, recurrent layers for sequences (default: cnn for a folder, gru for sequences, else mlp)",
     )  # fmt: skip
     network.add_argument("--hidden", type=int, nargs="*", default=[128, 64], metavar="UNITS", help="hidden layers")
     network.add_argument("--activation", default="relu", metavar="NAME", help="of the hidden layers")
@@ -285,6 +286,8 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
     try:
         check_plot(arguments.plot)
         check_integer("seed", arguments.seed, 0, 2**32 - 1)
+        if sequences.are_meant(arguments):
+            return sequences.run(arguments)
         is_folder = pictures.is_folder(arguments)
         if arguments.model == "cnn" and not is_folder and table.table_suffix(arguments.name) is not None:
             raise ValueError("--model cnn goes with images, not with a table")
