@@ -55,10 +55,11 @@ GROUPED = ("train", "visits.csv", "--target", "kind", "--sequence-by", "who", "-
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_a_series_is_forecast_better_than_by_its_last_value(folder, capsys, horizon):
     write_waves(folder)
-    assert main([*FORECAST, "--horizon", str(horizon), "--epochs", "60", *SMALL]) == 0
+    assert main([*FORECAST, "--horizon", str(horizon), "--epochs", "60", *SMALL, "--plot", "curves.png"]) == 0
     out = capsys.readouterr().out
     error, naive = (float(re.search(rf"{name}: ([\d.e-]+)", out)[1]) for name in ("error", "value alone"))
     assert error < naive / 2
+    assert (folder / "curves.png").stat().st_size
     levels = np.sin(np.arange(150 + horizon) / 3)
     n = 150 - 8 - horizon + 1
     test = np.arange(n - int(np.ceil(0.2 * n)), n) + 7

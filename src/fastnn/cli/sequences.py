@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +182,7 @@ def make_trainer(data: Sequences, arguments: argparse.Namespace) -> Trainer:
     return Trainer(network, loss=loss, optimizer=optimizer, metrics=["accuracy"] if is_classes else [])
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, save_plot: Callable[[Trainer, str, Path], None]) -> int:
     """Train, test, save and report; raises ValueError, TypeError or ImportError where that cannot begin."""
     data = load(arguments)
     epochs = _EPOCHS if arguments.epochs is None else arguments.epochs
@@ -213,8 +214,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(line)
     say(f"time: {seconds:.3f} s for {len(history.epoch):,} epochs")
     if arguments.plot is not None:
-        from fastnn.cli.train import save_plot
-
         save_plot(trainer, f"{arguments.name}, {len(history.epoch)} epochs", arguments.plot)
         say(f"learning curves: {arguments.plot}")
     say(f"model: {path}")

@@ -287,7 +287,7 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
         check_plot(arguments.plot)
         check_integer("seed", arguments.seed, 0, 2**32 - 1)
         if sequences.are_meant(arguments):
-            return sequences.run(arguments)
+            return sequences.run(arguments, save_plot)
         is_folder = pictures.is_folder(arguments)
         if arguments.model == "cnn" and not is_folder and table.table_suffix(arguments.name) is not None:
             raise ValueError("--model cnn goes with images, not with a table")
