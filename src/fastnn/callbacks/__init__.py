@@ -2,6 +2,7 @@
 
 from fastnn.callbacks.base import Callback, LambdaCallback
 from fastnn.callbacks.live import LiveView
+from fastnn.callbacks.mlflow import MLflow
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.pruning import OptunaPruning
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
@@ -11,7 +12,7 @@ from fastnn.callbacks.stopping import EarlyStopping, TerminateOnNaN, TimeLimit
 from fastnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
-    "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "LiveView",
+    "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "LiveView", "MLflow",
     "ModelCheckpoint", "OptunaPruning", "ProgressBar", "ReduceLROnPlateau", "SampleRecorder", "TensorBoard",
     "TerminateOnNaN", "TimeLimit",
 ]  # fmt: skip
