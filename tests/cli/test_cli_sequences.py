@@ -54,6 +54,7 @@ GROUPED = ("train", "visits.csv", "--target", "kind", "--sequence-by", "who", "-
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_a_series_is_forecast_better_than_by_its_last_value(folder, capsys, horizon):
+    pytest.importorskip("matplotlib")
     write_waves(folder)
     assert main([*FORECAST, "--horizon", str(horizon), "--epochs", "60", *SMALL, "--plot", "curves.png"]) == 0
     out = capsys.readouterr().out
