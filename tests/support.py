@@ -15,6 +15,11 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+def public_names():
+    """What ``from fastnn import *`` brings, for representations that are evaluated."""
+    return {name: getattr(fastnn, name) for name in fastnn.__all__}
+
+
 def oracle_of(network):
     """The oracle's layers with the network's weights and state, in float64; dropout and noise as at inference."""
     weights = iter(np.array(w, dtype=float) for w in network.get_weights())

@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 import reference as ref
+from support import public_names
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.random.default_rng(1).normal(size=(40, 2))
@@ -144,4 +145,4 @@ def test_a_string_is_a_type_error():
 def test_config_holds_the_penalty(name):
     layer = fastnn.Dense(21, "tanh", **PENALTIES[name])
     assert fastnn.layers.from_config(layer.config) == layer
-    assert eval(repr(layer), {**vars(fastnn), "ActivationFunction": fastnn.activations.ActivationFunction}) == layer
+    assert eval(repr(layer), {**public_names(), "ActivationFunction": fastnn.activations.ActivationFunction}) == layer

@@ -15,7 +15,7 @@ import fastnn
 import reference as ref
 from fastnn import activations, layers, losses, optimizers
 from fastnn.kernels.layerwise import LEAST_PARAMETERS
-from support import assert_close, rng
+from support import assert_close, public_names, rng
 
 PARTS = [
     # Layers, each between two dense ones.
@@ -139,8 +139,7 @@ def test_the_table_is_complete():
 @each_part
 def test_it_prints_as_it_is_written(part):
     kind = kind_of(part)
-    public = {name: getattr(fastnn, name) for name in fastnn.__all__}
-    written = eval(repr(part), {**public, **vars(activations), **vars(losses)})
+    written = eval(repr(part), {**public_names(), **vars(activations), **vars(losses)})
     assert (activations.get(written) if kind is activations.ActivationFunction else written) == part
 
 

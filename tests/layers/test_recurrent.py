@@ -6,7 +6,7 @@ import pytest
 import fastnn
 import reference as ref
 from reference.recurrent import bidirectional, recurrent
-from support import rng
+from support import public_names, rng
 
 CELLS = {"SimpleRNN": fastnn.SimpleRNN, "LSTM": fastnn.LSTM, "GRU": fastnn.GRU}
 each_cell = pytest.mark.parametrize("cell", CELLS)
@@ -266,5 +266,4 @@ def test_layers_are_values_that_files_keep(tmp_path):
     x = rng(1).normal(size=(3, 6, 2))
     assert np.array_equal(again.predict(x), network.predict(x))
     assert "Bidirectional" in network.summary()
-    public = {name: getattr(fastnn, name) for name in fastnn.__all__}
-    assert eval(repr(layers[1]), public) == layers[1]
+    assert eval(repr(layers[1]), public_names()) == layers[1]

@@ -11,7 +11,7 @@ import fastnn
 import reference as ref
 from fastnn import initializers
 from reference.network import layer_outputs
-from support import assert_close, flat, oracle_of, rng, targets
+from support import assert_close, flat, oracle_of, public_names, rng, targets
 
 # -- initial parameters ------------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ def test_explain_of_a_network_that_computes_nothing():
 
 def test_repr_says_how_to_make_it():
     network = fastnn.Network([fastnn.Input(2), fastnn.Dense(3, "relu"), fastnn.Dropout(0.5)], seed=4)
-    again = eval(repr(network), vars(fastnn))
+    again = eval(repr(network), public_names())
     assert again.layers == network.layers
     np.testing.assert_array_equal(again.parameters, network.parameters)
 

@@ -195,10 +195,10 @@ class Network(Exchange):
         # that leave no doubt.
         if type(X) is np.ndarray and X.dtype is dtype and X.flags.num & PLAIN == PLAIN and lengths is None:
             shape = X.shape
-            if len(shape) > 2 and shape[0] <= self._few_rows and shape[1:] == plan.input_shape:
-                X = X.reshape(shape[0], -1)
+            if len(shape) > 2 and 0 < shape[0] <= self._few_rows and shape[1:] == plan.input_shape:
+                X = X.reshape(shape[0], plan.n_inputs)
                 shape = X.shape
-            if len(shape) == 2 and shape[1] == plan.n_inputs and shape[0] <= self._few_rows:
+            if len(shape) == 2 and shape[1] == plan.n_inputs and 0 < shape[0] <= self._few_rows:
                 fits = out is None
                 if out is None:
                     out = np.empty((shape[0], plan.n_outputs), dtype)
