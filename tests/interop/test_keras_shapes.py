@@ -191,6 +191,8 @@ def test_what_has_no_layer_in_keras(keras):
         fastnn.Network([F.Input(2), F.Scale()]).to_keras()
     with pytest.raises(ValueError, match=r"Ensemble\(.* has no equal in Keras: .*share a kernel"):
         fastnn.Network([F.Input(2), F.Ensemble([F.Dense(1)])], seed=0).to_keras()
+    with pytest.raises(ValueError, match=r"PiecewiseLinear\(.* has no equal in Keras: .*functions of a feature"):
+        fastnn.Network([F.Input(1), F.PiecewiseLinear(2, [(0.0, 1.0)])], seed=0).to_keras()
 
 
 def test_an_activation_of_a_user_does_not_go(keras):

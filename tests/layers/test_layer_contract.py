@@ -33,6 +33,7 @@ PARTS = [
     fastnn.Reshape((-1,)),
     fastnn.Residual([fastnn.LayerNormalization(center=False), fastnn.Dense(5, "tanh"), fastnn.Dense(5)]),
     fastnn.Scale(),
+    fastnn.PiecewiseLinear(3, [(-0.3, -0.02, 0.1, 0.4)] * 5, kernel_regularizer=0.01),
     fastnn.Ensemble([fastnn.Dense(4, "tanh"), fastnn.Dropout(0.1), fastnn.Dense(9, "mish"), fastnn.Dense(5)], 3),
     fastnn.Ensemble([fastnn.Scale(), fastnn.Dense(5, use_bias=False), fastnn.Activation("tanh")], 2, average=False),
     # Layers over images and sequences.

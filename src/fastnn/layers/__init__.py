@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
     from fastnn.layers.noise import Dropout, GaussianNoise
     from fastnn.layers.normalization import BatchNormalization, LayerNormalization
+    from fastnn.layers.numbers import PiecewiseLinear
     from fastnn.layers.pooling import (
         AveragePooling1D,
         AveragePooling2D,
@@ -59,6 +60,7 @@ _MODULES = {
     "recurrent": ("SimpleRNN", "LSTM", "GRU", "Bidirectional"),
     "adapted": ("Normalization",),
     "scaling": ("Scale",),
+    "numbers": ("PiecewiseLinear",),
     "ensemble": ("Ensemble",),
     "embedding": ("Embedding",),
 }
@@ -151,7 +153,8 @@ __all__ = [
     "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Ensemble", "Flatten",
     "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
-    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "RandomFlip", "RandomTranslation",
+    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "PiecewiseLinear", "RandomFlip",
+    "RandomTranslation",
     "Recurrent", "Reshape", "Residual", "Scale", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D",
     "UpSampling2D", "check_layers", "from_config", "layer_class", "layer_classes",
 ]  # fmt: skip

@@ -86,6 +86,29 @@ def _scale(graph: Graph, layer: layers.Scale, x: Tensor, weights: Weights, shape
     return x.named(graph.node("Mul", x.name, graph.constant(graph.along(x, weights["scale"]))))
 
 
+def _piecewise_linear(
+    graph: Graph, layer: layers.PiecewiseLinear, x: Tensor, weights: Weights, shape: _Shape
+) -> Tensor:
+    """The place within each bin, limited, and a product of its own for every feature."""
+    n_features, n_bins, _ = weights["kernel"].shape
+    edges = weights["edges"].reshape(n_features, n_bins + 1)
+    low, high = edges[:, :-1], edges[:, 1:]
+    positions = shape[:-1]
+    column = graph.node("Reshape", graph.last(x).name, graph.constant([0, *positions, n_features, 1], np.int64))
+    place = graph.node("Sub", column, graph.constant(low))
+    width = high - low  # 0 where edges are one number in this dtype: such a bin adds nothing
+    inverse = np.divide(1, width, out=np.zeros_like(width), where=width > 0)
+    place = graph.node("Mul", place, graph.constant(inverse))
+    # The first bin has no lower limit and the last no upper one.
+    limits = np.zeros(n_bins), np.ones(n_bins)
+    limits[0][0], limits[1][-1] = -np.inf, np.inf
+    place = graph.node("Min", graph.node("Max", place, graph.constant(limits[0])), graph.constant(limits[1]))
+    place = graph.node("Reshape", place, graph.constant([0, *positions, n_features, 1, n_bins], np.int64))
+    y = graph.node("MatMul", place, graph.constant(weights["kernel"]))
+    y = graph.node("Add", y, graph.constant(weights["bias"][:, np.newaxis]))
+    return tensor(graph.node("Reshape", y, graph.constant([0, *shape], np.int64)), shape)
+
+
 def _reshape(graph: Graph, layer: layers.Reshape, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
     sizes = graph.constant([0, *shape], np.int64)  # 0: as many samples as there are
     return tensor(graph.node("Reshape", graph.last(x).name, sizes), shape)
@@ -108,4 +131,5 @@ FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
     layers.Scale: _scale,
+    layers.PiecewiseLinear: _piecewise_linear,
 }  # fmt: skip
