@@ -74,7 +74,7 @@ def test_a_call_of_the_kernel_keeps_nothing_and_takes_as_much_for_many_steps_as_
         for _ in range(3):  # another thread of the test runner may allocate during one
             tracemalloc.start()
             step(10**6)
-            snapshot, (_, peak) = tracemalloc.take_snapshot(), tracemalloc.get_traced_memory()
+            (_, peak), snapshot = tracemalloc.get_traced_memory(), tracemalloc.take_snapshot()
             tracemalloc.stop()
             own = snapshot.filter_traces([tracemalloc.Filter(True, OWN_FILES)])
             kept.append(sum(trace.size for trace in own.traces))

@@ -125,7 +125,8 @@ def test_a_storm_of_ctrl_c_leaves_no_thread_behind_and_no_epoch_out():
         make_trainer().fit(X, y, n_threads=2, batch_size=64)
         before, handler = threading.active_count(), signal.getsignal(signal.SIGINT)
 
-        def storm(seconds, is_over):
+        def storm(seconds, may_begin, is_over):
+            may_begin.wait()
             time.sleep(seconds)
             while not is_over.is_set():
                 os.kill(os.getpid(), signal.SIGINT)
@@ -134,11 +135,12 @@ def test_a_storm_of_ctrl_c_leaves_no_thread_behind_and_no_epoch_out():
         n_interrupted = 0
         for i in range(30):
             trainer = make_trainer()
-            is_over = threading.Event()
-            thread = threading.Thread(target=storm, args=(0.001 * i, is_over))
+            may_begin, is_over = threading.Event(), threading.Event()
+            thread = threading.Thread(target=storm, args=(0.001 * i, may_begin, is_over))
             thread.start()
             while True:
                 try:
+                    may_begin.set()  # not before: an interrupt outside of this block is nobody's to catch
                     trainer.fit(X, y, epochs=10**9, batch_size=64, n_threads=2)
                     n_interrupted += 1
                     break

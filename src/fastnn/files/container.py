@@ -36,7 +36,7 @@ METADATA_KEY = "fastnn"
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 8
 MAX_SHOWN = 60  # characters of a file's own text in a message
-MAX_MESSAGE = 600  # characters of a message about a value in a file
+MAX_MESSAGE = 900  # characters of a message about a value in a file; the names of all layers have 600
 _LONGEST_NAME = 72  # bytes of a file's name that its temporary file has as well
 STALE_SECONDS = 3600  # a temporary file untouched for so long was left by a process that died
 
