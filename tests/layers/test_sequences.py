@@ -279,3 +279,16 @@ def test_threads_and_many_networks_take_lengths():
     alone = network_of("GRU", "last")
     fastnn.Trainer(alone, loss="mse").fit(X, y, lengths=LENGTHS, seed=1, n_threads=1)
     assert np.array_equal(trainers[0].network.parameters, alone.parameters)
+
+
+def test_lengths_that_a_callback_changes_are_those_that_were_checked():
+    y = rng(5).normal(size=(N, 2))
+
+    def trained(change):
+        network, lengths = network_of("LSTM", "last"), LENGTHS.astype(np.int64)
+        hook = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: change(lengths))
+        fastnn.Trainer(network, loss="mse").fit(X, y, lengths=lengths, epochs=3, batch_size=8, callbacks=[hook])
+        return network.parameters
+
+    # 10^9 steps would be read and written far outside of any buffer.
+    assert np.array_equal(trained(lambda lengths: lengths.fill(10**9)), trained(lambda lengths: None))

@@ -163,7 +163,7 @@ def _check_lengths(name: str, lengths: Any, n_rows: int, spec: TakesSequences) -
         raise ValueError(
             f"{name} must hold integers from 1 to {n_steps} (the Input's steps), got {array[row]} in row {row}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.array(array, np.int64)  # a copy: kernels trust it, and a callback may change the caller's
 
 
 def _as_indices(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
