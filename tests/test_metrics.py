@@ -174,6 +174,7 @@ def test_early_stopping_needs_a_mode_for_a_metric_of_ones_own():
         (["acuracy"], ValueError, "metrics must be one of 'accuracy', .*, got 'acuracy'; did you mean 'accuracy'?"),
         ([3], TypeError, "metrics must be one of .*, got 3"),
         (3, TypeError, "metrics must be a sequence of names, metrics or functions, got 3"),
+        ({"mse": "rmse"}, TypeError, "metrics must be a sequence of names, metrics or functions, got {'mse': 'rmse'}"),
         (["mse", "mse"], ValueError, "metrics must have names of their own .*, got 'mse'"),
         ([Metric("loss")], ValueError, "metrics must have names of their own .*, got 'loss'"),
         ([Metric("val_x")], ValueError, "metrics must have names of their own .*, got 'val_x'"),

@@ -128,6 +128,9 @@ def test_penalty_per_sample_of_an_evaluation_in_many_pieces():
             r"kernel_regularizer must be a number in \[0, inf\), got -1",
         ),
         (lambda: fastnn.Dense(1, bias_regularizer={"l3": 1}), r"a key of bias_regularizer must be one of 'l1', 'l2'"),
+        (lambda: fastnn.Dense(1, kernel_regularizer={}), r"kernel_regularizer must have 'l1', 'l2' or both .*got \{\}"),
+        (lambda: fastnn.Dense(1, bias_regularizer={}), r"bias_regularizer must have 'l1', 'l2' or both .*got \{\}"),
+        (lambda: fastnn.Dense(1, kernel_constraint={}), r"kernel_constraint must have 'max_value' .*got \{\}"),
         (lambda: fastnn.losses.Scaled("mse", 0.0), r"factor must be a number in \(0, inf\), got 0"),
     ],
 )

@@ -55,8 +55,8 @@ def get(name: str, constraint: Any) -> MaxNorm | None:
 
     Raises
     ------
-    TypeError
-        If it is neither.
+    TypeError, ValueError
+        If it is neither, or the dict is empty.
 
     Examples
     --------
@@ -67,6 +67,8 @@ def get(name: str, constraint: Any) -> MaxNorm | None:
     if constraint is None or isinstance(constraint, MaxNorm):
         return constraint
     if isinstance(constraint, dict):
+        if not constraint:  # the default limit is not what somebody means who names none
+            raise ValueError(f"{name} must have 'max_value' where it is a dict, got {{}}; None is no limit")
         for key in constraint:
             check_choice(f"a key of {name}", key, ("max_value",))
         return MaxNorm(**constraint)

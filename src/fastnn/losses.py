@@ -30,7 +30,20 @@ _MEANT = {
     **dict.fromkeys(("MSELoss", "mse_loss", "squared_error", "squared_loss", "l2"), "mse"),
     **dict.fromkeys(("L1Loss", "l1_loss", "l1", "absolute_error"), "mae"),
     **dict.fromkeys(("SmoothL1Loss", "smooth_l1_loss", "HuberLoss", "huber_loss"), "huber"),
-    **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss", "bce", "BCE", "logloss", "logistic"), "log_loss"),
+    **dict.fromkeys(
+        (
+            "BCELoss",
+            "BCEWithLogitsLoss",
+            "bce",
+            "BCE",
+            "logloss",
+            "logistic",
+            "binary_cross_entropy",
+            "BinaryCrossEntropy",
+            "binary_cross_entropy_with_logits",
+        ),
+        "log_loss",
+    ),
     **dict.fromkeys(
         ("CrossEntropyLoss", "cross_entropy", "crossentropy", "NLLLoss", "nll_loss", "nll", "softmax"),
         "categorical_crossentropy",

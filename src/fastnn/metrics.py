@@ -8,7 +8,7 @@ epoch at once, at its end, and most are scikit-learn's functions. To add one: a 
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -310,7 +310,7 @@ def check_metrics(metrics: Any) -> tuple[Metric, ...]:
     """Return metrics given as names, objects or functions, or raise ValueError or TypeError."""
     if isinstance(metrics, (str, Metric)) or callable(metrics):
         metrics = (metrics,)
-    if not isinstance(metrics, Iterable):
+    if not isinstance(metrics, Iterable) or isinstance(metrics, Mapping):  # whose values would be ignored
         raise TypeError(f"metrics must be a sequence of names, metrics or functions, got {metrics!r}")
     checked: list[Metric] = []
     for metric in metrics:

@@ -120,6 +120,8 @@ def get(name: str, regularizer: Any) -> L1L2 | None:
     if regularizer is None or isinstance(regularizer, L1L2):
         return regularizer
     if isinstance(regularizer, dict):
+        if not regularizer:  # which would be a penalty of nothing
+            raise ValueError(f"{name} must have 'l1', 'l2' or both where it is a dict, got {{}}; None is no penalty")
         for key in regularizer:
             check_choice(f"a key of {name}", key, ("l1", "l2"))
         return L1L2(**regularizer)

@@ -92,6 +92,7 @@ def test_the_plot_is_a_picture(tmp_path, capsys):
         (["iris", "--activation", "rellu"], "did you mean 'relu'?"),
         (["iris", "--optimizer", "adamm"], "did you mean 'adam"),
         (["iris", "--epochs", "0"], "epochs must be an integer >= 1, got 0"),
+        (["iris", "--epochs", str(10**20)], "epochs must be an integer from 1 to"),
         (["iris", "--batch-size", "0"], "batch_size must be an integer >= 1, got 0"),
         (["iris", "--batch-size", "some"], "must be an integer or 'full', got 'some'"),
         (["iris", "--hidden", "-3"], "units must be an integer >= 1, got -3"),

@@ -274,6 +274,13 @@ def test_files_that_could_not_be_written_are_told_before_training(folder, capsys
     assert f"{option} must be a file that may be written" in usage_error(capsys, *arguments, "new.png")
 
 
+def test_a_read_only_file_is_told_before_training_for_root_too(folder, capsys):
+    (folder / "kept.bin").write_bytes(b"kept")
+    (folder / "kept.bin").chmod(0o444)
+    message = usage_error(capsys, "train", "shop.csv", "--target", "bought", "--output", "kept.bin")
+    assert "--output must be a file that may be written, got 'kept.bin'" in message
+
+
 def test_a_target_beyond_float64_is_told_before_training(folder, capsys):
     table(60).with_columns(spent=polars.Series([1e300] + [1.5] * 59)).write_csv("huge.csv")
     message = "the target 'spent' must have numbers whose squares float64 holds"

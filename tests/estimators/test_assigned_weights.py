@@ -78,7 +78,12 @@ def test_copies_are_plain_lists():
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("out_activation_", "last layer"), ("classes_", "fit learns them")],
+    [
+        ("out_activation_", "last layer"),
+        ("classes_", "fit learns them"),
+        ("n_outputs_", "number of network_'s outputs"),
+        ("n_layers_", "number of network_'s layers"),
+    ],
 )
 @pytest.mark.parametrize("n_estimators", [1, 2])
 def test_what_fit_learns_is_not_assigned(name, advice, n_estimators):
@@ -108,3 +113,15 @@ def test_an_assigned_network_is_the_one_that_predicts_and_goes_on_training():
     several = MLPRegressor(hidden_layer_sizes=(4,), max_iter=1, n_estimators=2, random_state=0).fit(X, Y)
     with pytest.raises(AttributeError, match="assign those of estimators_"):
         several.network_ = other
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_network_assigned_to_a_member_is_that_of_the_average(tmp_path):
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=1, n_estimators=2, random_state=0).fit(X, Y)
+    other = fastnn.Network.mlp(3, [4], 1, dtype="float64", seed=1)
+    model.estimators_[0].network_ = other
+    assert model.network_ is other and np.shares_memory(model.coefs_[0], other.parameters)
+    mean = (other.predict(X)[:, 0] + model.estimators_[1].predict(X)) / 2
+    np.testing.assert_allclose(model.predict(X), mean)
+    model.save(tmp_path / "file")
+    np.testing.assert_array_equal(MLPRegressor.load(tmp_path / "file").predict(X), model.predict(X))

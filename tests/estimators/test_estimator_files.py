@@ -123,6 +123,20 @@ def test_warm_start_goes_on(tmp_path):
     assert_same(second, first)
 
 
+def test_an_assigned_network_goes_on_after_a_file(tmp_path):
+    """No parameter describes it, and the file knows that."""
+    model = small().fit(X, THREE)
+    assert "_has_assigned_network" not in vars(through_a_file(model, tmp_path / "own"))
+    model.network_ = fastnn.Network.mlp(4, [7], 3, output="softmax", dtype="float64", seed=1)
+    again = through_a_file(model, tmp_path / "assigned")
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    model.partial_fit(X, THREE)
+    again.partial_fit(X, THREE)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    again.fit(X, THREE)  # anew, as the parameters say
+    assert "_has_assigned_network" not in vars(again) and again.network_.layers[1].units == 5
+
+
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("n_estimators", [1, 3])
 def test_averages_of_networks(tmp_path, cls, n_estimators):
@@ -228,6 +242,7 @@ def test_estimators_replaced_removed_and_added(tmp_path, valid, data):
     (lambda part: part["parameters"].update(activation={"exec": "x"}), r"estimator\.parameters: not a parameter"),
     (lambda part: part["fitted"].update(__class__="x"), r"estimator\.fitted: '__class__' does not exist"),
     (lambda part: part["fitted"].update(network_=1), r"estimator\.fitted: 'network_' does not exist"),
+    (lambda part: part["fitted"].update(_has_assigned_network=1), r"'_has_assigned_network' .* cannot be 1"),
     (lambda part: part["fitted"].update(n_iter_=-1), r"estimator\.fitted: 'n_iter_' does not exist or cannot be -1"),
     (lambda part: part["fitted"].update(n_features_in_=5), r"n_features_in_ must be 4, as in the network, got 5"),
     (lambda part: part["classes"].update(values=["a", "b"]), r"2 of kind 'multiclass' do not go with 3 outputs"),

@@ -241,6 +241,48 @@ def test_an_estimator_that_is_not_fitted(skl2onnx):
         fastnn.to_onnx(classifier())
 
 
+def test_any_stack_of_layers_as_an_estimator(skl2onnx):
+    layers = [fastnn.Input((3, 2)), fastnn.Conv1D(4, 2, activation="relu")]
+    model = fastnn.NetworkClassifier(layers, epochs=2, random_state=0).fit(X, CLASSES["three texts"])
+    label, probabilities = run(fastnn.to_onnx(model), X)
+    assert label.tolist() == model.predict(X).tolist()
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
+    model = fastnn.NetworkRegressor([fastnn.Dense(8, "relu")], epochs=2, random_state=0).fit(X, Y)
+    (outputs,) = run(fastnn.to_onnx(model), X)
+    np.testing.assert_allclose(outputs[:, 0], model.predict(X), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["TabularClassifier", "TabularRegressor"])
+def test_tables_are_refused_with_what_to_export(name):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = getattr(fastnn, name)()
+    for refused in (model, make_pipeline(StandardScaler(), model)):
+        with pytest.raises(TypeError, match=rf"{name} cannot become.*Export model\.model_\.network, .*\.features"):
+            fastnn.to_onnx(refused)
+
+
+def test_what_the_refusal_of_tables_says_works():
+    polars = pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+    X = polars.DataFrame({"a": np.arange(80) % 7 * 1.5, "b": ["u", "v"] * 40})
+    model = fastnn.TabularClassifier(preset="fast", random_state=0).fit(X, np.arange(80) % 7 > 3)
+    parts = model.model_
+    (outputs,) = run(fastnn.to_onnx(parts.network), parts.preprocessing.features(X))
+    assert not parts.others and parts.temperature != 1
+    sharp = outputs.astype(np.float64) ** (1 / parts.temperature)
+    np.testing.assert_allclose(sharp / sharp.sum(axis=1, keepdims=True), model.predict_proba(X), atol=1e-5)
+
+
+def test_a_step_without_a_converter_is_named(skl2onnx):
+    class Mine(fastnn.MLPClassifier):
+        pass
+
+    model = fitted(Mine((8,), max_iter=1, random_state=0), X, CLASSES["two texts"])
+    with pytest.raises(TypeError, match=r"no converter in skl2onnx: .*Mine.* Exchange it .*to_onnx\(model\.network_\)"):
+        fastnn.to_onnx(model)
+
+
 # --- columns by name --------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """The estimators for tables: any kind of frame, the same bits for the same seed, files, and a choice that helps."""
 
+import pickle
 import time
 
+import joblib
 import numpy as np
 import pytest
 
@@ -116,6 +118,13 @@ def test_a_saved_estimator_predicts_the_same(fitted, tmp_path):
     fitted.model_.save(path)
     with pytest.raises(fastnn.FileFormatError, match="it holds no TabularClassifier"):
         TabularClassifier.load(path)
+
+
+def test_joblib_s_hash_stays_after_pickling(fitted):
+    copied = pickle.loads(pickle.dumps(fitted))
+    assert joblib.hash(copied) == joblib.hash(fitted)
+    X, _ = shop(seed=2)
+    np.testing.assert_array_equal(copied.predict_proba(X), fitted.predict_proba(X))
 
 
 @pytest.mark.parametrize("labels", [[3, 7], [1.0, 2.0], [True, False], ["a", "b"]])

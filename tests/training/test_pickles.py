@@ -93,6 +93,22 @@ def test_a_model_asks_for_few_classes_to_be_trusted(estimator):
     assert classes_in(pickle.dumps(model)) <= {estimator.__name__, "Network", "Trainer", "LabelEncoding"}
 
 
+@pytest.mark.parametrize("estimator", [fastnn.MLPClassifier, fastnn.MLPRegressor])
+def test_skops_itself_asks_for_few_classes_and_reads_the_model(estimator, tmp_path):
+    io = pytest.importorskip("skops.io", reason="skops is not installed")
+    model = estimator(hidden_layer_sizes=(5,), max_iter=3, random_state=0)
+    with pytest.warns(UserWarning, match="converged"):
+        model.fit(X, Y.astype(int))
+    io.dump(model, tmp_path / "model.skops")
+    types = io.get_untrusted_types(file=tmp_path / "model.skops")
+    assert {name.rpartition(".")[2] for name in types} <= {estimator.__name__, "Network", "Trainer", "LabelEncoding"}
+    with pytest.raises(io.exceptions.UntrustedTypesFoundException):
+        io.load(tmp_path / "model.skops")
+    again = io.load(tmp_path / "model.skops", trusted=types)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    again.partial_fit(X, Y.astype(int))
+
+
 def half(y, predictions):
     return 0.5
 

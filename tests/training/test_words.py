@@ -39,6 +39,7 @@ def test_keras_s_names_of_losses(word, name):
         ("cross_entropy", "categorical_crossentropy"),
         ("CrossEntropyLoss", "categorical_crossentropy"),
         ("BCEWithLogitsLoss", "log_loss"),
+        ("binary_cross_entropy", "log_loss"),
         ("MSELoss", "mse"),
         ("l1", "mae"),
         ("smooth_l1_loss", "huber"),
@@ -74,6 +75,7 @@ def test_other_words_for_metrics_get_the_right_suggestion(word, suggestion):
     ("make", "message"),
     [
         (lambda: fastnn.Adam(lr=0.1), rf"Adam\(\) {KEYWORD} 'lr'; did you mean 'learning_rate'"),
+        (lambda: fastnn.Adam(weight_decay=0.1), rf"{KEYWORD} 'weight_decay'; did you mean AdamW\(weight_decay"),
         (lambda: fastnn.Adam(betas=(0.9, 0.99)), f"{KEYWORD} 'betas'; did you mean 'beta_1' and 'beta_2'"),
         (lambda: fastnn.SGD(0.1, momentun=0.9), f"{KEYWORD} 'momentun'; did you mean 'momentum'"),
         (lambda: fastnn.Dense(3, bias=False), f"{KEYWORD} 'bias'; did you mean 'use_bias'"),

@@ -225,7 +225,9 @@ def check_output(path: Path, option: str = "--output") -> None:
         raise ValueError(f"{option} must be a file in a folder that exists, got {str(path)!r}")
     if path.exists() and not path.is_file():
         raise ValueError(f"{option} must be a file, got {str(path)!r}, which is a device or a pipe")
-    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    # Root may write to every file; one that nobody is meant to write to is not replaced for root either.
+    is_read_only = path.exists() and not (os.access(path, os.W_OK) and path.stat().st_mode & 0o222)
+    if not os.access(folder, os.W_OK) or is_read_only:
         raise ValueError(f"{option} must be a file that may be written, got {str(path)!r}")
 
 

@@ -286,6 +286,8 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
     try:
         check_plot(arguments.plot)
         check_integer("seed", arguments.seed, 0, 2**32 - 1)
+        if arguments.epochs is not None:
+            check_integer("epochs", arguments.epochs, 1)
         if sequences.are_meant(arguments):
             return sequences.run(arguments, save_plot)
         is_folder = pictures.is_folder(arguments)

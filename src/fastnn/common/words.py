@@ -29,6 +29,7 @@ _KEYWORDS = {
     "step_size": "'learning_rate'",
     "threshold": "'min_delta'",
     "verbose": "fit(verbose=...), which shows progress",
+    "weight_decay": "AdamW(weight_decay=...), or a penalty such as L2 of a layer",
 }
 
 # Names in Keras and PyTorch, and what to write instead.

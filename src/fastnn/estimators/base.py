@@ -30,6 +30,8 @@ _FLOAT_DTYPES = (np.float64, np.float32)
 # Attributes that fit learns, and that predictions do not look at one by one.
 _LEARNED = {
     "out_activation_": "it is that of network_'s last layer; make a Network with another one from its weights",
+    "n_outputs_": "it is the number of network_'s outputs, which y decides",
+    "n_layers_": "it is the number of network_'s layers",
     "classes_": "fit learns them; map the labels that predict returns, or fit with other ones",
 }
 
@@ -67,7 +69,6 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
     # What X may hold without being converted.
     _dtypes_read: ClassVar[tuple[Any, ...]] = _FLOAT_DTYPES
 
-    network_: Network
     estimators_: "list[BaseNetworkEstimator]"
     n_iter_: int
     n_outputs_: int
@@ -251,6 +252,19 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
         return float(scorer(self, samples.X, samples.targets, **options))
 
     # --- the fitted network -------------------------------------------------------------------------------------------
+
+    @property
+    def network_(self) -> Network:
+        """The network that was fitted; of several that of the first member, which may have been assigned since."""
+        members = self.__dict__.get("estimators_")
+        network = members[0].network_ if members else self.__dict__.get("network_")
+        if network is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'network_': it is not fitted yet")
+        return network
+
+    @network_.setter
+    def network_(self, network: Network) -> None:
+        self.__dict__["network_"] = network
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _LEARNED and name in self.__dict__:

@@ -65,8 +65,7 @@ def fit_members(
             raise KeyboardInterrupt
     estimator.estimators_ = members
     first = members[0]
-    estimator.__dict__.update(network_=first.network_, out_activation_=first.out_activation_)
-    estimator.n_layers_ = first.n_layers_
+    estimator.__dict__.update(network_=first.network_, out_activation_=first.out_activation_, n_layers_=first.n_layers_)
     estimator.n_iter_ = max(member.n_iter_ for member in members)
     estimator.t_ = first.t_
     estimator.loss_ = float(np.mean([member.loss_ for member in members]))

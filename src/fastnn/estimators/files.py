@@ -128,6 +128,7 @@ _FITTED: dict[str, Callable[[Any], bool]] = {
     "validation_loss_curve_": _is_curve,
     "_seed": _is_count,
     "_no_improvement_count": _is_count,
+    "_has_assigned_network": lambda value: value is True,
 }
 
 _NUMERIC = {np.dtype(name).name for name in "?bhilqBHILQfd"}

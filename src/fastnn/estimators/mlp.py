@@ -54,7 +54,7 @@ class BaseMLP(BaseNetworkEstimator):
             raise ValueError("normalization='batch' needs batches: a solver other than 'lbfgs', or 'layer'")
         network = Network._blank(self._make_layers(samples.X.shape[1], output), dtype=dtype, seed=0)
         parameters.initialize(network, self.activation, random_state)
-        self.n_layers_ = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
+        self.__dict__["n_layers_"] = len(parameters.hidden_units(self.hidden_layer_sizes)) + 2
         return network
 
     def _make_trainer(self, reported_loss: ReportedLoss) -> Trainer:
@@ -95,7 +95,7 @@ class BaseMLP(BaseNetworkEstimator):
     # --- the fitted parameters, in scikit-learn's form --------------------------------------------------------------
 
     def _variables(self, name: str, attribute: str) -> Weights:
-        network = self.__dict__.get("network_")
+        network = getattr(self, "network_", None)
         if network is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}: it is not fitted yet")
         pairs = zip(network.plan.variables, network.get_weights(), strict=True)

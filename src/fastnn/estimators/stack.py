@@ -145,7 +145,7 @@ class BaseStack(BaseNetworkEstimator):
 
     def _make_network(self, samples: Samples, output: str, random_state: np.random.RandomState) -> Network:
         layers = self._make_layers(samples.X.shape[1], output)
-        self.n_layers_ = len(layers)
+        self.__dict__["n_layers_"] = len(layers)
         return Network(layers, dtype=self.dtype, seed=int(random_state.randint(_LARGEST_SEED)))
 
     # --- its training -----------------------------------------------------------------------------------------------

@@ -93,10 +93,10 @@ class BaseClassifier(ClassifierMixin, BaseNetworkEstimator):
         if not is_incremental and (not self.warm_start or not hasattr(self, "classes_")):
             self._labels = LabelEncoding(y)
             self.__dict__["classes_"] = self._labels.classes
-            self.n_outputs_ = self._labels.n_outputs
+            self.__dict__["n_outputs_"] = self._labels.n_outputs
             return
         if is_first:
-            self.n_outputs_ = self._labels.n_outputs
+            self.__dict__["n_outputs_"] = self._labels.n_outputs
         classes = unique_labels(y)
         if self.warm_start and not is_incremental and set(classes) != set(self.classes_):
             raise ValueError(
@@ -155,7 +155,7 @@ class BaseRegressor(RegressorMixin, BaseNetworkEstimator):
     def _learn_targets(self, y: Any, is_first: bool, is_incremental: bool) -> None:
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if is_first:
-            self.n_outputs_ = n_outputs
+            self.__dict__["n_outputs_"] = n_outputs
         elif n_outputs != self.n_outputs_:
             raise ValueError(f"y has {n_outputs} outputs, but {type(self).__name__} was fitted to {self.n_outputs_}")
 

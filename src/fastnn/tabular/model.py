@@ -48,6 +48,10 @@ class TableModel:
     temperature: float = 1.0
     report: dict[str, Any] = field(default_factory=dict, compare=False)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # An empty array comes out of a pickle with other strides than NumPy gives to one, and joblib.hash sees them.
+        self.__dict__.update(state, trained_rows=state["trained_rows"].copy())
+
     def outputs(self, table: "DataFrame") -> np.ndarray:
         """Return probabilities of shape (n, n_classes), or the scaled target of shape (n, 1), for a table's rows."""
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused by row

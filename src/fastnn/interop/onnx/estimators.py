@@ -65,16 +65,40 @@ def estimator_model(model: Any, initial_types: Any) -> "onnx.ModelProto":
 
     if not isinstance(model, BaseEstimator):
         raise TypeError(f"model must be a fastnn.Network, an estimator or a pipeline, got {model!r}")
+    _refuse_tables(model)
     check_is_fitted(model)
     require("skl2onnx")
     import skl2onnx
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
     register_converters()
     options = {id(model): {"zipmap": False}} if is_classifier(model) else None
-    return skl2onnx.to_onnx(
-        model, initial_types=_initial_types(model) if initial_types is None else initial_types, options=options,
-        target_opset={"": OPSET, "ai.onnx.ml": 3},
-    )  # fmt: skip
+    try:
+        return skl2onnx.to_onnx(
+            model, initial_types=_initial_types(model) if initial_types is None else initial_types, options=options,
+            target_opset={"": OPSET, "ai.onnx.ml": 3},
+        )  # fmt: skip
+    except (MissingConverter, MissingShapeCalculator) as error:
+        raise TypeError(
+            f"a step of the model has no converter in skl2onnx: {str(error).splitlines()[0]} Exchange it for one that "
+            "has, or export the network alone: to_onnx(model.network_) of a fastnn estimator"
+        ) from error
+
+
+def _refuse_tables(model: Any) -> None:
+    """Raise TypeError for an estimator of tables, alone or behind other steps: ONNX has no form of its columns."""
+    from sklearn.pipeline import Pipeline
+
+    while isinstance(model, Pipeline):
+        model = model.steps[-1][1]
+    if any(cls.__module__.startswith("fastnn.tabular.") for cls in type(model).__mro__):
+        raise TypeError(
+            f"{type(model).__name__} cannot become an ONNX model, since there is no ONNX form of what it does to "
+            "columns (dates, categories, quantiles). Export model.model_.network, which takes "
+            "model.model_.preprocessing.features(table) and knows neither the scale of the target, nor "
+            "model.model_.others and temperature; or a pipeline of a ColumnTransformer and an MLPClassifier or "
+            "MLPRegressor"
+        )
 
 
 def register_converters() -> None:
@@ -95,13 +119,13 @@ def register_converters() -> None:
     require("skl2onnx")
     from skl2onnx import update_registered_converter
 
-    update_registered_converter(
-        later("MLPClassifier"), "FastnnMLPClassifier", _classifier_shapes, _convert_classifier,
-        options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
-    )  # fmt: skip
-    update_registered_converter(
-        later("MLPRegressor"), "FastnnMLPRegressor", _regressor_shapes, _convert_regressor
-    )  # fmt: skip
+    for name in ("MLPClassifier", "NetworkClassifier"):
+        update_registered_converter(
+            later(name), f"Fastnn{name}", _classifier_shapes, _convert_classifier,
+            options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]},
+        )  # fmt: skip
+    for name in ("MLPRegressor", "NetworkRegressor"):
+        update_registered_converter(later(name), f"Fastnn{name}", _regressor_shapes, _convert_regressor)
 
 
 def _classifier_shapes(operator: Any) -> None:
@@ -157,6 +181,9 @@ def _mean_outputs(graph: Graph, operator: Any) -> str:
     """The outputs of an estimator's network, or the mean over its networks where it has several."""
     x = _float_input(graph, operator)
     estimator = operator.raw_operator
+    shape = estimator.network_.plan.input_shape
+    if len(shape) > 1:  # scikit-learn's rows become samples again
+        x = graph.node("Reshape", x, graph.constant([-1, *shape], np.int64))
     members = getattr(estimator, "estimators_", [estimator])
     outputs = [write_network(graph, member.network_, x) for member in members]
     return graph.node("Mean", *outputs) if len(outputs) > 1 else outputs[0]

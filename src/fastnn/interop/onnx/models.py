@@ -24,7 +24,7 @@ def to_onnx(
 
     Parameters
     ----------
-    model : Network, MLPClassifier, MLPRegressor or sklearn.pipeline.Pipeline
+    model : Network, MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor or sklearn.pipeline.Pipeline
         What is exported. Anything that skl2onnx has a converter for may stand in a pipeline before it.
     path : str, path-like or None, default None
         Where to write the model as well; whole or not at all.
@@ -44,7 +44,7 @@ def to_onnx(
     ValueError
         If a layer has no ONNX form.
     TypeError
-        If it is not one of these models, or a network is given `initial_types`.
+        If it is not one of these models, a step of a pipeline has no converter, or a network is given `initial_types`.
     sklearn.exceptions.NotFittedError
         If an estimator is not fitted.
 
