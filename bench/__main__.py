@@ -6,6 +6,8 @@ from pathlib import Path
 
 from bench.limits import check_threads, limit_threads
 
+SUBJECTS = ("images", "sequences")  # of subjects.py, which imports NumPy
+
 # fastnn against NumPy on a quiet machine, for `quick --check`; put new ratios here when they rise.
 USUAL = {"64-64-10/32": 6.0, "64-64-10/256": 2.0, "64-256-10/32": 3.0}
 
@@ -13,11 +15,12 @@ USUAL = {"64-64-10/32": 6.0, "64-64-10/256": 2.0, "64-256-10/32": 3.0}
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of fastnn and its peers.")
     commands = parser.add_subparsers(dest="command", required=True)
-    chosen = argparse.ArgumentParser(add_help=False)
-    chosen.add_argument("-k", "--keyword", action="append", help="only workloads whose name, kind or section has it")
-    chosen.add_argument("-p", "--peer", action="append", help="only these peers; may be repeated")
+    alone = argparse.ArgumentParser(add_help=False)
+    alone.add_argument("-k", "--keyword", action="append", help="only workloads whose name, kind or section has it")
+    alone.add_argument("-p", "--peer", action="append", help="only these peers; may be repeated")
+    alone.add_argument("-o", "--output", type=Path, help="a JSON file for the samples")
+    chosen = argparse.ArgumentParser(add_help=False, parents=[alone])
     chosen.add_argument("--threads", type=int, default=1, help="CPUs and threads that every peer may use (default 1)")
-    chosen.add_argument("-o", "--output", type=Path, help="a JSON file for the samples")
 
     quick = commands.add_parser("quick", parents=[chosen], help="the core workloads in few turns: half a minute to two")
     quick.add_argument("--check", action="store_true", help="for CI: fail where fastnn lost half its lead over NumPy")
@@ -28,8 +31,11 @@ def _parser() -> argparse.ArgumentParser:
     threads = commands.add_parser("threads", help="how training and searches scale with threads; 10 minutes")
     threads.add_argument("--rounds", type=int, default=9, help="turns of each (default 9)")
     threads.add_argument(
-        "--only", choices=("workloads", "many", "short", "stacks", "searches"), help="one part, printed, not kept"
+        "--only", choices=("workloads", "many", "short", "searches"), help="one part, printed, not kept"
     )
+
+    for name in SUBJECTS:
+        commands.add_parser(name, parents=[alone], help=f"{name}, as their issue asks; -k goes on; 10 minutes")
 
     commands.add_parser("gans", parents=[chosen], help="two networks that train each other, alone; 3 minutes")
 
@@ -101,6 +107,13 @@ def everything(arguments) -> int:
     return 0
 
 
+def subject(arguments) -> int:
+    from bench.subjects import SUBJECTS
+
+    SUBJECTS[arguments.command].measure(arguments.keyword, arguments.peer, arguments.output)
+    return 0
+
+
 def gans(arguments) -> int:
     from bench import report
     from bench.measure import Settings
@@ -158,12 +171,10 @@ def compare(arguments) -> int:
 
 def main(argv=None) -> int:
     arguments = _parser().parse_args(argv)
-    command = {"quick": quick, "all": everything, "threads": threads, "compare": compare, "gans": gans}[
-        arguments.command
-    ]
+    commands = {"quick": quick, "all": everything, "threads": threads, "compare": compare, "gans": gans}
+    command = commands.get(arguments.command, subject)
     try:
-        if arguments.command != "threads":
-            check_threads(arguments.threads)
+        check_threads(getattr(arguments, "threads", 1))
         return command(arguments)
     except ValueError as error:
         raise SystemExit(f"python -m bench {arguments.command}: {error}") from None

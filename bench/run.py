@@ -15,8 +15,9 @@ def choose(words: list[str] | None, workloads: list[Workload] = ALL) -> list[Wor
     return [w for w in workloads if any(word in f"{w.name} {w.kind} {w.section}" for word in words or [""])]
 
 
-def show(result: Measurement, elapsed: float) -> None:
-    print(f"{result.workload.name}  [{elapsed:.0f} s]")
+def show(result: Measurement, started: float) -> None:
+    """Print it; ``started`` is time.perf_counter() when the run began."""
+    print(f"{result.workload.name}  [{time.perf_counter() - started:.0f} s]")
     for peer, samples in result.samples.items():
         unit, scale = ("MB", 1e-6) if result.workload.kind == "memory" else ("us", 1e6)
         spread = quartile_range(samples) * scale
@@ -37,7 +38,7 @@ def run(
             if not chosen:
                 continue
             measured.append(crew.measure(workload, chosen))
-            show(measured[-1], time.perf_counter() - started)
+            show(measured[-1], started)
             found = results.document(measured, settings.threads, load)
             if output:
                 results.write(output, found)

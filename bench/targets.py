@@ -149,8 +149,6 @@ def _slowest_choice(table):
 
 CUT = ("784-512-512-10/128", "64-256-10/256")  # what several threads have to gain by
 
-CUT_STACKS = {"LeNet-5/32": (1.7, 1.9), "LSTM 64 on 28 x 28/128": (1.6, 1.85)}  # must and aim, issues 16 and 17
-
 # Read off what threads.py measured; "one", "all" and "none" are values of n_threads.
 ISSUE_7 = [
     *(Target(f"{w}, all threads against 1", ratio((w, "one"), (w, "all")), 1.6, 1.85, "x", more=True) for w in CUT),
@@ -162,8 +160,6 @@ ISSUE_7 = [
     ),
     Target(f"{MANY}, fit_many against fits one after the other", ratio((MANY, "alone"), (MANY, "all")), 1.9, 1.9, "x",
            more=True),
-    *(Target(f"{w}, all threads against 1", ratio((w, "one"), (w, "all")), *wanted, "x", more=True)
-      for w, wanted in CUT_STACKS.items()),
     Target(f"{MANY}, fit_many in one thread against fits alone", ratio((MANY, "one"), (MANY, "alone")), 1.0, 1.0, "x"),
 ]  # fmt: skip
 

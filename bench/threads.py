@@ -12,9 +12,9 @@ import numpy as np
 
 import fastnn
 from bench.crew import Crew
-from bench.measure import Settings, alternate, repeated
+from bench.measure import Settings, alternate
 from bench.results import load_average, machine
-from bench.targets import CUT, CUT_STACKS
+from bench.targets import CUT
 from bench.threads_model import fit_model
 from bench.threads_report import Measured
 from bench.workloads import TRAIN, Workload, digits, make_data
@@ -195,35 +195,7 @@ def print_row(name, times):
     )
 
 
-def measure_stacks(rounds):
-    """One thread and all CPUs for the stacks that issues 16 and 17 name, as far as fastnn has their layers."""
-    from bench.peers import Unsupported
-    from bench.stacks.fastnn_stack import Model
-    from bench.stacks.layers import initial_weights
-    from bench.stacks.workloads import STACKS
-    from bench.stacks.workloads import make_data as make_stack_data
-
-    rows = []
-    for stack in STACKS:
-        if stack.name not in CUT_STACKS:
-            continue
-
-        def run(n_threads, stack=stack):
-            model = Model(stack, make_stack_data(stack), n_threads)
-            model.reset(initial_weights(stack.layers, stack.shape))
-            return repeated(model.train, stack.steps_per_epoch, SECONDS)[0]
-
-        try:
-            times = medians({"one": run(1), "all": run(available_cpus())}, rounds)
-        except Unsupported as reason:
-            print(f"{stack.name}: skipped, {reason}")
-            continue
-        rows.append((stack.name, times))
-        print_row(stack.name, times)
-    return rows
-
-
-PARTS = {"stacks": measure_stacks, "workloads": measure_workloads, "many": measure_many, "short": measure_short_fits}
+PARTS = {"workloads": measure_workloads, "many": measure_many, "short": measure_short_fits}
 
 
 def measure(rounds: int) -> Measured:
@@ -233,5 +205,4 @@ def measure(rounds: int) -> Measured:
     barrier, updates = measure_barrier(rounds), measure_updates(rounds)
     models = [fit_model(sizes, table, updates[sizes], barrier, k) for sizes in NETWORKS]
     many, short_fits, peers = measure_many(rounds), measure_short_fits(rounds), measure_peers()
-    stacks = measure_stacks(rounds)
-    return Measured(k, workloads, table, crowds, barrier, models, many, short_fits, peers, stacks, conditions, load)
+    return Measured(k, workloads, table, crowds, barrier, models, many, short_fits, peers, conditions, load)

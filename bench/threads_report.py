@@ -24,7 +24,6 @@ class Measured:
     many: dict
     short_fits: dict  # by epochs: times by number of threads
     peers: dict  # workload: seconds of a step by peer, all with k threads
-    stacks: list  # name, times of "one" and "all"
     machine: dict  # results.machine
     load: float  # load average before
 
@@ -32,7 +31,6 @@ class Measured:
 def figures(measured: Measured) -> dict:
     """The medians, in seconds, as a document that `results.Table` reads."""
     medians = [(name, key, 1e-6 * times[key][0]) for name, _, times in measured.workloads for key in times]
-    medians += [(name, key, 1e-6 * times[key][0]) for name, times in measured.stacks for key in times]
     medians += [(MANY, key, 1e-6 * times[0]) for key, times in measured.many.items()]
     medians += [
         (f"{name}, all threads", p, seconds) for name, by in measured.peers.items() for p, seconds in by.items()
@@ -141,26 +139,7 @@ def report(measured: Measured, document: dict) -> str:
                 )
             ],
         ),
-        *_stacks(measured),
-        "### What issues 7, 16 and 17 ask for\n",
+        "### What issue 7 asks for\n",
         verdicts(ISSUE_7, Table(document)),
     ]  # fmt: skip
     return "\n".join(parts)
-
-
-def _stacks(measured: Measured) -> list[str]:
-    """The table of convolutional and recurrent networks, as far as fastnn has their layers."""
-    if not measured.stacks:
-        return []
-    rows = [
-        [
-            name,
-            f"{t['one'][0]:.1f}",
-            f"{t['all'][0]:.1f}",
-            f"{t['one'][0] / t['all'][0]:.2f}",
-            f"{t['one'][1] / t['all'][1]:.2f}",
-        ]
-        for name, t in measured.stacks
-    ]
-    header = ["network/batch", "1 thread", f"{measured.k} threads", "speedup", "quietest"]
-    return ["### Convolutions and recurrence\n", markdown(header, rows)]

@@ -41,6 +41,7 @@ class Peer:
 
 PEERS = {
     "fastnn": Peer("fastnn", "fastnn_peer", "build", ("fastnn",)),
+    "fastnn-one": Peer("fastnn, one thread", "fastnn_peer", "build", ("fastnn",)),  # of stacks/suite.py
     "gemm": Peer("bare GEMM", "gemm", "build", ("numba", "scipy")),
     "sgemm": Peer("flops at sgemm's rate", "gemm", "build", ("numba", "scipy")),  # timed by stacks/suite.py
     "numpy": Peer("NumPy", "numpy_baseline", "build", ("numpy",)),

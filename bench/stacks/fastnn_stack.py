@@ -109,5 +109,9 @@ def build(stack, data, threads):
     return Model(stack, data, threads)
 
 
+def build_one(stack, data, threads):
+    return Model(stack, data, 1)
+
+
 def build_gan(workload, data, threads):
     return Gan(workload, data, threads)

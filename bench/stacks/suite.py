@@ -13,6 +13,7 @@ from bench.stacks.workloads import make_data
 
 MODULES = {
     "fastnn": ("fastnn_stack", "build"),
+    "fastnn-one": ("fastnn_stack", "build_one"),
     "torch": ("torch_stack", "build"),
     "torch-compile": ("torch_stack", "build_compiled"),
     "jax": ("jax_stack", "build"),

@@ -1,7 +1,7 @@
 """What is measured beyond dense layers: the networks of issues 16 and 17, and the data each is given."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -30,6 +30,7 @@ class Stack(Workload):
 
     shape: Shape = ()  # of one sample
     layers: tuple[Layer, ...] = ()  # the last one without its activation
+    threads: int = 1  # that `subjects` gives it
     peers: tuple[str, ...] = PEERS
 
     @property
@@ -118,6 +119,12 @@ COLD = [
         ("LeNet-5", (1,), LENET), ("LSTM 64", (), (Recurrent("LSTM", 64), Dense(10))),
     )
 ]  # fmt: skip
+
+# A batch is cut by panels of 32 rows, so one of 32 stays with one thread.
+THREADED = [
+    replace(stack, name=f"{stack.name} on two threads", section="threads", threads=2, peers=("fastnn", "fastnn-one"))
+    for stack in (CONVOLUTION[1], RECURRENT[1])
+]
 
 STACKS = [*CONVOLUTION, *RECURRENT, *COLD]
 

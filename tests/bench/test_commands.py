@@ -13,6 +13,7 @@ from bench.__main__ import main
 from bench.catalogue import ALL
 from bench.measure import Measurement
 from bench.results import Table, document, write
+from bench.subjects import SUBJECTS, add
 
 BENCH = Path(__file__).parents[2] / "bench"
 WORKLOAD = next(workload for workload in ALL if workload.name == "64-64-10/32")
@@ -124,3 +125,50 @@ def test_raw_files_name_no_host():
 def test_modules_are_short():
     long = {path.name: n for path in BENCH.rglob("*.py") if (n := len(path.read_text().splitlines())) > 400}
     assert long == {}
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_a_subject_has_a_row_for_all_that_its_issue_asks(name):
+    subject = SUBJECTS[name]
+    samples = {
+        (workload.name, peer): {"extra_info": {"workload": workload.name, "peer": peer}, "stats": {"median": 1.0}}
+        for workload in subject.workloads
+        for peer in workload.peers
+    }
+    table = Table({"machine_info": {}, "datetime": "", "benchmarks": list(samples.values())})
+    assert [target.text for target in subject.wanted if target.verdict(table)[0] is None] == []
+    shown = report.PAGE.read_text(encoding="utf-8")
+    assert shown.count(f"<!-- {name}:begin -->") == shown.count(f"<!-- {name}:end -->") == 1
+
+
+def test_figures_of_a_subject_join_those_before(tmp_path):
+    """Each workload in the place of its earlier figures; the page says when the last was and the highest load."""
+    raw, images = tmp_path / "images.json", SUBJECTS["images"]
+    lenet, larger = images.workloads[:2]
+
+    def measured(workload, seconds, load, threads=1):
+        extra = {"workload": workload.name, "section": workload.section, "threads": threads}
+        extras = {"fastnn": extra | {"peer": "fastnn"}, "sgemm": extra | {"peer": "sgemm", "flops": 1}}
+        add(
+            document([Measurement(workload, threads, {peer: [seconds] for peer in extras}, {}, extras)], threads, load),
+            raw,
+        )
+
+    measured(lenet, 1.0, 0.25)
+    measured(larger, 2.0, 4.0, threads=2)
+    measured(lenet, 3.0, 0.5)
+    table = Table.read(raw)
+    assert (table.median(lenet.name), table.median(larger.name), table.load) == (3.0, 2.0, 4.0)
+    part = images.part(table)
+    assert f"| {lenet.name} | 3 s | 3 s (1x) |" in part
+    assert "1 thread on 1 of" in part
+    assert "load average 4.00" in part
+    assert f"| {larger.name} on two threads against fastnn-one |  | ≥ 1.7 | ≥ 1.9 | not measured |" in part
+    raw.write_text(raw.read_text().replace(document([], 1, 0)["machine_info"]["cpu_model"], "another"))
+    with pytest.raises(ValueError, match="was measured on another machine"):
+        measured(lenet, 1.0, 0.25)
+
+
+def test_a_subject_without_such_a_workload():
+    with pytest.raises(SystemExit, match=r"python -m bench images: no workload of images has tables: LeNet-5/32, "):
+        main(["images", "-k", "tables"])
