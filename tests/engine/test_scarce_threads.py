@@ -9,7 +9,8 @@ import pytest
 
 import fastnn
 from citizen import make_data, make_trainer, python, train
-from fastnn.engine import forking, team
+from fastnn import engine
+from fastnn.engine import team
 from fastnn.engine.team import Team, share_out
 
 
@@ -196,11 +197,11 @@ def test_fork_while_another_thread_compiles():
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_fork_does_not_wait_for_ever(monkeypatch):
-    monkeypatch.setattr(forking, "_SECONDS", 0.05)
+    monkeypatch.setattr(engine, "_SECONDS", 0.05)
     is_held, may_end = threading.Event(), threading.Event()
 
     def hold():
-        with forking.global_compiler_lock:
+        with engine.global_compiler_lock:
             is_held.set()
             may_end.wait(30)
 
@@ -215,5 +216,5 @@ def test_a_fork_does_not_wait_for_ever(monkeypatch):
     assert time.monotonic() - began < 20
     may_end.set()
     thread.join()
-    assert not forking.global_compiler_lock.is_locked()
+    assert not engine.global_compiler_lock.is_locked()
     assert train() == train()

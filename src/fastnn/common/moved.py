@@ -22,9 +22,14 @@ _PACKAGES = {
     "training": ("arguments", "evaluation", "history", "loop", "many", "stream", "trainer"),
 }
 MOVED = {f"fastnn.{name}": f"fastnn.{package}.{name}" for package, names in _PACKAGES.items() for name in names}
-MOVED["fastnn.state"] = "fastnn.training.callback_states"  # pickles name CallbackStates there
-MOVED["fastnn.snapshot"] = "fastnn.training.epoch_start"
-MOVED["fastnn.tables"] = "fastnn.tabular"
+# Pickles name what is in these: CallbackStates, Task, layers.
+MOVED |= dict.fromkeys(("fastnn.state", "fastnn.snapshot", "fastnn.training.callback_states"), "fastnn.training.state")
+MOVED |= {
+    "fastnn.layers.activation": "fastnn.layers.base",
+    "fastnn.layers.scaling": "fastnn.layers.numbers",
+    "fastnn.tables": "fastnn.tabular",
+    "fastnn.training.task": "fastnn.training.evaluation",
+}
 
 
 class _MovedModules(MetaPathFinder, Loader):

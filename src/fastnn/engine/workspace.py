@@ -18,12 +18,11 @@ from fastnn.engine.linking import LinkedOps, can_update_by_layer, link
 from fastnn.engine.plan import Plan
 from fastnn.engine.team import Team
 from fastnn.kernels import sources, tables
-from fastnn.kernels.constraints import hold_norms
+from fastnn.kernels.constraints import add_penalties, hold_norms
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.layerwise import area_size
-from fastnn.kernels.metrics import count_metrics
+from fastnn.kernels.losses import count_metrics
 from fastnn.kernels.mixup import mix_samples
-from fastnn.kernels.penalties import add_penalties
 from fastnn.kernels.tables import SHARED_SIZE
 from fastnn.kernels.tile import PREFETCH_STEPS, reading_tile, writing_tile
 from fastnn.kernels.units import Unit

@@ -1,4 +1,4 @@
-"""Limits: on the gradient before an update, on the columns of kernels after it.
+"""Limits and penalties: on the gradient before an update, on the columns of kernels after it.
 
 A thread works on its range of the flat vectors; where a limit looks at more than that, the team meets.
 
@@ -7,17 +7,21 @@ Jobs
 - `clip_by_value`, `clip_by_norm`, `clip_by_global_norm`: the gradient of all threads, which is in the first one's
   vector
 - `hold_norms`: every column of a kernel back to a largest norm
+- `add_penalties`: l1 sum |w| + l2 sum w^2 of each tensor [3]_, [4]_, added to loss and gradient
 
 References
 ----------
 .. [1] R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013.
 .. [2] N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014,
        section 5.1 (max-norm).
+.. [3] R. Tibshirani, "Regression Shrinkage and Selection via the Lasso", J. R. Stat. Soc. B 58(1), 1996 (l1).
+.. [4] A. Krogh, J. A. Hertz, "A Simple Weight Decay Can Improve Generalization", NIPS 1991 (l2).
 """
 
 from fastnn.kernels.jit import inner
 from fastnn.kernels.layerwise import own_range
 from fastnn.kernels.simd import (
+    absolute,
     filled,
     fma,
     lanes,
@@ -31,10 +35,10 @@ from fastnn.kernels.simd import (
     store_first,
     total,
 )
-from fastnn.kernels.tables import N_SUMS, Sum
+from fastnn.kernels.tables import N_SUMS, Mode, Sum
 from fastnn.kernels.team import wait_for_all
-from fastnn.kernels.units import step_unit
-from fastnn.kernels.views import gradients_of, parameters_of, shared_of, sums_of, variables_of
+from fastnn.kernels.units import step_unit, update_unit
+from fastnn.kernels.views import array_at, gradients_of, parameters_of, shared_of, sums_of, variables_of
 
 SQUARED_NORM = int(Sum.SQUARED_NORM)
 
@@ -129,3 +133,47 @@ def hold_norms(job):
                 count = min(width, variable.units - column)
                 _hold_columns(parameters, variable.offset, fan_in, variable.units, column, count, variable.max_norm)
     return wait_for_all(shared, job.n_threads)
+
+
+EVALUATE = int(Mode.EVALUATE)
+
+
+@inner
+def _penalty(parameters, gradient, begin, end, l1, l2, scale, wants_gradient):
+    """Return the penalty of the elements [begin, end) and add `scale` times its slope to the gradient."""
+    width = lanes(parameters)
+    magnitudes, squares, sign = filled(parameters, 0.0), filled(parameters, 0.0), filled(parameters, 0.0)
+    slope_1, slope_2 = filled(parameters, scale * l1), filled(parameters, 2.0 * scale * l2)
+    for line in range(begin // width * width, end, width):
+        i = max(begin, line)
+        count = min(end, line + width) - i  # tensors neither start nor end at whole lines
+        w = load(parameters, i) if count == width else load_first(parameters, i, count)
+        squares = fma(w, w, squares)
+        if l1 != 0.0:
+            magnitudes = magnitudes + absolute(w)
+            # The subgradient of |w| at 0 is 0.
+            sign = select(w > 0.0, slope_1, select(w < 0.0, -slope_1, 0.0))
+        if wants_gradient:
+            if count == width:
+                store(gradient, i, fma(slope_2, w, load(gradient, i) + sign))
+            else:
+                store_first(gradient, i, fma(slope_2, w, load_first(gradient, i, count) + sign), count)
+    return l1 * total(magnitudes) + l2 * total(squares)
+
+
+@update_unit
+def add_penalties(job, gradient, first, last):
+    """Add the penalties of the whole lines [first, last) to the job's, and their slopes to the gradient.
+
+    An evaluation has no gradient.
+    """
+    parameters, variables = parameters_of(job), variables_of(job)
+    slopes = array_at(gradient, last, job.element)
+    scale = job.penalty_scale
+    for v in range(variables.size):
+        variable = variables[v]
+        begin, end = max(variable.offset, first), min(variable.offset + variable.size, last)
+        if begin < end and (variable.l1 != 0.0 or variable.l2 != 0.0):
+            job.penalty_sum += scale * _penalty(parameters, slopes, begin, end, variable.l1, variable.l2, scale,
+                                                job.mode != EVALUATE)  # fmt: skip
+    return True

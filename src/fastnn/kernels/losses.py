@@ -1,5 +1,7 @@
 """Losses over the panels of a micro-batch: the value, and the gradient with respect to the network's outputs.
 
+`count_metrics` counts the metrics that are sums over samples, while a batch is in cache.
+
 Most losses are one function (output a, target y, parameter) -> (value, slope), elementwise on vectors; the loop
 averages it over the outputs and weights it by sample. The losses that belong to an output activation work from logits
 and put the activation in place of the logits, so that metrics see outputs in every case.
@@ -16,8 +18,9 @@ from fastnn.kernels.elementary import exp, log, log1p
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner, named
 from fastnn.kernels.simd import absolute, filled, fma, lanes, load, maximum, minimum, select, store, total
-from fastnn.kernels.units import loss_unit
-from fastnn.kernels.views import buffer_of
+from fastnn.kernels.tables import N_SUMS, Sum
+from fastnn.kernels.units import loss_unit, step_unit
+from fastnn.kernels.views import buffer_of, sums_of
 
 CLIP = 1e-7  # probabilities are kept this far from 0 and 1 where a logarithm follows (Keras's epsilon)
 
@@ -202,3 +205,45 @@ sigmoid_log_loss = _over_panels(_sigmoid_log_loss_loop, "sigmoid_log_loss")
 softmax_crossentropy = _over_panels(_softmax_crossentropy_loop, "softmax_crossentropy")
 exponential_poisson = _over_panels(_exponential_poisson_loop, "exponential_poisson")
 given_delta = _over_panels(_take_delta, "given_delta")
+
+
+CORRECT = int(Sum.CORRECT)
+SQUARED_ERROR = int(Sum.SQUARED_ERROR)
+ABSOLUTE_ERROR = int(Sum.ABSOLUTE_ERROR)
+
+
+@inner
+def _count_metrics(buffer, output, targets, weights, n_outputs, sums, at):
+    """Add the panel's correct answers, squared and absolute errors, weighted by sample, to the sums from `at` on."""
+    share = 1.0 / n_outputs
+    for column in range(0, PANEL, lanes(buffer)):
+        weight = load(buffer, weights + column)
+        best_a, best_y = load(buffer, output + column), load(buffer, targets + column)
+        index_a, index_y = filled(buffer, 0.0), filled(buffer, 0.0)
+        squares, sizes = filled(buffer, 0.0), filled(buffer, 0.0)
+        for j in range(n_outputs):
+            i = j * PANEL + column
+            a, y = load(buffer, output + i), load(buffer, targets + i)
+            error = a - y
+            squares = fma(error, error, squares)
+            sizes = sizes + absolute(error)
+            index_a = select(a > best_a, filled(buffer, j), index_a)
+            index_y = select(y > best_y, filled(buffer, j), index_y)
+            best_a, best_y = maximum(best_a, a), maximum(best_y, y)
+        if n_outputs == 1:
+            index_a, index_y = select(best_a > 0.5, 1.0, index_a), select(best_y > 0.5, 1.0, index_y)
+        sums[at + CORRECT] += total(select(index_a == index_y, weight, 0.0))
+        sums[at + SQUARED_ERROR] += total(squares * weight) * share
+        sums[at + ABSOLUTE_ERROR] += total(sizes * weight) * share
+
+
+@step_unit
+def count_metrics(job):
+    """Count the micro-batch's correct answers and errors."""
+    buffer, scale = buffer_of(job), job.capacity * PANEL
+    for panel in range((job.n_samples + PANEL - 1) // PANEL * job.positions):
+        at = panel * job.n_outputs * PANEL
+        weights = job.weights * scale + panel * PANEL
+        _count_metrics(buffer, job.output * scale + at, job.y.target * scale + at, weights, job.n_outputs, sums_of(job),
+                       job.thread * N_SUMS)  # fmt: skip
+    return True

@@ -9,32 +9,89 @@ Jobs
 ----
 - `run`: steps of training, or one pass for loss, gradient, metrics or outputs, as `job.mode` says
 - `predict`: outputs of consecutive rows
+- `begin_next_epoch`: from one epoch to the next, for which Python would take some 5 us and its lock; where nobody wants
+  to be told of single epochs, the kernel goes on by itself and keeps a record of those it ended
 - `add_gradients`, `batch_loss`, `update`, `end_step`: parts of a step, for `kernels.adversarial`
 """
 
 import numpy as np
 
-from fastnn.kernels.epochs import begin_next_epoch
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layerwise import own_range, update_range
 from fastnn.kernels.ops.common import copy
-from fastnn.kernels.simd import flush_denormals, lanes, load, restore_denormals, store, total
+from fastnn.kernels.random import permute
+from fastnn.kernels.simd import filled, flush_denormals, lanes, load, restore_denormals, store, total
 from fastnn.kernels.sources import counted_positions, gather_lengths, gather_weights
 from fastnn.kernels.tables import N_SUMS, Failure, Mode, Sum
 from fastnn.kernels.team import GENERATION, open_call, wait_for_all, wait_for_call
 from fastnn.kernels.tile import ADD, ZERO
 from fastnn.kernels.units import call_data, call_loss, call_op, call_schedule, call_step, call_update
 from fastnn.kernels.views import (
+    array_at,
     buffer_of,
     gradients_of,
+    jobs_of,
     ops_of,
     order_of,
+    parameters_of,
     sample_weight_of,
     shared_of,
     sums_of,
 )
 from fastnn.kernels.walk import backward, forward
+
+PARAMETERS = int(Failure.PARAMETERS)
+
+
+@inner
+def _are_finite(parameters):
+    """x - x is 0 for finite x and NaN otherwise. Zeros lie behind the last parameter."""
+    differences = filled(parameters, 0.0)
+    for i in range(0, parameters.size, lanes(parameters)):
+        x = load(parameters, i)
+        differences = differences + (x - x)
+    return total(differences) == 0.0
+
+
+@inner
+def begin_next_epoch(job):
+    """Record the epoch's sums, keep the parameters that it ended with, shuffle, and go to the first row again.
+
+    All threads of the team come here together. False if the team was dismissed, or if a parameter is not finite:
+    the job has failed then, and is still at the epoch's end.
+    """
+    shared = shared_of(job)
+    if not wait_for_all(shared, job.n_threads):
+        return False
+    if job.thread == 0:
+        parameters = parameters_of(job)
+        if _are_finite(parameters):
+            sums = sums_of(job)
+            record = array_at(job.records + job.epochs_fused * N_SUMS * 8, N_SUMS, job.rate)
+            for column in range(N_SUMS):
+                record[column] = 0.0
+                for other in range(job.n_threads):
+                    record[column] += sums[other * N_SUMS + column]
+                    sums[other * N_SUMS + column] = 0.0
+            job.snapshot = 1 - job.snapshot
+            snapshots = array_at(job.snapshots, 2 * parameters.size, job.element)
+            for i in range(parameters.size):
+                snapshots[job.snapshot * parameters.size + i] = parameters[i]
+            if job.shuffles:
+                permute(order_of(job), job.order_seed, job.epoch + 1)
+        else:
+            jobs = jobs_of(job)
+            for other in range(job.n_threads):
+                jobs[other].failed = PARAMETERS
+    if not wait_for_all(shared, job.n_threads) or job.failed:
+        return False
+    job.epoch += 1
+    job.epochs_fused += 1
+    job.epochs_left -= 1
+    job.position = 0
+    return True
+
 
 TRAIN = int(Mode.TRAIN)
 GRADIENT = int(Mode.GRADIENT)
@@ -313,4 +370,4 @@ def predict(jobs, x_address, x_row_stride, x_column_stride, n, out_address, out_
     restore_denormals(mode)
 
 
-__all__ = ["add_gradients", "batch_loss", "end_step", "predict", "run", "update"]
+__all__ = ["PARAMETERS", "add_gradients", "batch_loss", "begin_next_epoch", "end_step", "predict", "run", "update"]

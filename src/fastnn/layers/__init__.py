@@ -13,8 +13,8 @@ from fastnn.common.validation import check_choice
 from fastnn.layers.base import Input, Layer
 
 if TYPE_CHECKING:  # at run time `__getattr__` below imports them
-    from fastnn.layers.activation import Activation
     from fastnn.layers.adapted import Normalization
+    from fastnn.layers.base import Activation
     from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
     from fastnn.layers.dense import Dense
     from fastnn.layers.embedding import Embedding
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
     from fastnn.layers.noise import Dropout, GaussianNoise
     from fastnn.layers.normalization import BatchNormalization, LayerNormalization
-    from fastnn.layers.numbers import PiecewiseLinear
+    from fastnn.layers.numbers import PiecewiseLinear, Scale
     from fastnn.layers.pooling import (
         AveragePooling1D,
         AveragePooling2D,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
         MaxPooling2D,
     )
     from fastnn.layers.recurrent import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN
-    from fastnn.layers.scaling import Scale
     from fastnn.layers.structure import Flatten, Reshape, Residual
 
 # The layers of each file.

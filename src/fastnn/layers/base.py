@@ -1,8 +1,10 @@
-"""What every layer is: an immutable record of arguments that knows how to write itself into a plan."""
+"""What every layer is: an immutable record of arguments that writes itself into a plan; and the simplest two."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from fastnn import activations
+from fastnn.activations import ActivationFunction
 from fastnn.common.records import Record
 from fastnn.common.validation import check_integer, check_shape
 from fastnn.engine.plan import PlanBuilder
@@ -73,4 +75,46 @@ class Input(Layer):
         plan.set_input(self.shape)
 
 
-__all__ = ["Input", "Layer"]
+def build_activation(plan: PlanBuilder, function: ActivationFunction) -> None:
+    """Write an activation into the plan, as an op after the layer's own."""
+    kind = function.kind
+    if kind is None:  # linear
+        return
+    # Most slopes follow from the output; the others were kept.
+    plan.add_op(
+        kind, value=function.value, in_place=True, needs_output=not kind.keeps_slope,
+        extra_units=plan.positions * plan.units if kind.keeps_slope else 0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False)
+class Activation(Layer):
+    """An activation as a layer of its own.
+
+    Parameters
+    ----------
+    function : str or ActivationFunction
+        A name from `fastnn.activations.NAMES`, or an object with a parameter.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.Activation("tanh").function.name
+    'tanh'
+    """
+
+    function: Any
+
+    def __post_init__(self):
+        object.__setattr__(self, "function", activations.get(self.function))
+
+    def build(self, plan: PlanBuilder) -> None:
+        build_activation(plan, self.function)
+
+
+__all__ = ["Activation", "Input", "Layer", "build_activation"]

@@ -7,8 +7,7 @@ from fastnn import activations, constraints, initializers, regularizers
 from fastnn.common.validation import check_bool, check_choice, check_integer
 from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.convolution import CONVOLUTION, TRANSPOSED_CONVOLUTION
-from fastnn.layers.activation import build_activation
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, build_activation
 from fastnn.layers.windows import (
     AXES,
     both,

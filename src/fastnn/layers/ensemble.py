@@ -11,12 +11,11 @@ from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.dense import DENSE
 from fastnn.kernels.ops.ensemble import HEADS, MEMBERS_MEAN, MEMBERS_START
 from fastnn.kernels.ops.scale import SCALE
-from fastnn.layers.activation import Activation, build_activation
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Activation, Layer, build_activation
 from fastnn.layers.dense import Dense
 from fastnn.layers.noise import Dropout, GaussianNoise
 from fastnn.layers.normalization import LayerNormalization
-from fastnn.layers.scaling import Scale
+from fastnn.layers.numbers import Scale
 
 _INSIDE = (Dense, Activation, Dropout, GaussianNoise, LayerNormalization, Scale)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn import initializers
 from fastnn.common.attributes import Guarded
-from fastnn.common.plain import as_plain, from_plain
+from fastnn.common.records import as_plain, from_plain
 from fastnn.common.validation import as_array, check_dtype, check_finite, check_integer
 from fastnn.engine.linking import LinkedOps, link
 from fastnn.engine.plan import Plan, Variable, are_variances_sound, make_plan

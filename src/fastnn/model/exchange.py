@@ -9,7 +9,7 @@ from fastnn.common.own_parts import parts_at_hand
 from fastnn.common.validation import check_integer
 from fastnn.engine.workspace import row_sizes
 from fastnn.files import persistence
-from fastnn.kernels.predictor import make_predictor
+from fastnn.kernels.rows import make_predictor
 from fastnn.model.core import NetworkCore
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""One sample through a network: every z, a, delta and gradient, as numbers and as a text to read."""
+"""Gradients through a network: one sample with every z, a, delta and gradient, and vectors times the Jacobian."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 
 from fastnn import losses
-from fastnn.common.validation import as_array, as_features
-from fastnn.engine.plan import make_plan
-from fastnn.engine.workspace import Workspace, parameter_buffer
+from fastnn.common.validation import as_array, as_features, check_not_empty
+from fastnn.engine.plan import Plan, make_plan
+from fastnn.engine.workspace import MICRO_BATCH_PANELS, Workspace, parameter_buffer
+from fastnn.inputs.sequences import take_sequences
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.kernels import tables
 from fastnn.kernels.gemm import PANEL
+from fastnn.kernels.losses import given_delta
 from fastnn.kernels.ops.dense import DENSE
-from fastnn.kernels.trace import trace
+from fastnn.kernels.walk import trace
 from fastnn.layers import Bidirectional, Recurrent
 from fastnn.losses import LossFunction
 from fastnn.model.core import NetworkCore
@@ -170,3 +172,27 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
     return Explanation(
         sample[0].astype(dtype), y_shown, output, function.name, float(workspace.totals()[tables.Sum.LOSS]), steps
     )
+
+
+def vjp(plan: Plan, dtype: np.dtype, parameters: np.ndarray, X: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients of sum(v * outputs) by X and by the parameters; `Network.vjp` documents it."""
+    rows, _ = take_sequences(("X", "lengths"), X, plan, dtype)
+    check_not_empty("X", rows)
+    slopes = as_features("v", v, plan.output_shape, dtype)
+    n_rows = rows.shape[0]
+    if slopes.shape[0] != n_rows:
+        raise ValueError(f"v must have as many samples as X ({n_rows}), got shape {np.shape(v)}")
+    workspace = Workspace(
+        plan, dtype, n_rows=min(n_rows, MICRO_BATCH_PANELS * PANEL), through_inputs=True,
+        holds_batch=plan.has_batch_statistics,
+    )  # fmt: skip
+    workspace.set_data(
+        finite_rows("X", rows, dtype, are_indices=plan.n_categories > 0), finite_rows("v", slopes, dtype)
+    )
+    workspace.set(mode=tables.Mode.GRADIENT, batch_size=n_rows, loss=given_delta, penalty=0)
+    by_inputs = np.empty((n_rows, plan.n_inputs), dtype)
+    workspace.write_input_gradient(by_inputs)
+    workspace.begin()
+    workspace.run(1, parameters, np.empty(0, dtype))
+    shape = (n_rows, *plan.input_shape) if np.ndim(X) > 2 else by_inputs.shape
+    return by_inputs.reshape(shape), workspace.gradients[: plan.n_parameters].copy()

@@ -28,8 +28,8 @@ from fastnn.layers import Dense, Dropout, Input, Layer
 from fastnn.losses import LossFunction
 from fastnn.model import summary
 from fastnn.model.exchange import Exchange
+from fastnn.model.explain import vjp
 from fastnn.model.objective import Objective
-from fastnn.model.vjp import vjp
 
 if TYPE_CHECKING:
     from fastnn.model.explain import Explanation

@@ -10,7 +10,7 @@ from fastnn.engine.linking import link
 from fastnn.engine.plan import Plan, make_plan
 from fastnn.engine.workspace import aligned_zeros, row_sizes, whole_lines
 from fastnn.kernels import tables
-from fastnn.kernels.stepper import make_step
+from fastnn.kernels.rows import make_step
 from fastnn.layers import (
     Bidirectional,
     GlobalAveragePooling1D,

@@ -16,11 +16,11 @@ from fastnn.metrics import Metric
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.training import resume
+from fastnn.training.evaluation import Task
 from fastnn.training.files import load_trainer, save_trainer
 from fastnn.training.history import History
-from fastnn.training.pickles import plain_trainer, state_of_0_1, trainer_from_plain
+from fastnn.training.resume import plain_trainer, state_of_0_1, trainer_from_plain
 from fastnn.training.state import TrainingState
-from fastnn.training.task import Task
 
 
 class TrainerCore(Guarded):

@@ -1,19 +1,61 @@
-"""Loss and metrics over a data set, in inference mode, as often as they are wanted."""
+"""What training has to do, and how well it is done: loss and metrics over a data set, in inference mode."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastnn.common.validation import read_only
+from fastnn import losses
+from fastnn import metrics as metric_functions
+from fastnn.common.validation import check_real, read_only
 from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.team import Team
-from fastnn.inputs.data import Data
+from fastnn.inputs.data import Data, DataSpec
 from fastnn.inputs.sequences import Ragged
 from fastnn.kernels import tables
-from fastnn.losses import PythonLoss
-from fastnn.metrics import Outputs
-from fastnn.training.task import Task
+from fastnn.losses import LossFunction, PythonLoss
+from fastnn.metrics import Metric, Outputs
+from fastnn.model.network import Network
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything but the data and the optimizer that decides what training does.
+
+    Attributes
+    ----------
+    network : Network
+    loss : LossFunction
+    metrics : tuple of Metric
+    mixup : float
+        Alpha of mixup, 0 for none.
+    """
+
+    network: Network
+    loss: LossFunction
+    metrics: tuple[Metric, ...] = ()
+    mixup: float = 0.0
+
+    @classmethod
+    def of(cls, network: Network, loss: Any, metrics: Any, mixup: Any) -> "Task":
+        """Return what a user asks for, checked, or raise ValueError or TypeError."""
+        loss, metrics = losses.get(loss), metric_functions.check_metrics(metrics)
+        loss.check_outputs(network.plan.output_activation)
+        is_multilabel = loss.name == "log_loss" and network.plan.output_units > 1
+        metric_functions.check_suited(metrics, network.plan.output_units, is_multilabel)
+        mixup = check_real("mixup", mixup, 0.0)
+        if mixup and loss.name not in ("categorical_crossentropy", "log_loss"):
+            raise ValueError(
+                f"mixup must be 0 unless the loss is categorical_crossentropy or log_loss, got {mixup} with {loss.name}"
+            )
+        return cls(network, loss, metrics, mixup)
+
+    @property
+    def data_spec(self) -> DataSpec:
+        """What the task asks of data."""
+        return DataSpec.of(self.network, self.loss)
+
 
 _BATCH_ROWS = 128  # a thread
 _FIRST_CALL_BATCHES = 32

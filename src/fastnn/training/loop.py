@@ -22,10 +22,8 @@ from fastnn.inputs.data import Data
 from fastnn.kernels import tables
 from fastnn.schedules import Schedule
 from fastnn.training.arguments import FitOptions
-from fastnn.training.epoch_start import EpochStart
-from fastnn.training.evaluation import Evaluation, logs_from_sums
-from fastnn.training.state import TrainingState
-from fastnn.training.task import Task
+from fastnn.training.evaluation import Evaluation, Task, logs_from_sums
+from fastnn.training.state import EpochStart, TrainingState
 
 # A kernel call ends after about this long, so that Ctrl-C, progress bars and time limits work on any data size.
 CALL_SECONDS = 0.05

@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.inputs.data import Data, DataSpec, check_batches, check_data
 from fastnn.inputs.splits import apply_class_weights, class_numbers, class_weights
 from fastnn.training.arguments import CheckedFit, FitOptions, check_fit
-from fastnn.training.task import Task
+from fastnn.training.evaluation import Task
 
 
 class Stream:

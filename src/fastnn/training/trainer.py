@@ -23,12 +23,11 @@ from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.training.arguments import CheckedFit, FitOptions, check_callbacks, check_fit, check_stateful
 from fastnn.training.core import TrainerCore
-from fastnn.training.evaluation import Evaluation
+from fastnn.training.evaluation import Evaluation, Task
 from fastnn.training.history import History
 from fastnn.training.loop import TrainingLoop
 from fastnn.training.state import TrainingState
 from fastnn.training.stream import check_fit_stream
-from fastnn.training.task import Task
 
 
 class Trainer(TrainerCore):

@@ -3,7 +3,7 @@
 - `reading`, `writing`: what follows the axes of a sample through modules and layers, and dense layers, normalizations
   and shapes
 - `windows`, `recurrent`: convolutions and pooling, recurrent layers; both directions in one file
-- `activations`: both directions; `axes`: where channels lie
+- `shared`: activations in both directions, and where channels lie
 - `modules`: modules of our own, where PyTorch's do not fit together
 
 To add a layer: its functions, and a line in the tables `READ` and `WRITE`, to which each file adds its own.

@@ -15,8 +15,8 @@ from fastnn import layers
 from fastnn.common.validation import check_shape
 from fastnn.engine.plan import make_plan
 from fastnn.interop.parts import Part, assemble, batch_normalization, dense, floats, require_torch
-from fastnn.interop.torch import activations
-from fastnn.interop.torch.axes import places_of, to_first, to_last
+from fastnn.interop.torch import shared
+from fastnn.interop.torch.shared import places_of, to_first, to_last
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ class Reader:
         while self.rest:
             module = self.rest.pop(0)
             name = name_of(module)
-            if name in activations.READ:
+            if name in shared.READ:
                 if name == "Softmax":
                     self._check_softmax(module)
-                self.add(Part(layers.Activation(activations.READ[name](module))))
+                self.add(Part(layers.Activation(shared.READ[name](module))))
             elif name in READ:
                 READ[name](self, module)
             else:
-                known = ", ".join([*READ, *activations.READ])
+                known = ", ".join([*READ, *shared.READ])
                 raise ValueError(f"{module} has no equal in fastnn; known are {known}")
 
     def add(self, part: Part) -> None:

@@ -14,8 +14,8 @@ from fastnn.activations import ActivationFunction
 from fastnn.engine.plan import make_plan
 from fastnn.files.persistence import arrays_by_layer
 from fastnn.interop.parts import require_torch
-from fastnn.interop.torch import activations
-from fastnn.interop.torch.axes import places_of, to_first, to_last
+from fastnn.interop.torch import shared
+from fastnn.interop.torch.shared import places_of, to_first, to_last
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class Writer:
         """Append an activation, which "linear" is none of."""
         if function.name == "linear":
             return
-        if function.name not in activations.WRITE:
+        if function.name not in shared.WRITE:
             raise ValueError(f"the activation {function.name!r} has no equal among PyTorch's modules")
-        self.add(activations.WRITE[function.name](self.nn, function.value, 1 if self.is_first else -1))
+        self.add(shared.WRITE[function.name](self.nn, function.value, 1 if self.is_first else -1))
 
     def want_first(self) -> None:
         """Move channels to the front, unless they are there."""
