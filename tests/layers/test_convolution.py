@@ -96,6 +96,8 @@ def test_any_shapes(case):
         (fastnn.Conv2D(3, 2, padding="same", dilation=5), (1, 1, 2)),  # windows that see nothing
         (fastnn.Conv2D(2, 2, strides=5), (13, 12, 3)),  # places that no window sees
         (fastnn.Conv2D(8, 3, padding="same", groups=8), (6, 6, 8)),  # depthwise
+        (fastnn.Conv2D(27, (2, 3), padding="same", groups=27), (4, 9, 27)),  # more channels than a tile has rows
+        (fastnn.Conv2D(3, 2, strides=(2, 1), dilation=(1, 2), groups=3, use_bias=False), (6, 5, 3)),
         (fastnn.Conv2D(16, 3, strides=2, padding="same", groups=8), (5, 6, 8)),
     ],
     ids=repr,

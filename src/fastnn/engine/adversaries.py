@@ -13,7 +13,7 @@ from fastnn.engine.workspace import Rows, Workspace
 from fastnn.kernels import tables
 from fastnn.kernels.adversarial import LOSSES, MADE_RIGHT, NOISES, REAL_RIGHT, SETTINGS
 from fastnn.kernels.gemm import PANEL
-from fastnn.kernels.ops.convolution import CONVOLUTION
+from fastnn.kernels.ops.convolution import CONVOLUTION, DEPTHWISE_CONVOLUTION
 from fastnn.kernels.ops.dense import DENSE
 from fastnn.kernels.ops.noise import DROPOUT
 from fastnn.kernels.ops.pooling import AVERAGE_POOLING
@@ -21,7 +21,7 @@ from fastnn.kernels.ops.tangent import DETAILS as TANGENT_DETAILS
 from fastnn.kernels.ops.tangent import TANGENTS
 
 _NO_ROWS = np.empty(0, np.int64)
-_LINEAR = (DENSE, CONVOLUTION, AVERAGE_POOLING, DROPOUT)  # but for biases
+_LINEAR = (DENSE, CONVOLUTION, DEPTHWISE_CONVOLUTION, AVERAGE_POOLING, DROPOUT)  # but for biases
 
 
 class Adversaries:

@@ -8,7 +8,10 @@ Jobs
 ----
 - `window_tile`: weights, broadcast, times vectors of the image: outputs, or the gradient of the image
 - `pair_tile`: vectors times vectors, summed over samples and positions: the gradient of weights
+- `diagonal_window_tile`, `diagonal_pair_tile`: the same where each channel is convolved for itself
 """
+
+from functools import partial
 
 from llvmlite import ir
 from numba import types
@@ -24,6 +27,7 @@ from fastnn.kernels.views import field_of
 
 # Accumulators of the gradient of weights; beside them lie a vector of A and all of B.
 PAIR_ROWS, PAIR_COLUMNS = {32: (4, 6), 8: (2, 2), 4: (1, 2)}[vector_registers()]
+DIAGONAL_ROWS = PAIR_ROWS * PAIR_COLUMNS
 
 _INT64 = ir.IntType(64)
 
@@ -117,7 +121,7 @@ def _emit_bodies(builder, code, bodies):
     builder.position_at_end(done)
 
 
-def _emit_window(builder, w, rows):
+def _emit_window(builder, w, rows, columns, is_diagonal=False):
     grid = [(r, v) for r in range(rows) for v in range(TILE_VECTORS)]
     n_lanes = w.vector_type.count
     offsets = [builder.mul(w.a_row, _number(r)) for r in range(rows)]
@@ -130,10 +134,13 @@ def _emit_window(builder, w, rows):
 
     def multiply(pointers, sums):
         a, b = pointers
-        vectors = [_vector_at(builder, b, _number(v * n_lanes), w.vector_type, w.align) for v in range(TILE_VECTORS)]
+        vectors = {
+            (r, v): _vector_at(builder, b, _number(r * PANEL + v * n_lanes), w.vector_type, w.align)
+            for r, v in (grid if is_diagonal else grid[:TILE_VECTORS])
+        }
         weights = [splat(builder, builder.load(builder.gep(a, [offset])), w.vector_type) for offset in offsets]
         return [
-            call_vector_intrinsic(builder, "fma", w.vector_type, [weights[r], vectors[v], value])
+            call_vector_intrinsic(builder, "fma", w.vector_type, [weights[r], vectors[r * is_diagonal, v], value])
             for (r, v), value in zip(grid, sums, strict=True)
         ]
 
@@ -147,8 +154,8 @@ def _emit_window(builder, w, rows):
     _emit_loops(builder, [w.next_level], [w.b, w.c], [], compute)
 
 
-def _emit_pairs(builder, w, rows, columns):
-    grid = [(r, q) for r in range(rows) for q in range(columns)]
+def _emit_pairs(builder, w, rows, columns, is_diagonal=False):
+    grid = [(r, r) for r in range(rows)] if is_diagonal else [(r, q) for r in range(rows) for q in range(columns)]
     n_lanes = w.vector_type.count
 
     def multiply(pointers, sums):
@@ -156,7 +163,7 @@ def _emit_pairs(builder, w, rows, columns):
         for v in range(0, PANEL, n_lanes):
             left, right = (
                 [_vector_at(builder, p, _number(i * PANEL + v), w.vector_type, w.align) for i in range(n)]
-                for p, n in ((a, rows), (b, columns))
+                for p, n in ((a, rows), (b, rows if is_diagonal else columns))
             )
             sums = [
                 call_vector_intrinsic(builder, "fma", w.vector_type, [left[r], right[q], value])
@@ -170,31 +177,28 @@ def _emit_pairs(builder, w, rows, columns):
         _put_vector(builder, value, w.c, _number(i * n_lanes), w.align)
 
 
-@intrinsic
-def _window_products(typingctx, element, window):
-    def codegen(context, builder, sig, args):
-        w = _Window(context, builder, element, window, args[1])
-        bodies = {rows: lambda rows=rows: _emit_window(builder, w, rows) for rows in range(1, TILE_ROWS + 1)}
-        _emit_bodies(builder, w.n_rows, bodies)
-        return context.get_dummy_value()
+def _make_products(emit, most_rows, most_columns, **options):
+    @intrinsic
+    def products(typingctx, element, window):
+        def codegen(context, builder, sig, args):
+            w = _Window(context, builder, element, window, args[1])
+            bodies = {
+                64 * columns + rows: partial(emit, builder, w, rows, columns, **options)
+                for columns in range(1, most_columns + 1)
+                for rows in range(1, most_rows + 1)
+            }
+            _emit_bodies(builder, builder.add(builder.mul(w.n_columns, _number(64)), w.n_rows), bodies)
+            return context.get_dummy_value()
 
-    return signature(types.void, element, window), codegen
+        return signature(types.void, element, window), codegen
+
+    return products
 
 
-@intrinsic
-def _pair_products(typingctx, element, window):
-    def codegen(context, builder, sig, args):
-        w = _Window(context, builder, element, window, args[1])
-        bodies = {
-            64 * columns + rows: lambda rows=rows, columns=columns: _emit_pairs(builder, w, rows, columns)
-            for columns in range(1, PAIR_COLUMNS + 1)
-            for rows in range(1, PAIR_ROWS + 1)
-        }
-        code = builder.add(builder.mul(w.n_columns, _number(64)), w.n_rows)
-        _emit_bodies(builder, code, bodies)
-        return context.get_dummy_value()
-
-    return signature(types.void, element, window), codegen
+_window_products = _make_products(_emit_window, TILE_ROWS, 1)
+_pair_products = _make_products(_emit_pairs, PAIR_ROWS, PAIR_COLUMNS)
+_diagonal_window_products = _make_products(_emit_window, TILE_ROWS, 1, is_diagonal=True)
+_diagonal_pair_products = _make_products(_emit_pairs, DIAGONAL_ROWS, 1, is_diagonal=True)
 
 
 @window_unit
@@ -215,4 +219,18 @@ def pair_tile(job, window):
     lanes are to be added up.
     """
     _pair_products(job.element, window)
+    return True
+
+
+@window_unit
+def diagonal_window_tile(job, window):
+    """As `window_tile`, but row r of C is made of row r of B: C[r, :] = bias[r] + sum of A[r * a_row] * B[r, :]."""
+    _diagonal_window_products(job.element, window)
+    return True
+
+
+@window_unit
+def diagonal_pair_tile(job, window):
+    """As `pair_tile`, but only for equal rows: C[r, :] = sum of A[r, :] * B[r, :]."""
+    _diagonal_pair_products(job.element, window)
     return True

@@ -20,7 +20,7 @@ Jobs
 
 import numpy as np
 
-from fastnn.kernels.conv_tile import PAIR_COLUMNS, PAIR_ROWS
+from fastnn.kernels.conv_tile import DIAGONAL_ROWS, PAIR_COLUMNS, PAIR_ROWS
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
 from fastnn.kernels.ops.windows import GEOMETRY, outputs_of_tap, taps_of_input, taps_of_output
@@ -36,6 +36,7 @@ DETAILS = np.dtype(
         ("channels", np.int64),
         ("filters", np.int64),
         ("groups", np.int64),
+        ("is_diagonal", np.int64),  # whether each channel is convolved for itself: tiles take many groups
         ("window", np.int64),  # addresses of units
         ("pairs", np.int64),
         ("input_gradient", np.int64),
@@ -49,6 +50,14 @@ _new_window = on_stack(WINDOW)
 @inner
 def _panels(job):
     return (job.n_samples + PANEL - 1) // PANEL
+
+
+@inner
+def _groups(d):
+    """How many groups tiles work on one after the other, and of each the channels and the filters."""
+    if d.is_diagonal:
+        return 1, d.channels, d.filters
+    return d.groups, d.channels // d.groups, d.filters // d.groups
 
 
 @inner
@@ -92,15 +101,16 @@ def gather_products(job, d, large, small, weights, bias):
     """From the large image to the small one; a bias < 0 means none."""
     width = lanes(buffer_of(job))
     item_size = VECTOR_BYTES // width
-    in_size, out_size = d.channels // d.groups, d.filters // d.groups
+    n_groups, in_size, out_size = _groups(d)
     w = _new_window()
-    w.a_row, w.a_inner, w.a_middle, w.a_outer = 1, d.filters, in_size * d.filters, d.taps_x * in_size * d.filters
+    kernel_step = d.channels // d.groups * d.filters
+    w.a_row, w.a_inner, w.a_middle, w.a_outer = 1, d.filters, kernel_step, d.taps_x * kernel_step
     w.b_inner, w.b_middle = PANEL, d.dilation_x * d.channels * PANEL
     w.b_outer = d.dilation_y * d.in_x * d.channels * PANEL
     w.b_next, w.c_next = d.stride_x * d.channels * PANEL, d.filters * PANEL
-    w.has_bias = bias >= 0
+    w.has_bias, w.n_columns = bias >= 0, 1
     n_tiles = (out_size + TILE_ROWS - 1) // TILE_ROWS
-    for group in range(d.groups):
+    for group in range(n_groups):
         for panel in range(_panels(job)):
             at_b = large + (panel * d.in_y * d.in_x * d.channels + group * in_size) * PANEL
             unit = group * out_size
@@ -124,6 +134,7 @@ def gather_products(job, d, large, small, weights, bias):
                         )
                     x = end
                 unit += height
+                at_b += height * PANEL * d.is_diagonal
 
 
 @inner
@@ -153,17 +164,18 @@ def spread_products(job, d, small, large, weights, bias):
     """From the small image to the large one; a bias < 0 means none."""
     width = lanes(buffer_of(job))
     item_size = VECTOR_BYTES // width
-    in_size, out_size = d.channels // d.groups, d.filters // d.groups
+    n_groups, in_size, out_size = _groups(d)
     w = _new_window()
-    w.a_row, w.a_inner = d.filters, 1
-    w.a_middle = d.tap_step_x * in_size * d.filters
-    w.a_outer = d.tap_step_y * d.taps_x * in_size * d.filters
+    kernel_step = d.channels // d.groups * d.filters
+    w.a_row, w.a_inner = 1 if d.is_diagonal else d.filters, 1
+    w.a_middle = d.tap_step_x * kernel_step
+    w.a_outer = d.tap_step_y * d.taps_x * kernel_step
     w.b_inner, w.b_middle = PANEL, -d.out_step_x * d.filters * PANEL
     w.b_outer = -d.out_step_y * d.out_x * d.filters * PANEL
     w.b_next, w.c_next = d.filters * PANEL, d.stride_x * d.channels * PANEL
-    w.n_inner, w.has_bias = out_size, bias >= 0
+    w.n_inner, w.has_bias, w.n_columns = 1 if d.is_diagonal else out_size, bias >= 0, 1
     n_tiles = (in_size + TILE_ROWS - 1) // TILE_ROWS
-    for group in range(d.groups):
+    for group in range(n_groups):
         for panel in range(_panels(job)):
             at_b = small + (panel * d.out_y * d.out_x * d.filters + group * out_size) * PANEL
             unit = 0
@@ -171,7 +183,7 @@ def spread_products(job, d, small, large, weights, bias):
                 height = in_size // n_tiles + (t < in_size % n_tiles)
                 own_bias = bias + group * in_size + unit if bias >= 0 else -1
                 w.n_rows, w.bias = height, job.parameters + max(own_bias, 0) * item_size
-                at_a = weights + unit * d.filters + group * out_size
+                at_a = weights + unit * w.a_row + group * out_size
                 at_c = large + (panel * d.in_y * d.in_x * d.channels + group * in_size + unit) * PANEL
                 for begin in range(min(d.stride_x, d.in_x)):
                     x = begin
@@ -193,6 +205,7 @@ def spread_products(job, d, small, large, weights, bias):
                                         column)  # fmt: skip
                         x = end
                 unit += height
+                at_b += height * PANEL * d.is_diagonal
 
 
 @inner
@@ -202,7 +215,8 @@ def _pairs_of_run(job, d, w, at_a, at_b, offset, n_run, out_size, is_empty):
     width = lanes(buffer)
     item_size = VECTOR_BYTES // width
     area = job.strips * job.capacity * PANEL
-    n_heights, n_widths = (n_run + PAIR_ROWS - 1) // PAIR_ROWS, (out_size + PAIR_COLUMNS - 1) // PAIR_COLUMNS
+    most_rows, row_step = (DIAGONAL_ROWS, 1) if d.is_diagonal else (PAIR_ROWS, d.filters)
+    n_heights, n_widths = (n_run + most_rows - 1) // most_rows, (out_size + PAIR_COLUMNS - 1) // PAIR_COLUMNS
     w.c = job.buffer + area * item_size
     row = 0
     for i in range(n_heights):
@@ -212,10 +226,10 @@ def _pairs_of_run(job, d, w, at_a, at_b, offset, n_run, out_size, is_empty):
         for j in range(n_widths):
             w.n_columns = out_size // n_widths + (j < out_size % n_widths)
             if not is_empty:
-                w.b = job.buffer + (at_b + column * PANEL) * item_size
+                w.b = job.buffer + (at_b + (row if d.is_diagonal else column) * PANEL) * item_size
                 call_window(d.pairs, job, w)
             for r in range(w.n_rows):
-                at = offset + (row + r) * d.filters + column
+                at = offset + (row + r) * row_step + column
                 for q in range(w.n_columns):
                     value = gradient[at + q] if job.start == ADD else 0.0
                     if not is_empty:
@@ -228,7 +242,8 @@ def _pairs_of_run(job, d, w, at_a, at_b, offset, n_run, out_size, is_empty):
 @inner
 def pair_products(job, d, large, small, weights):
     """The gradient of the kernel, into the gradient vector from `weights` on."""
-    in_size, out_size = d.channels // d.groups, d.filters // d.groups
+    n_groups, in_size, out_size = _groups(d)
+    kernel_step = d.channels // d.groups * d.filters
     w = _new_window()
     w.a_outer, w.a_middle = d.in_y * d.in_x * d.channels * PANEL, d.stride_y * d.in_x * d.channels * PANEL
     w.a_inner = d.stride_x * d.channels * PANEL
@@ -247,11 +262,11 @@ def pair_products(job, d, large, small, weights):
             place = (y * d.stride_y + tap_y * d.dilation_y - d.pad_y) * d.in_x
             place += x * d.stride_x + tap_x * d.dilation_x - d.pad_x
             is_empty = w.n_outer == 0 or w.n_middle == 0 or w.n_inner == 0
-            for group in range(d.groups):
+            for group in range(n_groups):
                 at_a = large + (place * d.channels + group * in_size) * PANEL
                 at_b = small + ((y * d.out_x + x) * d.filters + group * out_size) * PANEL
-                offset = weights + (tap_y * d.taps_x + tap_x) * in_size * d.filters + group * out_size
-                _pairs_of_run(job, d, w, at_a, at_b, offset, n_run, out_size, is_empty)
+                offset = weights + (tap_y * d.taps_x + tap_x) * kernel_step + group * out_size
+                _pairs_of_run(job, d, w, at_a, at_b, offset, n_run, 1 if d.is_diagonal else out_size, is_empty)
 
 
 @inner

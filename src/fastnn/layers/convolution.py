@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from fastnn import activations, constraints, initializers, regularizers
 from fastnn.common.validation import check_bool, check_choice, check_integer
 from fastnn.engine.plan import PlanBuilder
-from fastnn.kernels.ops.convolution import CONVOLUTION, TRANSPOSED_CONVOLUTION
+from fastnn.kernels.ops.convolution import CONVOLUTION, DEPTHWISE_CONVOLUTION, TRANSPOSED_CONVOLUTION
 from fastnn.layers.base import Layer, build_activation
 from fastnn.layers.windows import (
     AXES,
@@ -67,9 +67,12 @@ class _Convolution(Layer):
         )
         kernel = (y.taps, x.taps)[2 - n :]
         weights, bias = add_kernel(self, plan, (*kernel, channels // self.groups, self.filters), self.filters)
+        is_diagonal = 1 < channels == self.groups == self.filters
         plan.add_op(
-            CONVOLUTION, (*(y.n_out, x.n_out)[2 - n :], self.filters), weights=weights, bias=bias, needs_input=True,
-            details={**details_of(y, x), "channels": channels, "filters": self.filters, "groups": self.groups},
+            DEPTHWISE_CONVOLUTION if is_diagonal else CONVOLUTION, (*(y.n_out, x.n_out)[2 - n :], self.filters),
+            weights=weights, bias=bias, needs_input=True,
+            details={**details_of(y, x), "channels": channels, "filters": self.filters, "groups": self.groups,
+                     "is_diagonal": is_diagonal},
             flops=2 * y.n_out * x.n_out * y.taps * x.taps * channels // self.groups * self.filters,
         )  # fmt: skip
         build_activation(plan, self.activation)

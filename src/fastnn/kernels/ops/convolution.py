@@ -1,6 +1,6 @@
 """Convolution and transposed convolution over images (height, width, channels) with samples across the lanes."""
 
-from fastnn.kernels.conv_tile import pair_tile, window_tile
+from fastnn.kernels.conv_tile import diagonal_pair_tile, diagonal_window_tile, pair_tile, window_tile
 from fastnn.kernels.convolve import DETAILS, gather_products, pair_products, spread_products, sums_over_positions
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
@@ -74,66 +74,70 @@ def transposed_weight_gradient(job, op):
 
 # --- one row ----------------------------------------------------------------------------------------------------------
 
-_CHAINS = 4  # as in ops/dense.py
+_CHAINS = 4  # windows that are computed side by side, since each sum waits for its last product
 
 
 @inner
-def _multiply_window(parameters, d, buffer, weights, bias, unit, source, target, first_y, n_y, first_x, n_x):
-    """All filters of a group at one window; `source` is where the first tap's channels lie.
+def _multiply_windows(parameters, d, buffer, op, unit, n, source, target, first_y, n_y, first_x, n_x):
+    """All filters of a group at `n` neighbouring windows; `source` is where the first tap's channels lie.
 
-    Lanes beyond the last filter read on in the parameters, and are not stored.
+    Lanes beyond the last filter read on in the parameters, and are not stored; nor are chains beyond the last window,
+    which compute it again.
     """
-    width = lanes(buffer)
+    width, step = lanes(buffer), d.stride_x * d.channels
     in_size, out_size = d.channels // d.groups, d.filters // d.groups
-    for column in range(0, out_size, _CHAINS * width):
-        z_0 = load(parameters, bias + unit + column) if bias >= 0 else filled(buffer, 0.0)
-        z_1, z_2, z_3 = filled(buffer, 0.0), filled(buffer, 0.0), filled(buffer, 0.0)
-        n_left = (out_size - column + width - 1) // width
-        if bias >= 0:
-            z_1 = load(parameters, bias + unit + column + width) if n_left > 1 else z_1
-            z_2 = load(parameters, bias + unit + column + 2 * width) if n_left > 2 else z_2
-            z_3 = load(parameters, bias + unit + column + 3 * width) if n_left > 3 else z_3
+    # The channels of neighbouring taps lie one after the other, in the image and in the kernel.
+    n_joined = n_x if d.dilation_x == 1 and d.groups == 1 else 1
+    step_1, step_2, step_3 = min(1, n - 1) * step, min(2, n - 1) * step, min(3, n - 1) * step
+    for column in range(0, out_size, width):
+        z_0 = load(parameters, op.bias + unit + column) if op.bias >= 0 else filled(buffer, 0.0)
+        z_1, z_2, z_3 = z_0, z_0, z_0
         for tap_y in range(n_y):
-            for tap_x in range(n_x):
+            for tap_x in range(0, n_x, n_joined):
                 tap = (first_y + tap_y) * d.taps_x + first_x + tap_x
-                at = weights + tap * in_size * d.filters + unit + column
+                at = op.weights + tap * in_size * d.filters + unit + column
                 place = source + (tap_y * d.dilation_y * d.in_x + tap_x * d.dilation_x) * d.channels
-                for c in range(in_size):
-                    x = filled(buffer, buffer[place + c])
-                    z_0 = fma(x, load(parameters, at), z_0)
-                    if n_left > 1:
-                        z_1 = fma(x, load(parameters, at + width), z_1)
-                    if n_left > 2:
-                        z_2 = fma(x, load(parameters, at + 2 * width), z_2)
-                    if n_left > 3:
-                        z_3 = fma(x, load(parameters, at + 3 * width), z_3)
+                for c in range(place, place + n_joined * in_size):
+                    weights = load(parameters, at)
+                    z_0 = fma(filled(buffer, buffer[c]), weights, z_0)
+                    z_1 = fma(filled(buffer, buffer[c + step_1]), weights, z_1)
+                    z_2 = fma(filled(buffer, buffer[c + step_2]), weights, z_2)
+                    z_3 = fma(filled(buffer, buffer[c + step_3]), weights, z_3)
                     at += d.filters
-        n_last = out_size - column
-        store_first(buffer, target + column, z_0, min(width, n_last))
-        if n_left > 1:
-            store_first(buffer, target + column + width, z_1, min(width, n_last - width))
-        if n_left > 2:
-            store_first(buffer, target + column + 2 * width, z_2, min(width, n_last - 2 * width))
-        if n_left > 3:
-            store_first(buffer, target + column + 3 * width, z_3, min(width, n_last - 3 * width))
+        n_last, at = min(width, out_size - column), target + column
+        store_first(buffer, at, z_0, n_last)
+        if n > 1:
+            store_first(buffer, at + d.filters, z_1, n_last)
+        if n > 2:
+            store_first(buffer, at + 2 * d.filters, z_2, n_last)
+        if n > 3:
+            store_first(buffer, at + 3 * d.filters, z_3, n_last)
 
 
 @row_unit
 def convolution_row(row, op):
-    """One window after the other, filters across the lanes."""
+    """A few windows after the others, filters across the lanes."""
     parameters, buffer, d = parameters_of(row), buffer_of(row), _details(op)
     in_size, out_size = d.channels // d.groups, d.filters // d.groups
     for y in range(d.out_y):
         first_y, n_y = taps_of_output(y, d.in_y, d.taps_y, d.stride_y, d.dilation_y, d.pad_y)
         place_y = (y * d.stride_y + first_y * d.dilation_y - d.pad_y) * d.in_x
-        for x in range(d.out_x):
+        x = 0
+        while x < d.out_x:
             first_x, n_x = taps_of_output(x, d.in_x, d.taps_x, d.stride_x, d.dilation_x, d.pad_x)
+            n = 1
+            while n < _CHAINS and x + n < d.out_x:
+                other, n_other = taps_of_output(x + n, d.in_x, d.taps_x, d.stride_x, d.dilation_x, d.pad_x)
+                if other != first_x or n_other != n_x:
+                    break
+                n += 1
             place = place_y + x * d.stride_x + first_x * d.dilation_x - d.pad_x
             for group in range(d.groups):
                 source = row.source + place * d.channels + group * in_size
                 target = row.target + (y * d.out_x + x) * d.filters + group * out_size
-                _multiply_window(parameters, d, buffer, op.weights, op.bias, group * out_size, source, target,
-                                 first_y, n_y, first_x, n_x)  # fmt: skip
+                _multiply_windows(parameters, d, buffer, op, group * out_size, n, source, target, first_y, n_y,
+                                  first_x, n_x)  # fmt: skip
+            x += n
     row.source, row.target = row.target, row.source
     return True
 
@@ -164,14 +168,14 @@ def transposed_row(row, op):
     return True
 
 
-def _parts_of(input_gradient, weight_gradient):
+def _parts_of(input_gradient, weight_gradient, pairs=pair_tile):
     def parts(op, dtype, *, by_layer, is_large):
         """What the backward pass of one op consists of."""
         wanted = {}
         if op["has_gradient_below"]:
             wanted["input_gradient"] = input_gradient
         if op["n_parameters"] > 0:
-            wanted.update(weight_gradient=weight_gradient, pairs=pair_tile)
+            wanted.update(weight_gradient=weight_gradient, pairs=pairs)
         return wanted
 
     return parts
@@ -181,6 +185,11 @@ CONVOLUTION = OpKind(
     "convolution", convolution_forward, convolution_backward, convolution_row, details=DETAILS,
     parts=_parts_of(convolution_input_gradient, convolution_weight_gradient), forward_parts={"window": window_tile},
     one_panel=True,
+)  # fmt: skip
+DEPTHWISE_CONVOLUTION = OpKind(
+    "depthwise_convolution", convolution_forward, convolution_backward, convolution_row, details=DETAILS,
+    parts=_parts_of(convolution_input_gradient, convolution_weight_gradient, diagonal_pair_tile),
+    forward_parts={"window": diagonal_window_tile}, one_panel=True,
 )  # fmt: skip
 TRANSPOSED_CONVOLUTION = OpKind(
     "transposed_convolution", transposed_forward, convolution_backward, transposed_row, details=DETAILS,

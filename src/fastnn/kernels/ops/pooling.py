@@ -7,9 +7,9 @@ import numpy as np
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.ops.common import clear
+from fastnn.kernels.ops.common import clear, copy
 from fastnn.kernels.ops.windows import GEOMETRY, taps_of_output
-from fastnn.kernels.simd import filled, lanes, load, maximum, select, store, store_first
+from fastnn.kernels.simd import lanes, load, maximum, select, store, store_first
 from fastnn.kernels.units import OpKind, op_unit, row_unit
 from fastnn.kernels.views import buffer_of, details_of
 
@@ -23,6 +23,15 @@ def _is_quartering(d):
     return (
         d.taps_y == 2 and d.taps_x == 2 and d.stride_y == 2 and d.stride_x == 2
         and d.pad_y == 0 and d.pad_x == 0 and 2 * d.out_y <= d.in_y and 2 * d.out_x <= d.in_x
+    )  # fmt: skip
+
+
+@inner
+def _is_tiling(d):
+    """Whether each place lies in one window: then its gradient is written, not added to."""
+    return (
+        d.taps_y == d.stride_y and d.taps_x == d.stride_x and d.pad_y == 0 and d.pad_x == 0
+        and d.out_y * d.taps_y == d.in_y and d.out_x * d.taps_x == d.in_x
     )  # fmt: skip
 
 
@@ -49,63 +58,60 @@ def _largest_of_four(buffer, at, down, run, target):
 
 
 @inner
-def _largest(buffer, at, down, run, n_y, n_x, target):
-    for i in range(0, run, lanes(buffer)):
-        value = load(buffer, at + i)
-        for y in range(n_y):
-            for x in range(n_x):
-                value = _larger(value, load(buffer, at + y * down + x * run + i))
-        store(buffer, target + i, value)
+def _pool(buffer, at, down, run, n_y, n_x, target, is_max):
+    """One window, a place after the other: each is read in one go."""
+    copy(buffer, at, target, run)
+    for tap in range(1, n_y * n_x):
+        source = at + tap // n_x * down + tap % n_x * run
+        for i in range(0, run, lanes(buffer)):
+            value, other = load(buffer, target + i), load(buffer, source + i)
+            store(buffer, target + i, _larger(value, other) if is_max else value + other)
+    if not is_max:
+        for i in range(0, run, lanes(buffer)):
+            store(buffer, target + i, load(buffer, target + i) * (1.0 / (n_y * n_x)))
 
 
-@op_unit
-def max_pooling_forward(job, op):
+@inner
+def _pool_panels(job, op, is_max):
     buffer, scale, d = buffer_of(job), job.capacity * PANEL, _details(op)
     run = op.units * PANEL
     down = d.in_x * run
-    is_quartering = _is_quartering(d)
+    is_quartering = is_max and _is_quartering(d)
     for panel in range((job.n_samples + PANEL - 1) // PANEL):
         source = op.source * scale + panel * d.in_y * down
         target = op.target * scale + panel * d.out_y * d.out_x * run
         for y in range(d.out_y):
             for x in range(d.out_x):
                 place, n_y, n_x = _window(d, y, x)
-                at = source + place * run
                 if is_quartering:
-                    _largest_of_four(buffer, at, down, run, target)
+                    _largest_of_four(buffer, source + place * run, down, run, target)
                 else:
-                    _largest(buffer, at, down, run, n_y, n_x, target)
+                    _pool(buffer, source + place * run, down, run, n_y, n_x, target, is_max)
                 target += run
-    return True
 
 
 @inner
-def _share(buffer, largest, delta, at, below):
-    """Give the delta to the number at `at` where it is the largest; return what is left for the taps to come."""
+def _give(buffer, delta, below, is_tiling):
+    store(buffer, below, delta if is_tiling else load(buffer, below) + delta)
+
+
+@inner
+def _share(buffer, largest, delta, at, below, is_tiling):
+    """Give the delta of the samples whose number at `at` is the largest to the place below; return the rest."""
     is_largest = load(buffer, at) == largest
-    store(buffer, below, load(buffer, below) + select(is_largest, delta, 0.0))
+    _give(buffer, select(is_largest, delta, 0.0), below, is_tiling)
     return select(is_largest, 0.0, delta)
 
 
 @inner
-def _put(buffer, largest, delta, at, below):
-    """As `_share`, where nothing else is added."""
-    is_largest = load(buffer, at) == largest
-    store(buffer, below, select(is_largest, delta, 0.0))
-    return select(is_largest, 0.0, delta)
-
-
-@op_unit
-def max_pooling_backward(job, op):
-    """The delta goes to the first number of the window that is the largest."""
-    if not op.has_gradient_below:
-        return True
+def _pass_back(job, op, is_max):
+    """To the first number of each window that is the largest, or the same share to all."""
     buffer, scale, d = buffer_of(job), job.capacity * PANEL, _details(op)
     run = op.units * PANEL
     down = d.in_x * run
     n_panels = (job.n_samples + PANEL - 1) // PANEL
-    is_quartering = _is_quartering(d)
-    if not is_quartering or d.in_y != 2 * d.out_y or d.in_x != 2 * d.out_x:
+    is_tiling = _is_tiling(d)
+    if not is_tiling:
         clear(buffer, job.other_delta * scale, n_panels * d.in_y * down)
     for panel in range(n_panels):
         source = op.source * scale + panel * d.in_y * down
@@ -115,114 +121,80 @@ def max_pooling_backward(job, op):
         for y in range(d.out_y):
             for x in range(d.out_x):
                 place, n_y, n_x = _window(d, y, x)
-                for i in range(0, run, lanes(buffer)):
-                    largest, rest = load(buffer, target + i), load(buffer, delta + i)
-                    at = place * run + i
-                    if is_quartering:
-                        rest = _put(buffer, largest, rest, source + at, below + at)
-                        rest = _put(buffer, largest, rest, source + at + run, below + at + run)
-                        at += down
-                        rest = _put(buffer, largest, rest, source + at, below + at)
-                        _put(buffer, largest, rest, source + at + run, below + at + run)
-                    else:
+                at = place * run
+                if is_max:
+                    for i in range(0, run, lanes(buffer)):
+                        largest, rest = load(buffer, target + i), load(buffer, delta + i)
                         for tap_y in range(n_y):
                             for tap_x in range(n_x):
-                                tap = at + tap_y * down + tap_x * run
-                                rest = _share(buffer, largest, rest, source + tap, below + tap)
+                                tap = at + tap_y * down + tap_x * run + i
+                                rest = _share(buffer, largest, rest, source + tap, below + tap, is_tiling)
+                else:
+                    for tap in range(n_y * n_x):
+                        to = below + at + tap // n_x * down + tap % n_x * run
+                        for i in range(0, run, lanes(buffer)):
+                            _give(buffer, load(buffer, delta + i) * (1.0 / (n_y * n_x)), to + i, is_tiling)
                 target += run
                 delta += run
     job.delta, job.other_delta = job.other_delta, job.delta
+
+
+@inner
+def _pool_row(row, op, is_max):
+    """The same in the same order, with channels across the lanes."""
+    buffer, d = buffer_of(row), _details(op)
+    width, target = lanes(buffer), row.target
+    for y in range(d.out_y):
+        for x in range(d.out_x):
+            place, n_y, n_x = _window(d, y, x)
+            for channel in range(0, op.units, width):
+                at = row.source + place * op.units + channel
+                value = load(buffer, at)
+                for tap in range(1, n_y * n_x):
+                    other = load(buffer, at + (tap // n_x * d.in_x + tap % n_x) * op.units)
+                    value = _larger(value, other) if is_max else value + other
+                if not is_max:
+                    value = value * (1.0 / (n_y * n_x))
+                store_first(buffer, target + channel, value, min(width, op.units - channel))
+            target += op.units
+    row.source, row.target = row.target, row.source
+
+
+@op_unit
+def max_pooling_forward(job, op):
+    _pool_panels(job, op, True)
+    return True
+
+
+@op_unit
+def max_pooling_backward(job, op):
+    if op.has_gradient_below:
+        _pass_back(job, op, True)
     return True
 
 
 @row_unit
 def max_pooling_row(row, op):
-    buffer, d = buffer_of(row), _details(op)
-    target = row.target
-    for y in range(d.out_y):
-        for x in range(d.out_x):
-            place, n_y, n_x = _window(d, y, x)
-            for channel in range(op.units):
-                at = row.source + place * op.units + channel
-                value = buffer[at]
-                for tap_y in range(n_y):
-                    for tap_x in range(n_x):
-                        other = buffer[at + (tap_y * d.in_x + tap_x) * op.units]
-                        value = other if other > value or other != other else value
-                buffer[target + channel] = value
-            target += op.units
-    row.source, row.target = row.target, row.source
+    _pool_row(row, op, True)
     return True
 
 
 @op_unit
 def average_pooling_forward(job, op):
-    buffer, scale, d = buffer_of(job), job.capacity * PANEL, _details(op)
-    run = op.units * PANEL
-    down = d.in_x * run
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
-        source = op.source * scale + panel * d.in_y * down
-        target = op.target * scale + panel * d.out_y * d.out_x * run
-        for y in range(d.out_y):
-            for x in range(d.out_x):
-                place, n_y, n_x = _window(d, y, x)
-                share = filled(buffer, 1.0 / (n_y * n_x))
-                for i in range(0, run, lanes(buffer)):
-                    value = filled(buffer, 0.0)
-                    for tap_y in range(n_y):
-                        for tap_x in range(n_x):
-                            value = value + load(buffer, source + place * run + tap_y * down + tap_x * run + i)
-                    store(buffer, target + i, value * share)
-                target += run
+    _pool_panels(job, op, False)
     return True
 
 
 @op_unit
 def average_pooling_backward(job, op):
-    """Each number of a window gets the same share of its delta."""
-    if not op.has_gradient_below:
-        return True
-    buffer, scale, d = buffer_of(job), job.capacity * PANEL, _details(op)
-    run = op.units * PANEL
-    down = d.in_x * run
-    n_panels = (job.n_samples + PANEL - 1) // PANEL
-    clear(buffer, job.other_delta * scale, n_panels * d.in_y * down)
-    for panel in range(n_panels):
-        below = job.other_delta * scale + panel * d.in_y * down
-        delta = job.delta * scale + panel * d.out_y * d.out_x * run
-        for y in range(d.out_y):
-            for x in range(d.out_x):
-                place, n_y, n_x = _window(d, y, x)
-                share = filled(buffer, 1.0 / (n_y * n_x))
-                for i in range(0, run, lanes(buffer)):
-                    part = load(buffer, delta + i) * share
-                    for tap_y in range(n_y):
-                        for tap_x in range(n_x):
-                            at = below + place * run + tap_y * down + tap_x * run + i
-                            store(buffer, at, load(buffer, at) + part)
-                delta += run
-    job.delta, job.other_delta = job.other_delta, job.delta
+    if op.has_gradient_below:
+        _pass_back(job, op, False)
     return True
 
 
 @row_unit
 def average_pooling_row(row, op):
-    """The same sums in the same order, as vectors of equal lanes."""
-    buffer, d = buffer_of(row), _details(op)
-    target = row.target
-    for y in range(d.out_y):
-        for x in range(d.out_x):
-            place, n_y, n_x = _window(d, y, x)
-            share = filled(buffer, 1.0 / (n_y * n_x))
-            for channel in range(op.units):
-                value = filled(buffer, 0.0)
-                for tap_y in range(n_y):
-                    for tap_x in range(n_x):
-                        at = (place + tap_y * d.in_x + tap_x) * op.units + channel
-                        value = value + filled(buffer, buffer[row.source + at])
-                store_first(buffer, target + channel, value * share, 1)
-            target += op.units
-    row.source, row.target = row.target, row.source
+    _pool_row(row, op, False)
     return True
 
 
