@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.common.own_parts import check_own_name, compiled_for, find_part, reduce_by_path
+from fastnn.common.records import Record
 from fastnn.common.validation import check_bool, check_choice, check_real
 from fastnn.kernels import compiled as kernels_of_own
 from fastnn.kernels import losses as kernels
+from fastnn.kernels.ops.activation import ACTIVATIONS
 from fastnn.kernels.units import Unit
 
 # Keras's names for the same losses.
@@ -49,6 +51,7 @@ _MEANT = {
         "categorical_crossentropy",
     ),
     **dict.fromkeys(("PoissonNLLLoss", "poisson_nll_loss"), "poisson"),
+    **dict.fromkeys(("mape", "MAPE", "msle", "MSLE", "log_cosh", "logcosh", "LogCosh", "categorical_hinge"), ""),  # none
 }
 _UNITS = {
     "mse": kernels.mse,
@@ -72,7 +75,7 @@ _PROBABILITIES = {"categorical_crossentropy": "softmax", "log_loss": "sigmoid"}
 
 
 @dataclass(frozen=True)
-class LossFunction:
+class LossFunction(Record):
     """A loss known by its name: the weighted mean over samples of what each one costs.
 
     mse, mae, huber, log_loss and poisson also average over outputs; categorical_crossentropy sums over classes.
@@ -125,19 +128,24 @@ class LossFunction:
         """Whether a network's outputs are logits, of which the loss makes probabilities."""
         return False
 
-    def check_outputs(self, output_activation: str) -> None:
+    def check_outputs(self, output_activation: str, n_outputs: int) -> None:
         """Raise ValueError where a network's outputs are not what the loss is made for: it would learn nonsense."""
-        activation = _PROBABILITIES.get(self.name)
-        if activation is None or self.from_logits == (output_activation == "linear"):
+        activation, given = _PROBABILITIES.get(self.name), output_activation.removeprefix("mean of ")
+        if n_outputs == 1 and "softmax" in (activation, given):
+            raise ValueError("one output of softmax is always 1: take output='sigmoid' and loss='log_loss', or 2 units")
+        are_logits = given == "linear"
+        if activation is None or (are_logits and self.from_logits):
             return
         if self.from_logits:
             raise ValueError(
                 f"from_logits must be False for the loss {self.name!r} of a network whose output activation is "
                 f"{output_activation!r}; logits are the outputs of a layer without activation"
             )
+        if given in (activation, "softmax") or not (are_logits or given in ACTIVATIONS):
+            return  # an activation of the user's may give anything
         raise ValueError(
-            f"the loss {self.name!r} needs probabilities, but the network's outputs are linear: take "
-            f"output={activation!r} (activation={activation!r} in the last layer), or the loss "
+            f"the loss {self.name!r} needs probabilities, but the network's outputs are {output_activation}: take "
+            f"output={activation!r} (activation={activation!r} in the last layer), or linear outputs and the loss "
             f"fastnn.losses.{_WITH_PARAMETERS[self.name].__name__}(from_logits=True)"
         )
 
@@ -153,7 +161,6 @@ class LossFunction:
 
     def job_fields(self, output_activation: str) -> dict[str, Any]:
         """Everything that kernels have to know about the loss, as fields of a job's record."""
-        self.check_outputs(output_activation)
         applied = _PROBABILITIES[self.name] if self.from_logits else output_activation
         fused = _FROM_LOGITS.get((self.name, applied))
         takes_logits = fused is not None and not self.from_logits  # in place of an op that makes probabilities of them

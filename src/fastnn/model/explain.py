@@ -118,7 +118,7 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
         raise ValueError(
             "loss must not have from_logits=True to be explained, where output activation and loss are taken apart"
         )
-    function.check_outputs(network.plan.output_activation)
+    function.check_outputs(network.plan.output_activation, network.plan.output_units)
     sample = as_features("x", np.atleast_2d(as_array("x", x)), network.n_inputs, dtype)
     if sample.shape[0] != 1:
         raise ValueError(f"x must be one sample of shape ({network.n_inputs},), got shape {np.shape(x)}")

@@ -61,7 +61,7 @@ class Objective:
         lengths: Any = None,
     ):
         function = losses.get(loss)
-        function.check_outputs(network.plan.output_activation)
+        function.check_outputs(network.plan.output_activation, network.plan.output_units)
         spec = DataSpec.of(network, function)
         array, lengths = take_sequences(("X", "lengths"), X, spec, network.dtype, lengths)
         check_not_empty("X", array)

@@ -41,7 +41,7 @@ class Task:
     def of(cls, network: Network, loss: Any, metrics: Any, mixup: Any) -> "Task":
         """Return what a user asks for, checked, or raise ValueError or TypeError."""
         loss, metrics = losses.get(loss), metric_functions.check_metrics(metrics)
-        loss.check_outputs(network.plan.output_activation)
+        loss.check_outputs(network.plan.output_activation, network.plan.output_units)
         is_multilabel = loss.name == "log_loss" and network.plan.output_units > 1
         metric_functions.check_suited(metrics, network.plan.output_units, is_multilabel)
         mixup = check_real("mixup", mixup, 0.0)
