@@ -51,7 +51,9 @@ _MEANT = {
         "categorical_crossentropy",
     ),
     **dict.fromkeys(("PoissonNLLLoss", "poisson_nll_loss"), "poisson"),
-    **dict.fromkeys(("mape", "MAPE", "msle", "MSLE", "log_cosh", "logcosh", "LogCosh", "categorical_hinge"), ""),  # none
+    **dict.fromkeys(
+        ("mape", "MAPE", "msle", "MSLE", "log_cosh", "logcosh", "LogCosh", "categorical_hinge"), ""
+    ),  # none
 }
 _UNITS = {
     "mse": kernels.mse,

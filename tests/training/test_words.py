@@ -44,10 +44,13 @@ def test_keras_s_names_of_losses(word, name):
         ("l1", "mae"),
         ("smooth_l1_loss", "huber"),
         ("poison", "poisson"),
+        ("mape", None),
+        ("log_cosh", None),
     ],
 )
 def test_other_words_for_losses_get_the_right_suggestion(word, suggestion):
-    with pytest.raises(ValueError, match=f"got '{word}'; did you mean '{suggestion}'?"):
+    hint = "$" if suggestion is None else f"; did you mean '{suggestion}'?"
+    with pytest.raises(ValueError, match=f"got '{word}'{hint}"):
         losses.get(word)
 
 
@@ -84,6 +87,23 @@ def test_other_words_for_metrics_get_the_right_suggestion(word, suggestion):
         (lambda: ModelCheckpoint("x", save_freq=3), f"{KEYWORD} 'save_freq'; did you mean 'every'"),
         (lambda: EarlyStopping(verbose=1), rf"{KEYWORD} 'verbose'; did you mean fit\(verbose=...\)"),
         (lambda: EarlyStopping(patient=3), f"{KEYWORD} 'patient'; did you mean 'patience'"),
+        (lambda: make_trainer().fit(X, Y, n_epochs=3), rf"Trainer.fit\(\) {KEYWORD} 'n_epochs'; did you mean 'epochs'"),
+        (lambda: make_trainer().fit(X, Y, max_iter=3), "did you mean 'epochs'"),
+        (lambda: make_trainer().fit(X, Y, others=3), f"{KEYWORD} 'others'$"),
+        (lambda: make_trainer().fit(X, Y, val_data=(X, Y)), "did you mean 'validation_data'"),
+        (lambda: make_trainer().evaluate(X, Y, sample_weights=Y), "did you mean 'sample_weight'"),
+        (lambda: make_trainer().evaluate(X, Y, batch_size=3), rf"Trainer.evaluate\(\) {KEYWORD} 'batch_size'$"),
+        (
+            lambda: make_trainer(lr=0.1),
+            r"Trainer\(\) .*did you mean that of the optimizer, as in Adam\(learning_rate=",
+        ),
+        (lambda: make_trainer(random_state=0), f"{KEYWORD} 'random_state'$"),
+        (
+            lambda: fastnn.Network.mlp(3, [4], 1, hidden_activation="relu"),
+            r"Network.mlp\(\) .*did you mean 'activation'",
+        ),
+        (lambda: fastnn.Network([fastnn.Input(1)], random_state=0), "did you mean 'seed'"),
+        (lambda: losses.CategoricalCrossentropy(from_logit=True), "did you mean 'from_logits'"),
         (lambda: ModelCheckpoint(), "exactly one of path and filepath"),
         (lambda: ModelCheckpoint("x", filepath="y"), "exactly one of path and filepath"),
     ],
@@ -169,19 +189,32 @@ def test_a_loader_of_lists_is_a_stream():
 def test_numbers_that_a_callback_adds_to_the_logs_reach_history_and_csv(tmp_path):
     def add(epoch, logs):
         logs["score"] = 10 * epoch
-        logs["note"] = "no number"
+        logs["loss"] = np.float32(epoch + 0.5)
         if epoch:
             logs["late"] = 1.0
 
     trainer, log = make_trainer(), tmp_path / "log.csv"
     history = trainer.fit(X, Y, callbacks=[callbacks.CSVLogger(log), LambdaCallback(on_epoch_end=add)])
-    assert history.history["score"] == [0.0] and "note" not in history.history
-    assert log.read_text().splitlines()[0] == "epoch,loss,score,note,learning_rate,seconds"
+    assert history.history == {"loss": [0.5], "score": [0.0]}
+    assert [line.split(",")[:3] for line in log.read_text().splitlines()] == [
+        ["epoch", "loss", "score"],
+        ["0", "0.5", "0"],
+    ]
     with pytest.warns(UserWarning, match="CSVLogger leaves out 'late'"):
         trainer.fit(X, Y, callbacks=[callbacks.CSVLogger(log, append=True), LambdaCallback(on_epoch_end=add)])
     assert history.history["score"] == [0.0, 10.0] and history.history["late"][1] == 1.0
     assert len(log.read_text().splitlines()) == 3
     assert make_trainer().fit(X, Y, epochs=2).history.keys() == {"loss"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("note", "text"), ("loss", None), ("grid", [1.0, 2.0]), (3, 4.0)])
+def test_what_is_no_number_in_the_logs_ends_training(name, value):
+    trainer = make_trainer()
+    hook = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update({name: value}))
+    with pytest.raises(TypeError, match=f"logs must hold numbers by name, but a callback put {name!r}: .* in"):
+        trainer.fit(X, Y, epochs=3, callbacks=[hook])
+    assert trainer.epochs_done == 1 and trainer.history.history.keys() == {"loss"}
+    trainer.fit(X, Y)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------

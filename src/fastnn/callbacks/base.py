@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from fastnn.common.attributes import Guarded
-from fastnn.common.words import check_keywords
 from fastnn.metrics import Metric
 from fastnn.model.network import Network
 
@@ -76,12 +75,6 @@ class Callback(Guarded):
     0 ['loss']
     1 ['loss']
     """
-
-    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
-        """Make a callback; a keyword that a constructor does not take is a helpful TypeError."""
-        if keywords and "_is_strict" in vars(cls):
-            check_keywords(cls, keywords)
-        return super().__new__(cls)
 
     trainer: TrainerOfCallback = None  # type: ignore[assignment]
 

@@ -6,7 +6,9 @@ is assigned, in the constructor as later.
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from fastnn.common.words import check_keywords
 
 
 class Guarded:
@@ -33,6 +35,12 @@ class Guarded:
 
     _refused: ClassVar[Mapping[str, str]] = {}
     _is_strict: ClassVar[bool] = False
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        """Make an object; a keyword that a strict constructor does not take is a helpful TypeError."""
+        if keywords and "_is_strict" in vars(cls):
+            check_keywords(cls, keywords)
+        return super().__new__(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[0] == "_":  # first, since callbacks set such names in every epoch

@@ -6,6 +6,8 @@ from typing import Any
 
 # Keyword arguments of Keras, PyTorch and scikit-learn, and what to write instead.
 _KEYWORDS = {
+    **dict.fromkeys(("n_epochs", "num_epochs", "nb_epoch", "max_iter", "iterations"), "'epochs'"),
+    **dict.fromkeys(("val_data", "eval_set"), "'validation_data'"),
     "alpha": "'weight_decay' of AdamW, or a penalty such as L2 of a layer",
     "betas": "'beta_1' and 'beta_2'",
     "bias": "'use_bias'",
@@ -20,15 +22,17 @@ _KEYWORDS = {
     "out_channels": "'filters'",
     "shape": "Input((28, 28, 1)), the shape without a name",
     "stride": "'strides'",
-    "learning_rate_init": "'learning_rate'",
-    "lr": "'learning_rate'",
+    "hidden_layer_sizes": "'hidden'",
+    **dict.fromkeys(("learning_rate", "learning_rate_init", "lr"), "'learning_rate'"),
     "out_features": "'units'",
     "p": "'rate'",
+    "random_state": "'seed'",
     "save_freq": "'every', in epochs",
     "save_weights_only": "'save_trainer': False saves the network with its layers, True all of training",
     "step_size": "'learning_rate'",
     "threshold": "'min_delta'",
     "verbose": "fit(verbose=...), which shows progress",
+    **dict.fromkeys(("n_jobs", "workers"), "'n_threads'"),
     "weight_decay": "AdamW(weight_decay=...), or a penalty such as L2 of a layer",
 }
 
@@ -63,14 +67,22 @@ def meant_by(name: str, known: list[str]) -> str:
     return f"; did you mean {meant}?" if meant else ""
 
 
-def check_keywords(cls: type, given: dict[str, Any]) -> None:
-    """Raise TypeError for a keyword that a constructor does not take, with the word that it takes instead."""
-    known = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+def check_keywords(called: Any, given: dict[str, Any]) -> None:
+    """Raise TypeError for a keyword that a class or function does not take, with the word that it takes instead.
+
+    A function hands over what came as ``**others: Never``; a constructor that has such takes all keywords.
+    """
+    is_class = isinstance(called, type)
+    parameters = inspect.signature(called.__init__ if is_class else called).parameters  # type: ignore[misc]
+    known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+    if is_class and len(known) < len(parameters):
         return
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, list(known)[1:], n=1)
+            near = difflib.get_close_matches(name, known, n=1)
             meant = _KEYWORDS.get(name) or (repr(near[0]) if near else "")
+            word = meant.strip("'")
+            if meant == repr(word) and word not in known:
+                meant = "that of the optimizer, as in Adam(learning_rate=...)" if word == "learning_rate" else ""
             hint = f"; did you mean {meant}?" if meant else ""
-            raise TypeError(f"{cls.__name__}() got an unexpected keyword argument {name!r}{hint}")
+            raise TypeError(f"{called.__qualname__}() got an unexpected keyword argument {name!r}{hint}")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from fastnn.common.validation import (
     is_sparse,
     overlaps,
 )
+from fastnn.common.words import check_keywords
 from fastnn.engine.team import share_out
 from fastnn.engine.workspace import (
     PLAIN,
@@ -113,6 +114,7 @@ class Network(Exchange):
         dropout: float = 0.0,
         dtype: Any = "float32",
         seed: int | None = None,
+        **others: Never,
     ) -> "Network":
         """Return a multilayer perceptron: dense hidden layers and a dense output.
 
@@ -143,6 +145,8 @@ class Network(Exchange):
         >>> fastnn.Network.mlp(64, [64], 10, output="softmax", seed=0).n_parameters
         4810
         """
+        if others:
+            check_keywords(cls.mlp, others)
         if isinstance(hidden, str) or not isinstance(hidden, Iterable):
             raise TypeError(f"hidden must be a sequence of numbers of units, got {hidden!r}")
         dropout = check_real("dropout", dropout, 0.0, 1.0, closed="left")

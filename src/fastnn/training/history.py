@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from fastnn.common.later import later
@@ -24,7 +23,7 @@ class History:
     ----------
     history : dict of str to list of float
         "loss", each metric, and with validation data "val_loss" and "val_<metric>", a number an epoch; NaN for the
-        epochs that did not compute it. Numbers that a callback's `on_epoch_end` adds to the logs are there too.
+        epochs that did not compute it. Numbers that a callback's `on_epoch_end` puts into the logs are there too.
     epoch : list of int
         The epochs' numbers, counted from 0 over all calls of fit of one trainer.
     seconds : list of float
@@ -97,14 +96,21 @@ class History:
         self.learning_rate.append(learning_rate)
         self.epoch.append(epoch)  # the last: an epoch counts once it is here
 
-    def add_to_last(self, logs: dict[str, Any]) -> None:
-        """Add the numbers of these logs that the last epoch does not have yet; a callback put them there."""
-        columns, n_epochs = self.history, len(self.epoch)
+    def take(self, logs: dict[str, Any]) -> None:
+        """Give the last epoch the numbers that callbacks put into its logs, or raise TypeError where one is none."""
+        columns = self.history
         for name, value in logs.items():
-            if isinstance(value, Real) and isinstance(name, str):
-                column = columns.setdefault(name, [math.nan] * n_epochs)
-                if math.isnan(column[-1]):
-                    column[-1] = float(value)
+            column = columns.get(name)
+            if column is None or column[-1] is not value:
+                try:
+                    if not isinstance(name, str) or isinstance(value, str | bytes):
+                        raise TypeError
+                    number = float(value)
+                except (TypeError, ValueError):
+                    raise TypeError(
+                        f"logs must hold numbers by name, but a callback put {name!r}: {value!r} in"
+                    ) from None
+                columns.setdefault(name, [math.nan] * len(self.epoch))[-1] = number
 
     def drop_unfinished(self) -> None:
         """Undo an `append` that an interrupt cut short."""

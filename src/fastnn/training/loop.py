@@ -241,11 +241,10 @@ class TrainingLoop:
             logs.update(self._validation.run("val_"))
         state.history.append(epoch, logs, time.perf_counter() - self._began, state.learning_rate)
         state.epochs_done = epoch + 1
-        n_logs = len(logs)
         for hook in hooks:
             hook(epoch, logs)
-        if len(logs) > n_logs:
-            state.history.add_to_last(logs)
+        if hooks:
+            state.history.take(logs)
 
     def _begin_block(self, epoch: int, block: int, data: Data) -> None:
         """Make a block ready for its steps."""

@@ -4,7 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Never
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastnn.callbacks.curves import progress_display
 from fastnn.callbacks.progress import format_logs
 from fastnn.common.interrupts import InterruptGate
 from fastnn.common.validation import check_integer
+from fastnn.common.words import check_keywords
 from fastnn.engine.team import Team
 from fastnn.engine.workspace import threads_to_infer, threads_to_train
 from fastnn.inputs.data import check_data
@@ -144,6 +145,7 @@ class Trainer(TrainerCore):
         initial_epoch: int | None = None,
         seed: int | None = None,
         lengths: Any = None,
+        **others: Never,
     ) -> History:
         """Train for a number of epochs; calling it again goes on where it stopped.
 
@@ -230,6 +232,8 @@ class Trainer(TrainerCore):
         >>> len(history.history["loss"])
         3
         """
+        if others:
+            check_keywords(Trainer.fit, others)
         self._refuse_second_fit()
         hooks = check_callbacks(callbacks)
         options = FitOptions(
@@ -320,7 +324,7 @@ class Trainer(TrainerCore):
         return {name: column[-1] for name, column in columns.items()}
 
     def evaluate(
-        self, X: Any, y: Any, *, sample_weight: Any = None, lengths: Any = None, verbose: int = 0
+        self, X: Any, y: Any, *, sample_weight: Any = None, lengths: Any = None, verbose: int = 0, **others: Never
     ) -> dict[str, float]:
         """Return the loss and the metrics over all rows, dropout off.
 
@@ -354,6 +358,8 @@ class Trainer(TrainerCore):
         >>> sorted(trainer.evaluate(np.zeros((3, 1)), np.zeros(3)))
         ['loss', 'mae']
         """
+        if others:
+            check_keywords(Trainer.evaluate, others)
         verbose = check_integer("verbose", verbose, 0, 2)
         data = check_data(self._task.data_spec, X, y, sample_weight, lengths=lengths)
         n_threads = threads_to_infer(self.network.plan, self.network.dtype, data.n_rows)

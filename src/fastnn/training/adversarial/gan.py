@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Never
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from fastnn.callbacks.curves import progress_display
 from fastnn.common.cpus import FLOPS_A_STEP, threads_for
 from fastnn.common.interrupts import InterruptGate
 from fastnn.common.validation import check_integer
+from fastnn.common.words import check_keywords
 from fastnn.engine.team import Team
 from fastnn.kernels.gemm import PANEL
 from fastnn.model.network import Network
@@ -151,6 +152,7 @@ class GAN(GanCore):
         verbose: int = 0,
         seed: int | None = None,
         n_threads: int | None = None,
+        **others: Never,
     ) -> History:
         """Train both networks for a number of epochs; calling it again goes on where it stopped.
 
@@ -207,6 +209,8 @@ class GAN(GanCore):
         >>> gan.generate(4, y=2).shape
         (4, 2)
         """
+        if others:
+            check_keywords(GAN.fit, others)
         self._refuse_second_fit()
         hooks = check_callbacks(callbacks)
         check_integer("epochs", epochs, 1)

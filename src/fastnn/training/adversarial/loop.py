@@ -225,11 +225,10 @@ class AdversarialLoop:
             for each in self._states:
                 each.epochs_done = epoch + 1
             self._signs.look(logs, self._judge.step - steps_before)
-            n_logs = len(logs)
             for hook in end_hooks:
                 hook(epoch, logs)
-            if len(logs) > n_logs:
-                state.history.add_to_last(logs)
+            if end_hooks:
+                state.history.take(logs)
             if state.stop_training:
                 return
 
