@@ -2,14 +2,13 @@
 
 from fastnn.callbacks.base import Callback, LambdaCallback
 from fastnn.callbacks.live import LiveView
-from fastnn.callbacks.mlflow import MLflow
+from fastnn.callbacks.loggers import MLflow, TensorBoard
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.pruning import OptunaPruning
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.recording import CSVLogger, ModelCheckpoint
 from fastnn.callbacks.samples import SampleRecorder
 from fastnn.callbacks.stopping import EarlyStopping, TerminateOnNaN, TimeLimit
-from fastnn.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "LearningRateScheduler", "LiveView", "MLflow",

@@ -22,9 +22,12 @@ _PACKAGES = {
     "training": ("arguments", "evaluation", "history", "loop", "many", "stream", "trainer"),
 }
 MOVED = {f"fastnn.{name}": f"fastnn.{package}.{name}" for package, names in _PACKAGES.items() for name in names}
-# Pickles name what is in these: CallbackStates, Task, layers.
+# Pickles name what is in these: CallbackStates, Task, estimators, layers.
 MOVED |= dict.fromkeys(("fastnn.state", "fastnn.snapshot", "fastnn.training.callback_states"), "fastnn.training.state")
 MOVED |= {
+    **dict.fromkeys(
+        ("fastnn.estimators.network_classifier", "fastnn.estimators.network_regressor"), "fastnn.estimators.networks"
+    ),
     "fastnn.layers.activation": "fastnn.layers.base",
     "fastnn.layers.scaling": "fastnn.layers.numbers",
     "fastnn.tables": "fastnn.tabular",

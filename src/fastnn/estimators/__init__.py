@@ -6,8 +6,7 @@ Modules, in the order in which a fit passes through them:
 - `labels`: class labels to targets and back
 - `classifier`, `regressor`: the two public classes; `mlp` and `targets` are what they are put together from
 - `base`: what they share: validation, initialisation, continuing, predicting; `parts` says what a class provides
-- `network_classifier`, `network_regressor`: the same around layers of the user's; `stack` is what these two share, and
-  `nested` sets the arguments of their layers
+- `networks`: the same around layers of the user's; `stack` is what these two share, and how arguments of layers are set
 - `solvers`: stochastic training through `fastnn.Trainer`, L-BFGS through scipy
 - `stopping`: when stochastic training ends
 - `files`: saving and loading
@@ -16,8 +15,7 @@ Modules, in the order in which a fit passes through them:
 
 from fastnn.estimators.classifier import MLPClassifier
 from fastnn.estimators.display import TrainingCurveDisplay
-from fastnn.estimators.network_classifier import NetworkClassifier
-from fastnn.estimators.network_regressor import NetworkRegressor
+from fastnn.estimators.networks import NetworkClassifier, NetworkRegressor
 from fastnn.estimators.regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor", "TrainingCurveDisplay"]

@@ -1,4 +1,4 @@
-"""What is saved of a trainer, and how it comes back. `fastnn.files.persistence` does the same for its network."""
+"""What is saved of a trainer or a GAN, and how it comes back. `fastnn.files.persistence` does the same for networks."""
 
 import os
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from fastnn.files.persistence import ARRAY, member, network_part, pack, read_con
 from fastnn.losses import LossFunction
 from fastnn.metrics import Metric, check_metrics, saved_names
 from fastnn.model.network import Network
+from fastnn.optimizers import Optimizer
 
 
 class SavedTrainer(Protocol):
@@ -30,7 +31,23 @@ class SavedTrainer(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+_WORDS = ("loss", "noise", "discriminator_steps", "label_smoothing", "gradient_penalty")
+_PARTS = ("generator", "discriminator")
+
+
+class SavedGan(Protocol):
+    """What files have to know of a GAN; `fastnn.GAN` is one."""
+
+    @property
+    def generator(self) -> Network: ...
+    @property
+    def discriminator(self) -> Network: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 T = TypeVar("T", bound=SavedTrainer)
+G = TypeVar("G", bound=SavedGan)
 
 
 def trainer_part(trainer: SavedTrainer, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -42,8 +59,7 @@ def trainer_part(trainer: SavedTrainer, name: str, arrays: dict[str, np.ndarray]
         If a moment is NaN or infinite.
     """
     state = trainer.state_dict()
-    if not np.isfinite(state["moments"]).all():
-        raise ValueError("the optimizer's moments must be finite to be saved, got NaN or infinity")
+    _check_to_save("the optimizer's moments", state)
     part: dict[str, Any] = {"loss": trainer.loss.config, "metrics": saved_names(trainer.metrics), "state": state}
     if trainer.mixup:
         part["mixup"] = trainer.mixup
@@ -72,15 +88,9 @@ def read_trainer(make: Callable[..., T], file: SavedFile, name: str, part: dict[
     loss = read_config(file, f"{name}.loss", losses.get, part.get("loss"))
     optimizer = read_config(file, f"{name}.optimizer", optimizers.get, state.get("optimizer"))
     metrics = read_config(file, f"{name}.metrics", check_metrics, part.get("metrics"))
-    # Before memory is taken for the moments:
-    moments = f"{name}/state/moments"
-    file.expect(moments, network.dtype, (optimizer.slots, network.n_parameters))
-    if state.get("moments") != {ARRAY: moments}:
-        raise file.error(f"{name}.state.moments must refer to an array, got {shown(state.get('moments'))}")
+    _check_moments(file, f"{name}/state", state, optimizer, network)
     state = unpack(file, state)
-    if not np.isfinite(state["moments"]).all():
-        raise file.error(f"the array {moments!r} holds NaN or infinity")
-    check_history(file, "trainer.state", state.get("history"))
+    _check_unpacked(file, f"{name}/state", "trainer.state", state)
     try:
         trainer = make(network, loss=loss, optimizer=optimizer, metrics=metrics, mixup=part.get("mixup", 0.0))
     except (TypeError, ValueError) as error:
@@ -92,7 +102,67 @@ def read_trainer(make: Callable[..., T], file: SavedFile, name: str, part: dict[
     return trainer
 
 
-def check_history(file: SavedFile, where: str, history: Any) -> None:
+def save_gan(gan: SavedGan, path: str | os.PathLike) -> None:
+    """Write a GAN to a file, whole or not at all."""
+    network, arrays = network_part(gan.generator)
+    other, its_arrays = network_part(gan.discriminator, "gan/network")
+    states = gan.state_dict()
+    for name in _PARTS:
+        _check_to_save(f"the moments of the {name}'s optimizer", states[name])
+    part = {name: getattr(gan, name) for name in _WORDS}
+    part["states"] = pack(states, "gan/states", arrays)
+    container.write(path, {"kind": "gan", "network": network, "gan": {"network": other, **part}}, arrays | its_arrays)
+
+
+def load_gan(make: Callable[..., G], path: str | os.PathLike) -> G:
+    """Return the GAN in a file, which continues where it was saved."""
+    with container.reading(path) as file:
+        if file.document.get("kind") != "gan":
+            raise file.error(f"it holds no GAN but a {shown(file.document.get('kind'))}")
+        part = member(file, file.document, "gan", dict)
+        networks = read_network(Network, file), read_network(Network, file, part, "gan/network")
+        own: dict[str, Any] = {}
+        packed = member(file, part, "states", dict)
+        for name, network in zip(_PARTS, networks, strict=True):
+            state = member(file, packed, name, dict)
+            optimizer = read_config(file, f"gan.states.{name}.optimizer", optimizers.get, state.get("optimizer"))
+            _check_moments(file, f"gan/states/{name}", state, optimizer, network)
+            own[f"{name}_optimizer"] = optimizer
+        states = unpack(file, packed)
+        for name in _PARTS:
+            _check_unpacked(file, f"gan/states/{name}", f"gan.states.{name}", states[name])
+        for name in _WORDS:
+            if name not in part:
+                raise file.error(f"{name!r} is missing")
+            own[name] = part[name]
+        try:
+            gan = make(*networks, **own)
+            gan.load_state_dict(states)
+        except (TypeError, ValueError, KeyError) as error:
+            raise file.error(f"gan: {printable(str(error))}") from None
+        return gan
+
+
+def _check_to_save(what: str, state: dict[str, Any]) -> None:
+    if not np.isfinite(state["moments"]).all():
+        raise ValueError(f"{what} must be finite to be saved, got NaN or infinity")
+
+
+def _check_moments(file: SavedFile, name: str, state: dict[str, Any], optimizer: Optimizer, network: Network) -> None:
+    """Raise FileFormatError unless a packed state has this optimizer's moments, before memory is taken for them."""
+    file.expect(f"{name}/moments", network.dtype, (optimizer.slots, network.n_parameters))
+    if state.get("moments") != {ARRAY: f"{name}/moments"}:
+        where = name.replace("/", ".")
+        raise file.error(f"{where}.moments must refer to an array, got {shown(state.get('moments'))}")
+
+
+def _check_unpacked(file: SavedFile, name: str, where: str, state: dict[str, Any]) -> None:
+    if not np.isfinite(state["moments"]).all():
+        raise file.error(f"the array {f'{name}/moments'!r} holds NaN or infinity")
+    _check_history(file, where, state.get("history"))
+
+
+def _check_history(file: SavedFile, where: str, history: Any) -> None:
     """Raise FileFormatError unless this is the history of a training state called `where`."""
     if not isinstance(history, dict) or not isinstance(history.get("columns"), dict):
         raise file.error(f"{where}.history must hold columns, got {shown(history)}")

@@ -8,7 +8,7 @@ import numpy as np
 from fastnn import layers
 from fastnn.interop.onnx.activations import activation
 from fastnn.interop.onnx.graph import Graph, Tensor, Weights, tensor
-from fastnn.interop.windows import lay_transposed_windows, lay_windows
+from fastnn.interop.parts import lay_transposed_windows, lay_windows
 
 _Shape = tuple[int, ...]
 

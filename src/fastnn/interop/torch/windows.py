@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers
-from fastnn.interop.parts import Part
+from fastnn.interop.parts import Axis, Part, lay_axis, lay_transposed_axis, lay_transposed_windows, lay_windows
 from fastnn.interop.torch.reading import FIRST as READ_FIRST
 from fastnn.interop.torch.reading import READ, Reader, array_of
 from fastnn.interop.torch.writing import FIRST as WRITE_FIRST
 from fastnn.interop.torch.writing import WRITE, Weights, Write, Writer
-from fastnn.interop.windows import Axis, lay_axis, lay_transposed_axis, lay_transposed_windows, lay_windows
 from fastnn.layers.windows import PADDINGS
 
 _MAX = (layers.MaxPooling1D, layers.MaxPooling2D)

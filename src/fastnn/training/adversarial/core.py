@@ -12,8 +12,8 @@ from fastnn.metrics import Metric
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.training import resume
-from fastnn.training.adversarial.files import load_gan, save_gan
 from fastnn.training.adversarial.task import GanTask
+from fastnn.training.files import load_gan, save_gan
 from fastnn.training.history import History
 from fastnn.training.state import TrainingState
 

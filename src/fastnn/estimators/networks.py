@@ -1,4 +1,4 @@
-"""NetworkClassifier: any stack of layers as a scikit-learn classifier."""
+"""NetworkClassifier and NetworkRegressor: any stack of layers as an estimator of scikit-learn."""
 
 from numbers import Real
 from typing import Any, ClassVar
@@ -7,11 +7,12 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastnn import losses
 from fastnn.estimators import parameters
 from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.stack import BaseStack
-from fastnn.estimators.targets import BaseClassifier
-from fastnn.losses import CategoricalCrossentropy, LogLoss
+from fastnn.estimators.targets import BaseClassifier, BaseRegressor
+from fastnn.losses import CategoricalCrossentropy, LogLoss, LossFunction
 
 
 class NetworkClassifier(BaseClassifier, BaseStack):
@@ -241,3 +242,203 @@ class NetworkClassifier(BaseClassifier, BaseStack):
         if self._labels.kind == "multiclass":
             return ReportedLoss(CategoricalCrossentropy(self.label_smoothing), "softmax")
         return ReportedLoss(LogLoss(self.label_smoothing), "sigmoid")
+
+
+class NetworkRegressor(BaseRegressor, BaseStack):
+    """Any stack of layers as a regressor of scikit-learn: in a Pipeline, in cross-validation, in a search.
+
+    The output layer is added, with an output a column of y: linear, but exponential for the loss "poisson". What the
+    layers give is made flat before it.
+
+    Parameters
+    ----------
+    layers : list of Layer, default ()
+        Without the output layer. `Input` may be left out: X says what shape samples have. With an `Input` of several
+        axes X may be rows too, in C order.
+    loss : {"mse", "mae", "huber", "poisson"}, LossFunction or callable, default "mse"
+        As for `Trainer`.
+    optimizer : str or Optimizer, default "adam"
+        A name from `fastnn.optimizers.NAMES` or an object.
+    metrics : list of str, Metric or callable, default ()
+        As for `Trainer`, kept in `history_`.
+    epochs : int, default 50
+        Passes over the data; at most, with early stopping.
+    batch_size : int or None, default 32
+        Samples a step; None takes all.
+    shuffle : bool, default True
+        Whether each epoch has its own order.
+    early_stopping : bool, default False
+        Whether to hold out samples, to stop where their score stands still, and to keep the weights of the best epoch.
+    validation_fraction : float, default 0.1
+        Share of the samples held out, in [0, 1).
+    n_iter_no_change : int or inf, default 10
+        Epochs without improvement after which early stopping ends training.
+    tol : float, default 1e-4
+        Improvements of the score below it do not count.
+    scoring : str, callable or None, default None
+        A scikit-learn scorer for the samples held out; None is R squared.
+    warm_start : bool, default False
+        Whether `fit` goes on from the weights of the last fit.
+    random_state : int, RandomState instance or None, default None
+        For initial weights, the validation split, shuffling and dropout.
+    callbacks : list of fastnn.callbacks.Callback or None, default None
+        Hooks into the Trainer.
+    verbose : int, default 0
+        As for `Trainer.fit`.
+    n_threads : int or None, default 1
+        Threads that train one network; None lets fastnn choose.
+    dtype : {"float32", "float64"}, default "float32"
+        Of weights and arithmetic.
+    n_estimators : int, default 1
+        Networks that differ in their random numbers; predictions are the mean of theirs.
+    bootstrap : bool, default False
+        Whether each of them sees rows drawn anew, with replacement.
+
+    Attributes
+    ----------
+    network_ : fastnn.Network
+        The fitted network itself, with its output layer; of several, the first.
+    estimators_ : list of NetworkRegressor
+        The members, where n_estimators > 1 or with bootstrap.
+    history_ : History
+        Curves of training; of several, those of the first.
+    n_iter_, t_ : int
+        Epochs of the last fit; samples seen by all fits.
+    loss_, best_loss_ : float
+        Loss of the last epoch, penalties included; the lowest (None with early stopping).
+    loss_curve_ : list of float
+        Loss of each epoch, over continued fits.
+    validation_scores_, validation_loss_curve_ : list of float or None
+        Score and loss on held-out samples after each epoch; None where none are.
+    best_validation_score_ : float or None
+        The highest score, with early stopping.
+    n_layers_, n_outputs_ : int
+        Layers, counting input and output; output units.
+    out_activation_ : str
+        scikit-learn's name of the output activation.
+    n_features_in_ : int
+        Numbers a sample.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had names.
+
+    See Also
+    --------
+    MLPRegressor : scikit-learn's own parameters, for dense layers.
+
+    Notes
+    -----
+    Targets are taken as they are: scale them to about unit variance, for instance with scikit-learn's
+    TransformedTargetRegressor. Searches set the arguments of layers and optimizer by names such as "layers__0__units"
+    and "optimizer__learning_rate"; `get_params` lists them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import LSTM, NetworkRegressor
+    >>> X = np.random.default_rng(0).normal(size=(200, 10, 2))  # 10 steps of 2 signals
+    >>> y = X[:, -3:, 0].sum(axis=1)
+    >>> model = NetworkRegressor([LSTM(16)], optimizer="adam", epochs=40, random_state=0)
+    >>> bool(model.set_params(optimizer__learning_rate=0.01).fit(X, y).score(X, y) > 0.9)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseStack._parameter_constraints,
+        "loss": [StrOptions({"mse", "mae", "huber", "poisson"}), LossFunction, callable],
+    }
+
+    def __init__(
+        self,
+        layers=(),
+        *,
+        loss="mse",
+        optimizer="adam",
+        metrics=(),
+        epochs=50,
+        batch_size=32,
+        shuffle=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        scoring=None,
+        warm_start=False,
+        random_state=None,
+        callbacks=None,
+        verbose=0,
+        n_threads=1,
+        dtype="float32",
+        n_estimators=1,
+        bootstrap=False,
+    ):
+        parameters.store_parameters(self, locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the network to X and y, from new weights unless `warm_start`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *shape), or sparse matrix
+            Samples, channels last. float32, float64 and uint8 arrays are read in place.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers.
+        sample_weight : array-like of shape (n_samples,) or None, default None
+            Weights of the mean over samples.
+        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
+            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
+            `early_stopping` looks at them instead of a share of X.
+
+        Returns
+        -------
+        NetworkRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong, the layers do not fit the samples, or training diverges.
+
+        Examples
+        --------
+        >>> from fastnn import Dense, NetworkRegressor
+        >>> model = NetworkRegressor([Dense(8, "tanh")], batch_size=None, epochs=500, random_state=0)
+        >>> model = model.set_params(optimizer__learning_rate=0.02).fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0])
+        >>> round(float(model.predict([[1.0]])[0]))
+        2
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Train for one epoch over the given samples, going on from the last call.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_val, y_val, sample_weight_val
+            As for `fit`.
+
+        Returns
+        -------
+        NetworkRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong.
+
+        Examples
+        --------
+        >>> from fastnn import Dense, NetworkRegressor
+        >>> model = NetworkRegressor([Dense(4, "tanh")], random_state=0)
+        >>> for _ in range(3):
+        ...     model = model.partial_fit([[0.0], [1.0]], [0.0, 2.0])
+        >>> len(model.loss_curve_)
+        3
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
+
+    def _reported_loss(self, y: np.ndarray, weights: Any) -> ReportedLoss:
+        loss = losses.get(self.loss)
+        return ReportedLoss(loss, "exponential" if loss.name == "poisson" else "linear")
