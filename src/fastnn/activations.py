@@ -246,5 +246,10 @@ def get(activation: "str | ActivationFunction | dict") -> ActivationFunction:
             return find_part("activation", Compiled, arguments.get("name"))
         name = check_choice("activation", arguments.pop("name", None), NAMES)
         return _PARAMETRISED[name](**arguments) if name in _PARAMETRISED else ActivationFunction(name, **arguments)
-    name = check_choice("activation", activation, NAMES)
+    if callable(activation):
+        raise TypeError(
+            f"activation must be a name such as 'relu', or activations.Compiled(function, slope) of functions of your "
+            f"own, got {activation!r}"
+        )
+    name = check_choice("activation", activation, NAMES, {"swish": "silu", "hard_sigmoid": "sigmoid"})
     return _PARAMETRISED[name]() if name in _PARAMETRISED else ActivationFunction(name)

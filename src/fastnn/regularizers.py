@@ -125,6 +125,8 @@ def get(name: str, regularizer: Any) -> L1L2 | None:
         for key in regularizer:
             check_choice(f"a key of {name}", key, ("l1", "l2"))
         return L1L2(**regularizer)
+    if isinstance(regularizer, str):
+        raise TypeError(f"{name} must be L1, L2 or L1L2 of numbers, such as fastnn.L2(0.01), got {regularizer!r}")
     return L2(check_real(name, regularizer, 0.0))
 
 

@@ -37,7 +37,12 @@ CONSTRUCTION = [
     ("units None", lambda: Dense(None), TYPE, "units must be an integer >= 1, got None"),
     ("activation", lambda: Dense(3, "rleu"), VALUE, "activation must be one of 'linear'.*'rleu'.*mean 'relu'"),
     ("activation case", lambda: Activation("ReLU"), VALUE, "'ReLU'; did you mean 'relu'"),
-    ("activation type", lambda: Dense(3, np.tanh), TYPE, "activation must be one of 'linear'.*got <ufunc 'tanh'>"),
+    (
+        "activation type",
+        lambda: Dense(3, np.tanh),
+        TYPE,
+        r"a name such as 'relu', or activations\.Compiled.*got <ufunc 'tanh'>",
+    ),
     ("use_bias", lambda: Dense(3, use_bias=1), TYPE, "use_bias must be True or False, got 1"),
     ("initializer", lambda: Dense(3, kernel_initializer="he"), VALUE, "kernel_initializer must be one of.*'he'"),
     ("rate 1", lambda: Dropout(1.0), VALUE, r"rate must be a number in \[0, 1\), got 1.0"),
@@ -245,5 +250,5 @@ def test_an_unknown_name_lists_the_known_ones(names):
 )
 def test_sizes_beyond_any_memory_are_refused_by_name(make):
     """They overflowed in the plan's tables, with an OverflowError that named nothing."""
-    with pytest.raises(ValueError, match=r"must be .*, got|layer \d would have"):
+    with pytest.raises(ValueError, match=r"must be .*, got|layers\[\d\] would have"):
         make()

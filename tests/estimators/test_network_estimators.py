@@ -186,6 +186,24 @@ class TestParameters:
         with pytest.raises(error, match=message):
             NetworkClassifier(layers).fit(*images)
 
+    @pytest.mark.parametrize("begins", [[], [Input((8, 8, 1))]])
+    def test_errors_count_the_layers_that_were_given(self, images, begins):
+        X, y = images
+        number = len(begins) + 1
+        with pytest.raises(ValueError, match=rf"Conv2D at layers\[{number}\] looks at windows 9 long"):
+            NetworkClassifier([*begins, Conv2D(4, 3), Conv2D(4, 9)]).fit(X.reshape(-1, 8, 8, 1), y)
+        with pytest.raises(ValueError, match=rf"groups must divide the 4 channels .* layers\[{number}\], got 3"):
+            NetworkClassifier([*begins, Conv2D(4, 3), Conv2D(6, 3, groups=3)]).fit(X.reshape(-1, 8, 8, 1), y)
+
+    def test_channels_first_are_refused(self, images):
+        X = np.zeros((10, 3, 8, 8), np.float32)
+        with pytest.raises(
+            ValueError, match=r"they come last here, X\.transpose\(0, 2, 3, 1\); if this is none, begin"
+        ):
+            NetworkClassifier([Conv2D(4, 3)]).fit(X, images[1][:10])
+        layers = [Input((3, 8, 8)), Conv2D(4, 3)]
+        assert NetworkClassifier(layers, epochs=1).fit(X, images[1][:10]).network_.plan.input_shape == (3, 8, 8)
+
     def test_arguments_of_layers_and_optimizer(self):
         layers = [Conv2D(4, 3), Residual([Dense(4), Dropout(0.5)]), Bidirectional(LSTM(8))]
         model = NetworkClassifier(layers)

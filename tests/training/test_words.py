@@ -248,8 +248,71 @@ def test_a_name_that_is_near_nothing():
         (lambda: fastnn.Conv2D(4, 3, stride=2), "'strides'"),
         (lambda: fastnn.Conv2D(4, 3, data_format="channels_first"), "channels last, which is all there is"),
         (lambda: fastnn.Conv2D(4, 3, input_shape=(8, 8, 1)), r"Input\(shape\) as the first layer"),
+        (lambda: fastnn.Conv2D(4, 3, bias_initializer="zeros"), "'use_bias', since a bias begins at 0"),
+        (lambda: fastnn.Conv2D(4, 3, name="first"), "no name, since layers go by their places"),
     ],
 )
 def test_keywords_of_layers_elsewhere(make, meant):
     with pytest.raises(TypeError, match=f"{KEYWORD} .*did you mean {meant}"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: fastnn.Input(8, 8, 1),
+            r"Input\(\) takes n_features .*, got \(8, 8, 1\); did you mean Input\(\(8, 8, 1\)\)",
+        ),
+        (
+            lambda: fastnn.Conv2D(32, 3, 2),
+            r"Conv2D\(\) takes filters and kernel_size .*; the others have names: strides, ",
+        ),
+        (
+            lambda: fastnn.Conv2D(32, 3)(fastnn.Input((8, 8, 1))),
+            r"Conv2D is not called: list the layers, as in Network",
+        ),
+        (
+            lambda: fastnn.Conv2D(4, 3, activation=np.tanh),
+            r"a name such as 'relu', or activations\.Compiled\(function, slope",
+        ),
+        (
+            lambda: fastnn.Conv2D(4, 3, kernel_regularizer="l2"),
+            r"kernel_regularizer must be L1, L2 or .* fastnn\.L2\(0\.01\)",
+        ),
+    ],
+)
+def test_values_of_layers_elsewhere(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_swish_is_silu():
+    with pytest.raises(ValueError, match=r"got 'swish'; did you mean 'silu'\?"):
+        fastnn.Dense(4, "swish")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("compile", "Trainer"), ("fit", r"Trainer\(network, loss"), ("add", r"Network\(\[\*network\.layers")],
+)
+def test_methods_of_models_elsewhere(name, meant):
+    with pytest.raises(AttributeError, match=f"'Network' object has no attribute '{name}'; did you mean {meant}"):
+        getattr(make_trainer().network, name)
+    assert not hasattr(make_trainer().network, "_nothing")
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([fastnn.Conv2D(4, 3)], r"layers must start with .* or Input\(\(height, width, channels\)\) for images"),
+        (
+            [fastnn.Input((8, 8)), fastnn.Conv2D(4, 3)],
+            r"start with Input\(\(8, 8, 1\)\) and give X\[\.\.\., numpy\.newaxis\]",
+        ),
+        ([fastnn.Input(64), fastnn.Conv2D(4, 3)], r"start with Input\(\(height, width, channels\)\) or put a Reshape"),
+    ],
+)
+def test_images_without_their_axes(layers, message):
+    with pytest.raises(ValueError, match=message):
+        fastnn.Network(layers)

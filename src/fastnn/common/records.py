@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, FrozenInstanceError, fields
 from typing import Any, Self
 
-from fastnn.common.words import check_keywords
+from fastnn.common.words import check_keywords, check_values
 
 
 def fix(classes: Iterable[type], advice: str) -> None:
@@ -28,6 +28,8 @@ class Record:
         """Make an object, whose fields `__init__` sets; a keyword that it does not take is a helpful TypeError."""
         if keywords.keys() - cls.__dataclass_fields__.keys():  # type: ignore[attr-defined]
             check_keywords(cls, keywords)
+        if len(arguments) > 1:
+            check_values(cls, arguments)
         return super().__new__(cls)
 
     def __repr__(self) -> str:

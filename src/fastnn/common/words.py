@@ -11,6 +11,8 @@ _KEYWORDS = {
     "alpha": "'weight_decay' of AdamW, or a penalty such as L2 of a layer",
     "betas": "'beta_1' and 'beta_2'",
     "bias": "'use_bias'",
+    "bias_initializer": "'use_bias', since a bias begins at 0",
+    "name": "no name, since layers go by their places in the list",
     "decay": "a schedule of fastnn.schedules as 'learning_rate'",
     "eps": "'epsilon'",
     "in_features": "Input(n_features) as the first layer",
@@ -44,6 +46,10 @@ _NAMES = {
         ("GlobalMaxPool", "GlobalMaxPooling"), ("Convolution", "Conv"),
     )},
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm"), "BatchNormalization"),
+    "ReLU": 'Activation("relu")',
+    "add": "Network([*network.layers, layer])",
+    "compile": "Trainer(network, loss=..., optimizer=...)",
+    **{method: f"Trainer(network, loss=...).{method}(X, y)" for method in ("fit", "evaluate")},
     "Add": "Residual([...]), with the layers of the block",
     "ConvTranspose2d": "Conv2DTranspose",
     "DepthwiseConv2D": "Conv2D(filters, kernel_size, groups=channels)",
@@ -65,6 +71,18 @@ def meant_by(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     meant = _NAMES.get(name) or (near[0] if near and not name.startswith("_") else "")
     return f"; did you mean {meant}?" if meant else ""
+
+
+def check_values(cls: type, given: tuple) -> None:
+    """Raise TypeError where a constructor is given more values without a name than it takes."""
+    known = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    names = [parameter.name for parameter in known if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    if len(given) <= len(names) or any(parameter.kind is parameter.VAR_POSITIONAL for parameter in known):
+        return
+    others = [parameter.name for parameter in known if parameter.kind is parameter.KEYWORD_ONLY]
+    hint = f"; the others have names: {', '.join(others)}" if others else ""
+    hint = hint or (f"; did you mean {cls.__name__}({given!r})?" if len(names) == 1 else "")
+    raise TypeError(f"{cls.__name__}() takes {' and '.join(names) or 'nothing'} without a name, got {given!r}{hint}")
 
 
 def check_keywords(called: Any, given: dict[str, Any]) -> None:

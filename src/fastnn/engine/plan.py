@@ -261,7 +261,8 @@ class PlanBuilder:
             self.is_trained,
         )
         if variable.size > _MOST:
-            raise ValueError(f"layer {self.layer} would have {variable.size:,} parameters in {name!r} of shape {shape}")
+            size = f"{variable.size:,} parameters"
+            raise ValueError(f"layers[{self.layer}] would have {size} in {name!r} of shape {shape}")
         self._variables.append(variable)
         self._n_parameters += variable.size
         return variable.offset
@@ -424,7 +425,7 @@ class PlanBuilder:
 
     def _add_region(self, units: int) -> int:
         if units > _MOST:
-            raise ValueError(f"layer {self.layer} would have {units:,} numbers for each sample")
+            raise ValueError(f"layers[{self.layer}] would have {units:,} numbers for each sample")
         offset = self._n_units
         self._n_units += units
         return offset

@@ -7,6 +7,7 @@ the estimator's parameter anew, with another record in it.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from numbers import Integral, Real
@@ -143,10 +144,15 @@ class BaseStack(BaseNetworkEstimator):
 
     def _make_layers(self, n_features: int, output: str) -> list[Layer]:
         given = list(self.layers)
-        if not given or not isinstance(given[0], Input):
+        n_own = 0 if given and isinstance(given[0], Input) else 1
+        if n_own:
             shape = self._sample_shape
             given.insert(0, Input(shape if len(shape) > 1 else n_features))
-        shape = make_plan(given).output_shape if len(given) > 1 else given[0].shape
+        try:
+            shape = make_plan(given).output_shape if len(given) > 1 else given[0].shape
+        except (TypeError, ValueError) as error:  # numbers the layers as the user does
+            text = re.sub(r"(?<=layers\[)\d+", lambda found: str(int(found[0]) - n_own), str(error))
+            raise type(error)(text) from None
         if len(shape) > 1:
             given.append(Flatten())
         return [*given, Dense(self.n_outputs_, output)]
@@ -192,6 +198,11 @@ class BaseStack(BaseNetworkEstimator):
                 raise ValueError(
                     f"X must have shape (n, {shape[0]}) as {begins} says, got {array.shape}; begin layers with "
                     f"Input({tuple(array.shape[1:])}) or leave it out"
+                )
+            if not begins and array.ndim == 4 and shape[0] in (1, 3) and shape[1] == shape[2] > 4:
+                raise ValueError(
+                    f"X has shape {array.shape}, as images with channels first: they come last here, "
+                    f"X.transpose(0, 2, 3, 1); if this is none, begin layers with Input({shape})"
                 )
             self._sample_shape = shape
         return X if array.ndim == 2 else as_rows("X", np.asarray(array), self._sample_shape)

@@ -138,7 +138,9 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
             raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")
     if not layers or not isinstance(layers[0], Input):
         first = repr(layers[0]) if layers else "an empty list"
-        raise ValueError(f"layers must start with Input(n_features), got {first}")
+        raise ValueError(
+            f"layers must start with Input(n_features), or Input((height, width, channels)) for images, got {first}"
+        )
     for i, layer in enumerate(layers[1:], start=1):
         if isinstance(layer, Input):
             raise ValueError(f"layers must hold one Input, the first; layers[{i}] is {layer!r}")

@@ -21,6 +21,11 @@ class Layer(Record):
         """Write this layer's ops and variables into the plan."""
         raise NotImplementedError
 
+    def __call__(self, *_: Any) -> Any:
+        """Refuse what Keras's functional models do."""
+        name = type(self).__name__
+        raise TypeError(f"{name} is not called: list the layers, as in Network([Input(...), {name}(...), ...])")
+
     @property
     def config(self) -> dict[str, Any]:
         """The layer as JSON types: its class name and arguments."""

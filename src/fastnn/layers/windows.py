@@ -34,9 +34,12 @@ def image_shape(plan: PlanBuilder, layer: str, n_axes: int) -> tuple[int, int, i
     if len(plan.shape) != n_axes + 1:
         kind = "images" if n_axes == 2 else "sequences"
         wanted = "(" + ", ".join(AXES[n_axes]) + ")"
+        begin = f"start with Input({wanted}) or put a Reshape before it"
+        if len(plan.shape) == n_axes and plan.layer == 1:
+            begin = f"for one channel start with Input({(*plan.shape, 1)}) and give X[..., numpy.newaxis]"
         raise ValueError(
             f"{layer} takes {kind} of shape {wanted}, but a sample has the shape {plan.shape} at layers[{plan.layer}]; "
-            f"start with Input({wanted}) or put a Reshape before it"
+            f"{begin}"
         )
     return plan.shape if n_axes == 2 else (1, *plan.shape)  # type: ignore[return-value]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fastnn.common.later import later
 from fastnn.common.own_parts import parts_at_hand
 from fastnn.common.validation import check_integer
+from fastnn.common.words import meant_by
 from fastnn.engine.workspace import row_sizes
 from fastnn.files import persistence
 from fastnn.kernels.rows import make_predictor
@@ -25,6 +26,10 @@ class Exchange(NetworkCore):
     """Base of `Network`: its methods that hand it to others and take it from them."""
 
     _predictor: Callable[[Any, Any], None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        hint = "" if name.startswith("_") else meant_by(name, [])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the network to a file: architecture, dtype, seed and parameters.
