@@ -86,7 +86,9 @@ class Side:
 
     def environment(self, cache: Path | None = None) -> dict[str, str]:
         path = os.pathsep.join([str(self.source), *filter(None, [os.environ.get("PYTHONPATH")])])
-        return {**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(cache or self.cache)}
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        # With byte code, as installed packages have it: compiling the sources would be a fifth of the import.
+        return {**kept, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(cache or self.cache)}
 
     def run(self, *arguments: str, cache: Path | None = None) -> str:
         """What a new Python process prints."""

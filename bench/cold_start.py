@@ -78,7 +78,7 @@ print(json.dumps({{"peak_bytes": resident("VmHWM") - before}}))
 
 def run_program(code: str, cache: str | None = None) -> dict:
     """The JSON that ``code`` prints as its last line, run by this interpreter in a new process."""
-    env = dict(os.environ)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
     root = str(Path(__file__).parents[1])
     env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
     if cache:

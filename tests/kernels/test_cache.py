@@ -80,6 +80,15 @@ def test_kernels_come_from_disk_in_a_second_process(dtype, tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*")} == files
 
 
+@pytest.mark.skipif(cache.CACHE_FOLDER is None, reason="no folder to keep compiled kernels in")
+def test_kernels_from_disk_do_not_load_the_rest_of_numba():
+    """What Numba needs to compile takes 0.2 s to import, more than all of a short training."""
+    program = PROGRAM.replace("DTYPE", repr("float32")) + "import sys\nprint('numba.np.arraymath' in sys.modules)"
+    exec(PROGRAM.replace("DTYPE", repr("float32")), {"print": lambda *args: None})  # now all of it is on disk
+    source = pathlib.Path(fastnn.__file__).parents[1]
+    assert run_python(program, PYTHONPATH=str(source)) == ["done", "False"]
+
+
 # -- never stale -------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import _thread
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -19,6 +20,50 @@ def make_trainer(seed=0, dropout=0.3, dtype="float32", optimizer="adam", loss="m
 
 
 X, Y = rng(1).normal(size=(N, 4)), rng(2).normal(size=(N, 2))
+
+
+# -- one fit after the other -------------------------------------------------------------------------------------------
+
+
+def test_short_fits_after_each_other_share_memory_and_change_no_bit(dtype):
+    """The memory of a short fit serves the next one: batches and data of other sizes, evaluations and vjp between."""
+    weights = rng(3).uniform(0.5, 1.5, N)
+    networks = []
+    for keeps in (True, False):
+        trainer = make_trainer(dtype=dtype, metrics=["mae"])
+        workspaces = []
+        for rows, options in (
+            (N, {"batch_size": 16, "sample_weight": weights}), (N, {"batch_size": 16}), (40, {"batch_size": 16}),
+            (N, {"batch_size": 32}), (5, {"batch_size": 32}), (N, {"batch_size": None, "validation_split": 0.2}),
+            (N, {"batch_size": None, "validation_split": 0.2}),
+        ):  # fmt: skip
+            trainer.fit(X[:rows], Y[:rows], epochs=2, seed=rows, **options)
+            trainer.evaluate(X[:7], Y[:7])
+            workspaces.append(trainer._state.kept_workspace)
+            if not keeps:
+                trainer._state.kept_workspace = None
+        if keeps:
+            assert workspaces[0] is workspaces[1] is workspaces[2] is not workspaces[3]
+        networks.append((trainer.network.parameters, trainer.history.history))
+    np.testing.assert_array_equal(networks[0][0], networks[1][0])
+    assert networks[0][1] == networks[1][1]
+
+
+def test_kept_memory_holds_no_data_and_nothing_of_a_failed_or_large_fit():
+    trainer = make_trainer()
+    x = X.astype(np.float32)
+    is_gone = weakref.ref(x)
+    trainer.fit(x, Y, epochs=2)
+    assert trainer._state.kept_workspace is not None
+    del x
+    assert is_gone() is None
+    trainer.learning_rate = 1e30
+    with pytest.raises(FloatingPointError):
+        trainer.fit(X, Y, epochs=9)
+    assert trainer._state.kept_workspace is None
+    large = fastnn.Trainer(fastnn.Network.mlp(4, [300, 300], 2, seed=0), loss="mse")
+    large.fit(X, Y, epochs=1)
+    assert large._state.kept_workspace is None
 
 
 # -- reproducible ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ is assigned, in the constructor as later.
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fastnn.common.words import check_keywords
 
@@ -58,7 +58,7 @@ class Guarded:
 
 
 class Checked:
-    """An attribute whose values all go through a check.
+    """An attribute whose values all go through a check. Reading one takes no call of Python's: it lies in the instance.
 
     Parameters
     ----------
@@ -83,13 +83,9 @@ class Checked:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
-        try:
-            return instance.__dict__[self._name]
-        except KeyError:
-            raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r}") from None
+    if TYPE_CHECKING:  # at run time it would be called at each reading
+
+        def __get__(self, instance: Any, owner: type) -> Any: ...
 
     def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self._name] = self._check(self._name, value)

@@ -3,7 +3,11 @@
 Addresses belong to the process, and to the dtype: a plan has none, and copies of its table get them here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -19,6 +23,24 @@ class LinkedOps:
     details: list[np.ndarray]
 
 
+def once_a_plan(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let ``function(plan, dtype, **options)`` keep what it returned, for as long as the plan lives.
+
+    A short fit would take longer to prepare than to train. Compiled code only reads these.
+    """
+    kept: WeakKeyDictionary[Plan, dict[tuple, Any]] = WeakKeyDictionary()
+
+    @wraps(function)
+    def ask(plan: Plan, dtype: np.dtype, **options: Any) -> Any:
+        of_plan = kept.setdefault(plan, {})
+        key = (dtype, *options.items())
+        if key not in of_plan:
+            of_plan[key] = function(plan, dtype, **options)
+        return of_plan[key]
+
+    return ask
+
+
 def can_update_by_layer(plan: Plan, n_threads: int) -> bool:
     """Whether each layer can be updated where its gradient is made: not worth it for small networks.
 
@@ -30,6 +52,7 @@ def can_update_by_layer(plan: Plan, n_threads: int) -> bool:
     return n_threads == 1 or bool(owners["updates_itself"].all())
 
 
+@once_a_plan
 def link(
     plan: Plan,
     dtype: np.dtype,

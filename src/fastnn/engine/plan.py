@@ -65,9 +65,9 @@ def are_variances_sound(name: str, values: np.ndarray) -> bool:
     return not (name.endswith("variance") and (values <= 0).any())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """The tables of a network, and the sizes of what goes with them."""
+    """The tables of a network, and the sizes of what goes with them. Each is equal to itself alone."""
 
     ops: np.ndarray  # without addresses, which `fastnn.engine.linking` fills into copies
     kinds: tuple[OpKind, ...]  # of each op

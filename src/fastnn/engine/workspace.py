@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn.common.cpus import FLOPS_A_CALL, FLOPS_A_STEP, available_cpus, threads_for
 from fastnn.engine.entries import finite_test, predict_of, run_of
-from fastnn.engine.linking import LinkedOps, can_update_by_layer, link
+from fastnn.engine.linking import LinkedOps, can_update_by_layer, link, once_a_plan
 from fastnn.engine.plan import Plan
 from fastnn.engine.team import Team
 from fastnn.kernels import sources, tables
@@ -46,6 +46,7 @@ _PIECE_BYTES = 2**21  # of converted rows at a time: they stay in cache until th
 
 _NO_ROWS = np.empty(0, np.int64)
 _NO_WEIGHTS = np.empty(0)
+_NO_RECORDS = np.empty((0, tables.N_SUMS))
 _SOURCES = {
     np.dtype(np.float32): tables.Source.FLOAT32,
     np.dtype(np.float64): tables.Source.FLOAT64,
@@ -200,10 +201,10 @@ class Workspace:
         n_panels = math.ceil(n_rows / PANEL)
         self.plan = plan
         self.dtype = dtype
+        self.n_rows = n_rows
         self._team = team if n_threads > 1 else None
         self._goes_back, self._through_inputs = with_gradient, through_inputs
         self._inputs_only = inputs_only
-        self._ops: LinkedOps | None = None  # linked when the first call comes: then it is known what is needed
         share = math.ceil(n_panels / n_threads)
         most = 1 if any(kind.one_panel for kind in plan.kinds) else MICRO_BATCH_PANELS
         self.capacity = max(1, share if holds_batch else min(most, share))
@@ -216,38 +217,38 @@ class Workspace:
         self._sum_view, self._no_sums = self.sums.reshape(-1).data, np.zeros(self.sums.size).data
         self._own_sums = self.sums[0] if n_threads == 1 else None
         self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
-        self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
-        self._units: tuple[Unit, Unit] | None = None  # of the last prediction: to gather and to scatter
-        self._held: dict[str, Any] = {}  # the arrays whose addresses the jobs hold
-        self._ready: tuple[np.ndarray | None, ...] = (None,) * 4  # those that the last call of `run` was given
-        self.records = np.empty((0, tables.N_SUMS))
-        self.jobs = np.zeros(n_threads, tables.JOBS[dtype])
+        self.jobs = np.frombuffer(bytearray(_job_of(plan, dtype) * n_threads), tables.JOBS[dtype])
         self.jobs["thread"] = np.arange(n_threads)
         self.position, self.step, self.failed, self.epochs_left, self.epochs_fused = (
             self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_fused")
         )
+        gradients, buffers = address_of(self.gradients), address_of(self.buffers)
+        number = np.arange(n_threads) * dtype.itemsize
+        self.set(
+            n_threads=n_threads, capacity=self.capacity, jobs=address_of(self.jobs), area_size=area,
+            gradients=gradients, gradient=gradients + number * self.stride, workspaces=buffers, buffer_size=size,
+            buffer=buffers + number * size, sums=address_of(self.sums), shared=address_of(self._shared),
+        )  # fmt: skip
+        self._new_jobs = self.jobs.tobytes()
+        self.renew()
+
+    def renew(self) -> None:
+        """Put everything but the memory back to how it is in a new workspace."""
+        self.jobs.view(np.uint8)[:] = np.frombuffer(self._new_jobs, np.uint8)
+        self._ops: LinkedOps | None = None  # linked when the first call comes: then it is known what is needed
+        self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
+        self._units: tuple[Unit, Unit] | None = None  # of the last prediction: to gather and to scatter
+        self._held: dict[str, Any] = {}  # the arrays whose addresses the jobs hold
+        self._ready: tuple[np.ndarray | None, ...] = (None,) * 4  # those that the last call of `run` was given
+        self.records = _NO_RECORDS
         self._lengths = _NO_ROWS
         self._weights_each = False  # whether every position of the outputs has a weight of its own
-        regions = dict(plan.regions)
-        self.set(
-            n_threads=n_threads, n_outputs=plan.output_units, positions=plan.output_positions,
-            output_steps=plan.output_steps, weights_a_row=1, n_parameters=plan.n_parameters,
-            parameter_stride=self.stride, capacity=self.capacity, loss_scale=1.0, sees_batch=plan.has_batch_statistics,
-            penalty=add_penalties if plan.has_penalties else 0, constrain=hold_norms if plan.has_constraints else 0,
-            jobs=self.jobs.ctypes.data, variables=plan.variable_table.ctypes.data,
-            n_variables=len(plan.variable_table), gradients=self.gradients.ctypes.data,
-            gradient=self.gradients.ctypes.data + np.arange(n_threads) * self.stride * dtype.itemsize, area_size=area,
-            workspaces=self.buffers.ctypes.data, buffer_size=size,
-            buffer=self.buffers.ctypes.data + np.arange(n_threads) * size * dtype.itemsize,
-            sums=self.sums.ctypes.data, shared=self._shared.ctypes.data,
-            **{
-                "x.target": regions.pop("input"), "x.width": plan.n_inputs,
-                "y.target": regions.pop("targets"), "y.width": plan.n_outputs,
-                "y.positions": plan.output_positions,
-                "y.smoothed_to": 0.5 if plan.output_units == 1 else 1.0 / plan.output_units,
-            },
-            **regions,
-        )  # fmt: skip
+        self.clear()
+
+    @property
+    def n_bytes(self) -> int:
+        """How much memory is held."""
+        return self.buffers.nbytes + self.gradients.nbytes
 
     def set(self, **fields: Any) -> None:
         """Set fields of every thread's job; "x.width" is a field of a record within it, a unit becomes its address.
@@ -255,19 +256,12 @@ class Workspace:
         `wants_metrics` says whether sums for metrics are counted, and `mixup` is the alpha of its distribution; 0:
         none.
         """
-        for name, value in fields.items():
-            if name == "wants_metrics":
-                name, value = "metrics", count_metrics if value else 0
-            elif name == "mixup":
-                self.jobs["mixup_alpha"] = value
-                value = mix_samples if value else 0
-            if isinstance(value, Unit):
-                value = value.address(self.dtype)
-            if "." in name:
-                record, name = name.split(".")
-                self.jobs[record][name] = value
-            else:
-                self.jobs[name] = value
+        if "wants_metrics" in fields:
+            fields["metrics"] = count_metrics if fields.pop("wants_metrics") else 0
+        if "mixup" in fields:
+            fields["mixup_alpha"] = fields["mixup"]
+            fields["mixup"] = mix_samples if fields["mixup"] else 0
+        set_fields(self.jobs, self.dtype, fields)
 
     def _hold(self, **arrays: np.ndarray) -> None:
         """Point the jobs to arrays, if they are others than before, and keep those alive."""
@@ -320,17 +314,18 @@ class Workspace:
 
     def _link(self) -> None:
         """Have the units that these jobs need, and no others."""
-        goes_back = self._goes_back and int(self.jobs["mode"][0]) in _BACKWARD_MODES
-        by_layer = bool(
-            goes_back and not self._inputs_only and self.jobs["mode"][0] == tables.Mode.TRAIN
-            and not self.jobs["clip"][0] and can_update_by_layer(self.plan, len(self.jobs))
+        mode = int(self.jobs["mode"][0])
+        goes_back = self._goes_back and mode in _BACKWARD_MODES
+        by_layer = (
+            goes_back and not self._inputs_only and mode == _BACKWARD_MODES[0] and not self.jobs["clip"][0]
+            and can_update_by_layer(self.plan, len(self.jobs))
         )  # fmt: skip
         self._ops = link(
             self.plan, self.dtype, goes_back=goes_back, by_layer=by_layer, through_inputs=self._through_inputs,
             takes_logits=bool(self.jobs["takes_logits"][0]), inputs_only=self._inputs_only,
         )  # fmt: skip
         self.set(
-            ops=self._ops.table.ctypes.data, n_ops=len(self._ops.table), by_layer=by_layer,
+            ops=address_of(self._ops.table), n_ops=len(self._ops.table), by_layer=by_layer,
             reading_tile=reading_tile if self.plan.flops else 0,
             writing_tile=writing_tile if goes_back and (by_layer or len(self.jobs) > 1) else 0,
         )  # fmt: skip
@@ -467,7 +462,8 @@ class Workspace:
         row_stride, column_stride = x.strides
         is_own = x.dtype == self.dtype and column_stride == x.itemsize
         gather = sources.gather_in_place if is_own else sources.GATHERS[tables.Source(x_source)]
-        self._hold(row_lengths=lengths)
+        if self._held.get("row_lengths") is not lengths:
+            self._hold(row_lengths=lengths)
         self._predict(parameters, gather, address_of(x), row_stride, column_stride, out)
 
     def predict_csr(self, parameters: np.ndarray, matrix: Any, first: int, out: np.ndarray) -> None:
@@ -478,15 +474,17 @@ class Workspace:
     def _predict(
         self, parameters: np.ndarray, gather: Unit, address: int, row_stride: int, column_stride: int, out: np.ndarray
     ) -> None:
-        self._hold(parameters=parameters)
+        if self._held.get("parameters") is not parameters:
+            self._hold(parameters=parameters)
         if self._ops is None:
             self._link()
+            self._predict_of = predict_of(self.dtype)
         scatter = sources.SCATTERS[_SOURCES[out.dtype]]
         if self._units != (gather, scatter):
             self._units = gather, scatter
             self.set(**{"x.gather": gather, "y.gather": scatter})
         out_strides = out.strides
-        predict_of(self.dtype)(
+        self._predict_of(
             self.jobs, address, row_stride, column_stride, out.shape[0], address_of(out), out_strides[0],
             out_strides[1],
         )  # fmt: skip
@@ -494,6 +492,37 @@ class Workspace:
     def totals(self) -> list[float]:
         """Return the sums over all threads, indexed by `tables.Sum`."""
         return (self.sums.sum(axis=0) if self._own_sums is None else self._own_sums).tolist()
+
+
+def set_fields(jobs: np.ndarray, dtype: np.dtype, fields: dict[str, Any]) -> None:
+    """Set fields of job records; "x.width" is a field of a record within them, a unit becomes its address."""
+    for name, value in fields.items():
+        if isinstance(value, Unit):
+            value = value.address(dtype)
+        if "." in name:
+            record, name = name.split(".")
+            jobs[record][name] = value
+        else:
+            jobs[name] = value
+
+
+@once_a_plan
+def _job_of(plan: Plan, dtype: np.dtype) -> bytes:
+    """Return a job record with what depends on nothing but the plan; `numpy.repeat` takes 14 us for a record."""
+    job = np.zeros(1, tables.JOBS[dtype])
+    regions = dict(plan.regions)
+    fields = {
+        "n_outputs": plan.output_units, "positions": plan.output_positions, "output_steps": plan.output_steps,
+        "weights_a_row": 1, "n_parameters": plan.n_parameters, "parameter_stride": plan.parameter_stride,
+        "loss_scale": 1.0, "sees_batch": plan.has_batch_statistics,
+        "penalty": add_penalties if plan.has_penalties else 0, "constrain": hold_norms if plan.has_constraints else 0,
+        "variables": plan.variable_table.ctypes.data, "n_variables": len(plan.variable_table),
+        "x.target": regions.pop("input"), "x.width": plan.n_inputs,
+        "y.target": regions.pop("targets"), "y.width": plan.n_outputs, "y.positions": plan.output_positions,
+        "y.smoothed_to": 0.5 if plan.output_units == 1 else 1.0 / plan.output_units,
+    }  # fmt: skip
+    set_fields(job, dtype, fields | regions)
+    return job.tobytes()
 
 
 def threads_to_train(plan: Plan, dtype: np.dtype, batch_size: int, wanted: int | None) -> int:

@@ -33,6 +33,7 @@ import numba
 from numba.core import caching, sigutils
 from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -239,7 +240,7 @@ class KernelCache(caching._Cache):
         """Return the compiled code of a signature, or None where it has to be compiled."""
         if not self._is_enabled:
             return None
-        target_context.refresh()
+        rtsys.initialize(target_context)  # all that loading takes; `refresh` imports half of Numba for 0.2 s
         key, path = self._key_and_path(sig, target_context.codegen())
         entry = read_entry(path)
         if entry is None or entry[0] != key:

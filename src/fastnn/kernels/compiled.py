@@ -12,6 +12,7 @@ Jobs
 import hashlib
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def _as_inner(function: Any) -> Any:
 
 
 def _unit(function: Callable[..., Any], kind: str, content: str | None) -> Unit:
-    return Unit(function, kind, jit.unit_of_scalars(function, content))
+    return Unit(function, kind, partial(jit.unit_of_scalars, stamp=content))
 
 
 def activation_kind(name: str, function: Any, slope: Any) -> OpKind:

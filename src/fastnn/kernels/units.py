@@ -17,6 +17,7 @@ Jobs
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numba
@@ -28,22 +29,24 @@ from numba.extending import intrinsic
 from fastnn.kernels import jit
 from fastnn.kernels.tables import DATA, JOBS, OP, ROWS, TILE, WINDOW
 
-JOB_TYPES = {dtype: numba.from_dtype(record) for dtype, record in JOBS.items()}
-ROW_TYPES = {dtype: numba.from_dtype(record) for dtype, record in ROWS.items()}
-OP_TYPE, DATA_TYPE, TILE_TYPE, WINDOW_TYPE = (numba.from_dtype(record) for record in (OP, DATA, TILE, WINDOW))
+_type_of = cache(numba.from_dtype)  # of a record; 0.5 ms each, so not before they are wanted
 
 # What each kind of unit returns, and what it takes after its first argument, the job or the row's record.
-_REST: dict[str, tuple[types.Type, tuple[types.Type, ...]]] = {
-    "op": (types.boolean, (OP_TYPE,)),
-    "row": (types.boolean, (OP_TYPE,)),
-    "data": (types.boolean, (DATA_TYPE,)),
-    "tile": (types.boolean, (TILE_TYPE,)),
-    "window": (types.boolean, (WINDOW_TYPE,)),
+_REST: dict[str, tuple[types.Type, tuple[types.Type | np.dtype, ...]]] = {
+    "op": (types.boolean, (OP,)),
+    "row": (types.boolean, (OP,)),
+    "data": (types.boolean, (DATA,)),
+    "tile": (types.boolean, (TILE,)),
+    "window": (types.boolean, (WINDOW,)),
     "step": (types.boolean, ()),
     "loss": (types.float64, (types.float64,)),
     "schedule": (types.float64, (types.int64,)),
     "update": (types.boolean, (types.int64, types.int64, types.int64)),
 }
+
+
+def _rest(kind: str) -> list[types.Type]:
+    return [_type_of(taken) if isinstance(taken, np.dtype) else taken for taken in _REST[kind][1]]
 
 
 class Unit:
@@ -54,13 +57,12 @@ class Unit:
     name : str
     kind : str
         Which signature.
-    dispatcher : numba dispatcher
     """
 
-    def __init__(self, function: Callable[..., Any], kind: str, dispatcher: Any = None):
+    def __init__(self, function: Callable[..., Any], kind: str, decorate: Callable[..., Any] = jit.unit):
         self.name = function.__name__
         self.kind = kind
-        self.dispatcher = jit.unit(function) if dispatcher is None else dispatcher
+        self._function, self._decorate = function, decorate
         self._addresses: dict[np.dtype, int] = {}
 
     def __repr__(self) -> str:
@@ -71,15 +73,18 @@ class Unit:
 
     def signature(self, dtype: np.dtype) -> Any:
         """Return the Numba signature for networks of a dtype."""
-        first = ROW_TYPES[dtype] if self.kind == "row" else JOB_TYPES[dtype]
-        result, rest = _REST[self.kind]
-        return signature(result, first, *rest)
+        first = _type_of((ROWS if self.kind == "row" else JOBS)[dtype])
+        return signature(_REST[self.kind][0], first, *_rest(self.kind))
+
+    @cached_property
+    def _dispatcher(self) -> Any:
+        return self._decorate(self._function)  # not before it is wanted: 0.1 ms, and there are over a hundred
 
     def address(self, dtype: np.dtype) -> int:
         """Return where the compiled code lies; compile it, or take it from the disk cache, if need be."""
         address = self._addresses.get(dtype)
         if address is None:
-            address = self._addresses[dtype] = jit.address_of(self.dispatcher, self.signature(dtype))
+            address = self._addresses[dtype] = jit.address_of(self._dispatcher, self.signature(dtype))
         return address
 
 
@@ -103,7 +108,7 @@ update_unit = _decorator("update")  # (job, gradient, first, last) -> bool: upda
 
 
 def _make_call(kind: str, n_rest: int) -> Any:
-    result, rest = _REST[kind]
+    result = _REST[kind][0]
 
     def emit(context, builder, sig, args):
         argument_types = sig.args[1:]
@@ -121,13 +126,13 @@ def _make_call(kind: str, n_rest: int) -> Any:
 
         @intrinsic
         def call(typingctx, address, record, a):
-            return signature(result, types.int64, record, *rest), emit
+            return signature(result, types.int64, record, *_rest(kind)), emit
 
     else:
 
         @intrinsic
         def call(typingctx, address, record, a, b, c):
-            return signature(result, types.int64, record, *rest), emit
+            return signature(result, types.int64, record, *_rest(kind)), emit
 
     return call
 

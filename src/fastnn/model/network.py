@@ -276,14 +276,16 @@ class Network(Exchange):
         if is_sparse(X):
             workspace.predict_csr(self.parameter_buffer, X, first, out)
         else:
-            rows = X[first : first + len(out)]
-            is_indices = self.plan.n_categories and rows.dtype.kind in "iu"
-            rows = rows if is_indices else as_gatherable(rows, self.dtype)
-            source = index_source_of(rows.dtype) if is_indices else source_of(rows.dtype)
+            if len(out) < X.shape[0] or type(X) is not np.ndarray:
+                X = X[first : first + len(out)]
+                lengths = lengths[first : first + len(out)]
+            is_indices = self.plan.n_categories and X.dtype.kind in "iu"
+            X = X if is_indices or X.dtype is self.dtype else as_gatherable(X, self.dtype)
+            source = index_source_of(X.dtype) if is_indices else source_of(X.dtype)
             if self.plan.carried_units:
                 assert self._carried is not None
                 workspace.carry(self._carried, first)
-            workspace.predict(self.parameter_buffer, rows, source, out, lengths[first : first + len(out)])
+            workspace.predict(self.parameter_buffer, X, source, out, lengths)
         self._idle_workspaces.append(workspace)
 
     def vjp(self, X: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:

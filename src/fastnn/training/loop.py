@@ -20,6 +20,7 @@ from fastnn.engine.team import Team
 from fastnn.engine.workspace import Rows, Workspace
 from fastnn.inputs.data import Data
 from fastnn.kernels import tables
+from fastnn.losses import PythonLoss
 from fastnn.schedules import Schedule
 from fastnn.training.arguments import FitOptions
 from fastnn.training.evaluation import Evaluation, Task, logs_from_sums
@@ -29,6 +30,7 @@ from fastnn.training.state import EpochStart, TrainingState
 CALL_SECONDS = 0.05
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it are far apart
+_MOST_KEPT_BYTES = 2**18
 _MOST_FUSED = 256  # epochs that a kernel call goes on with before Python begins one again
 
 
@@ -100,6 +102,7 @@ class TrainingLoop:
         self._n_recorded_before = len(state.history.epoch)
         self._epoch = state.epochs_done  # the one with which the current kernel calls began; others are fused to it
         self._most_fused = 0
+        self._has_failed = False
         self._use(self._make_workspace())
         names = ("loss", *(metric.name for metric in task.metrics))
         state.log_names = names if validation is None else (*names, *(f"val_{name}" for name in names))
@@ -112,11 +115,18 @@ class TrainingLoop:
         workspace.set(step=self._state.step)
 
     def _make_workspace(self) -> Workspace:
-        task, state, plan = self._task, self._state, self._task.network.plan
-        workspace = make_workspace(
-            task.loss, plan, task.network.dtype, n_rows=self._batch_size, team=self._team,
-            holds_batch=plan.has_batch_statistics,
-        )  # fmt: skip
+        task, state, network, plan = self._task, self._state, self._task.network, self._task.network.plan
+        workspace, state.kept_workspace = state.kept_workspace, None
+        if (
+            workspace is None or workspace.n_rows != self._batch_size or self._team.n_threads > 1
+            or isinstance(task.loss, PythonLoss)
+        ):  # fmt: skip
+            workspace = make_workspace(
+                task.loss, plan, network.dtype, n_rows=self._batch_size, team=self._team,
+                holds_batch=plan.has_batch_statistics,
+            )  # fmt: skip
+        else:
+            workspace.renew()
         workspace.set_data(self._data.x, self._data.y, self._data.lengths)
         workspace.set(
             mode=tables.Mode.TRAIN, n_rows=self._data.n_rows, batch_size=self._batch_size, seed=state.seed,
@@ -124,8 +134,18 @@ class TrainingLoop:
             **state.optimizer.job_fields,
         )  # fmt: skip
         if plan.carried_units:
-            workspace.carry(task.network.carried_for(self._batch_size))
+            workspace.carry(network.carried_for(self._batch_size))
         return workspace
+
+    def _keep_workspace(self) -> None:
+        """Leave the memory to the trainer's next fit where it is little: to make it is a third of a short fit."""
+        workspace = self._workspace
+        if (
+            type(workspace) is Workspace and self._team.n_threads == 1 and workspace.n_bytes <= _MOST_KEPT_BYTES
+            and not self._has_failed
+        ):  # fmt: skip
+            workspace.renew()  # it holds nobody's data
+            self._state.kept_workspace = workspace
 
     def run(self, gate: InterruptGate) -> None:
         """Train; `on_train_end` of every callback that began runs in any case.
@@ -156,6 +176,7 @@ class TrainingLoop:
                 endings.callback(state.callback_states.end)
                 for callback in reversed(begun):
                     endings.callback(self._end, callback)
+        self._keep_workspace()
 
     def _settle(self) -> None:
         """Make counters and history agree: an interrupt may have come between any two of the lines that change them."""
@@ -229,7 +250,8 @@ class TrainingLoop:
             if uses_average:
                 state.hold_average(True)
             self._end_epoch(epoch, end_hooks)
-            self._poll_watch()
+            if self._watch is not None:
+                self._poll_watch()
             if state.stop_training:
                 return
 
@@ -398,6 +420,7 @@ class TrainingLoop:
     def _give_up(self, what: str, epoch: int) -> None:
         """Go back to the last good epoch, and raise FloatingPointError unless a callback takes it upon itself."""
         state = self._state
+        self._has_failed = True  # so there may be NaN anywhere in the workspace
         message = f"{what} stopped being finite in epoch {epoch}, step {state.step}"
         state.history.stop_reason = message
         self._task.network.reset_state()

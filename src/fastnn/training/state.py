@@ -13,7 +13,7 @@ import numpy as np
 from fastnn import callbacks as own_callbacks
 from fastnn.callbacks import Callback
 from fastnn.common.validation import check_bool, check_integer
-from fastnn.engine.workspace import aligned_zeros
+from fastnn.engine.workspace import Workspace, aligned_zeros
 from fastnn.model.core import NetworkCore
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
@@ -147,6 +147,7 @@ class TrainingState:
     moments: np.ndarray
     step: int
     holds_average: bool
+    kept_workspace: Workspace | None = None  # of the last short fit, for the next; no part of files and pickles
 
     def __init__(self, network: NetworkCore, optimizer: Optimizer):
         self.network = network
