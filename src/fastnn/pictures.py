@@ -68,6 +68,8 @@ def _as_rgb(image: "Image") -> "Image":
 
     if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("numbers of 32 bits do not say what is white; save it with 8 or 16 bits a channel")
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -111,6 +111,7 @@ def test_empty_folders_and_lone_classes(bars, tmp_path, capsys):
         (["bars", "--hidden", "3"], "--hidden goes with the model mlp, not cnn"),
         (["bars", "-o", "no/such/model"], "--output must be a file in a folder that exists"),
         (["digits", "--size", "9"], "--size goes with a folder of pictures, got 'digits'"),
+        (["picture"], "NAME, where it is no file or folder, must be one of 'digits', 'iris'"),
         (["iris", "--model", "cnn"], "--model cnn goes with images: digits, or a folder; got 'iris'"),
         (["digits", "--model", "cnn", "--scale", "minmax"], "--scale goes with the model mlp, not cnn"),
     ],
@@ -152,6 +153,25 @@ class TestReading:
         assert picture.shape == (2, 3, 3)
         assert picture.dtype == np.uint8
         assert (picture == 255).all()
+
+    @pytest.mark.parametrize("dtype", [np.int32, np.float32])
+    def test_numbers_without_a_brightest_are_refused(self, tmp_path, dtype):
+        Image.fromarray(np.full((4, 4), 40_000).astype(dtype)).save(tmp_path / "a.tif")
+        with pytest.raises(ValueError, match=r"a\.tif' is no picture that can be read: numbers of 32 bits"):
+            pictures.read_picture(tmp_path / "a.tif", (4, 4))
+
+    def test_links_that_lead_nowhere_or_in_circles(self, tmp_path):
+        """The first picture of a moving one counts; a folder that holds itself is read once."""
+        for name in ("é ☃", "b"):
+            (tmp_path / name).mkdir()
+            frames = [Image.new("L", (1, 1), value) for value in (255, 0)]
+            frames[0].save(tmp_path / name / "moves.gif", save_all=True, append_images=frames[1:], duration=10)
+            (tmp_path / name / "circle").symlink_to(tmp_path / name, target_is_directory=True)
+            (tmp_path / name / "nowhere.png").symlink_to("nothing.png")
+        folder = pictures.read_folder(tmp_path, (2, 2))
+        assert folder.classes == ("b", "é ☃")
+        assert [path.name for path in folder.paths] == ["moves.gif"] * 2
+        assert (folder.X == 255).all()
 
     def test_what_is_transparent_is_white(self, tmp_path):
         Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "a.png")

@@ -19,7 +19,7 @@ from fastnn.callbacks.curves import TerminalCurves
 from fastnn.cli import pictures, sequences, splitting, table
 from fastnn.cli.info import cached_kernels
 from fastnn.cli.output import say
-from fastnn.common.validation import check_integer, check_real
+from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.datasets import Dataset
 from fastnn.layers import Input
 from fastnn.losses import CategoricalCrossentropy
@@ -314,6 +314,7 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
             data = pictures.load(arguments) if is_folder else load_images(arguments.name)
             split = split_and_scale(data, arguments.test_size, "none", arguments.seed)
         else:
+            check_choice("NAME, where it is no file or folder,", arguments.name, datasets.NAMES)
             data = datasets.load(arguments.name)
             split = split_and_scale(data, arguments.test_size, arguments.scale or "minmax", arguments.seed)
         trainer = make_trainer(data, len(split.X), arguments)
