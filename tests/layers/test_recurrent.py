@@ -106,6 +106,48 @@ def test_every_single_gradient_is_a_central_difference(cell):
     np.testing.assert_allclose(gradient, ref.central_difference(value, start), rtol=2e-6, atol=2e-8)
 
 
+FEW = {  # layers of whole vectors of units, whose kernels put them across the lanes where samples are few
+    "last": lambda cell: [cell(32)],
+    "every step, above another layer": lambda cell: [fastnn.Dense(5, "tanh"), cell(16, return_sequences=True)],
+    "two deep, backwards": lambda cell: [cell(16, return_sequences=True), cell(32, use_bias=False, go_backwards=True)],
+    "both directions": lambda cell: [
+        fastnn.Bidirectional(cell(16, return_sequences=True), "sum"),
+        fastnn.Bidirectional(cell(16, return_sequences=True)),
+    ],
+}
+
+
+@each_cell
+@pytest.mark.parametrize("body", FEW)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 3e-5), ("float64", 1e-12)])
+def test_few_rows_are_what_they_are_among_many(cell, body, dtype, tolerance):
+    """Outputs have the same bits, and gradients add up; some sequences are shorter than others."""
+    n, steps = 12, 21
+    network = network_of(*FEW[body](CELLS[cell]), fastnn.Dense(2), shape=(steps, 3), dtype=dtype)
+    network.parameters[:] *= 0.4
+    X, lengths = rng(1).normal(size=(n, steps, 3)), rng(2).integers(1, steps + 1, n)
+    y = rng(3).normal(size=(n, *network.plan.output_shape))
+    counted = y.ndim == 3  # the loss is a mean over steps then
+
+    def outputs_and_gradient(rows, lengths):
+        own = {} if lengths is None else {"lengths": lengths[rows]}
+        total = len(X[rows]) if lengths is None or not counted else lengths[rows].sum()
+        gradient = fastnn.Objective(network, X[rows], y[rows], loss="mse", **own)()[1]
+        return network.predict(X[rows], **own), total * gradient
+
+    for given in (None, lengths):
+        outputs, gradient = outputs_and_gradient(slice(n), given)
+        inputs = network.vjp(X, y)[0]
+        for few in (1, 4):
+            pieces = [slice(first, first + few) for first in range(0, n, few)]
+            pairs = [outputs_and_gradient(piece, given) for piece in pieces]
+            np.testing.assert_array_equal(np.concatenate([found[0] for found in pairs]), outputs)
+            scale = np.abs(gradient).max()
+            np.testing.assert_allclose(sum(found[1] for found in pairs), gradient, rtol=0, atol=tolerance * scale)
+            by_inputs = np.concatenate([network.vjp(X[piece], y[piece])[0] for piece in pieces])
+            np.testing.assert_allclose(by_inputs, inputs, rtol=0, atol=tolerance * np.abs(inputs).max())
+
+
 STACKS = {
     "two deep": [fastnn.LSTM(4, return_sequences=True), fastnn.GRU(3)],
     "dense at every step": [fastnn.Dense(3, "tanh"), fastnn.SimpleRNN(4, return_sequences=True), fastnn.Dense(2)],

@@ -132,6 +132,19 @@ def test_predictions_of_stateful_layers_go_on_where_the_batch_before_ended(cell)
 
 
 @each_cell
+@pytest.mark.parametrize("n", [3, 9])  # few of them have their units across the lanes
+def test_few_sequences_carry_the_same_states(cell, n):
+    layers = [CELLS[cell](16, return_sequences=True, stateful=True), CELLS[cell](16, stateful=True)]
+    network = fastnn.Network([fastnn.Input((4, 3)), *layers], dtype="float64", seed=0)
+    whole = fastnn.Network(
+        [fastnn.Input((8, 3)), CELLS[cell](16, return_sequences=True), CELLS[cell](16)], dtype="float64", seed=0
+    )
+    x = rng(4).normal(size=(n, 8, 3))
+    network.predict(x[:, :4])
+    assert np.array_equal(network.predict(x[:, 4:]), whole.predict(x))
+
+
+@each_cell
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_training_of_blocks_is_truncated_backpropagation(cell, n_threads):
     """The second block begins with the state of the first, in the loss of training; evaluation begins with 0."""

@@ -7,36 +7,33 @@ The states of a panel begin with a block of zeros, what comes before the first s
 is one product of all states, moved by one block, with all deltas of the gates. It is made a few steps at a time, while
 their deltas are still in cache.
 
+A panel of a few samples would leave most lanes of a vector idle. Gates and states lie in rows then, with units across
+the lanes: [gate][step][sample][hidden], and [step][sample][hidden]. What is elementwise does not see the difference,
+for both are `RUN.row` numbers that belong together, again and again; sums are taken in the same order.
+
 Jobs
 ----
 - `DETAILS`: an op's own record; `RUN`: one panel in one direction; `open_run` fills it
-- `multiply_inputs`, `multiply_states`, `multiply_back`: products of kernels with inputs, states and deltas
-- `transpose_steps`, `add_gradients`, `add_recurrent_gradient`, `add_input_deltas`: gradients over some steps
-- `goes_on`: which sequences have a step; `begin_state`, `carry_state`: states that go on with the next batch
+- `begin_states`, `carry_states`: states that go on with the next batch; `from_panel`, `add_to_panel`: of few samples
+- `goes_on`: which sequences have a step; `unit_bias`: the biases of a vector
 - `squash`, `slope`: an activation, and its derivative from its value
 """
 
 import numpy as np
 
 from fastnn.kernels.elementary import sigmoid, tanh
-from fastnn.kernels.gemm import PANEL, column_sum, rows_of_tiles
+from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
 from fastnn.kernels.simd import (
     VECTOR_BYTES,
     filled,
     lanes,
     load,
-    load_first,
     maximum,
     select,
     store,
-    store_first,
-    transpose_block,
 )
-from fastnn.kernels.tables import TILE
-from fastnn.kernels.tile import ADD, BIAS, TILE_ROWS, TILE_VECTORS, ZERO
-from fastnn.kernels.units import call_tile
-from fastnn.kernels.views import array_at, buffer_of, details_of, gradient_of, on_stack
+from fastnn.kernels.views import array_at, buffer_of, details_of, on_stack, parameters_of
 
 STEPS = 4  # whose deltas are turned into gradients of parameters at a time
 STRIP = 32  # a strip of transposed deltas is at most this many units wide
@@ -83,7 +80,15 @@ RUN = np.dtype(
         ("n_steps", np.int64),  # as many as the longest sequence of the panel has
         ("lengths", np.int64),  # where the lengths of its sequences lie; -1: all have all steps
         ("carried", np.int64),  # address of the state to begin with; 0: none
-        ("used", np.int64),  # columns of the panel that are worked on: whole vectors
+        ("hidden", np.int64),
+        ("few", np.int64),  # how many samples there are, if they lie in rows; 0: they lie across the lanes
+        ("row", np.int64),  # numbers that lie side by side: a unit's of a panel, or a sample's
+        ("used", np.int64),  # how many of them are worked on: whole vectors
+        ("block", np.int64),  # numbers of a state
+        ("gate", np.int64),  # how far the gates of a step lie apart
+        ("step", np.int64),  # how far the gates of two steps lie apart
+        ("group", np.int64),  # steps whose deltas are turned into gradients of parameters at a time
+        ("turned", np.int64),  # the recurrent kernel and the kernel, transposed, of few samples
         ("weights", np.int64),
         ("recurrent_kernel", np.int64),
         ("bias", np.int64),
@@ -102,7 +107,6 @@ RUN = np.dtype(
 
 own_record = details_of(DETAILS)
 new_run = on_stack(RUN)
-_new_tile = on_stack(TILE)
 
 
 @inlined
@@ -136,18 +140,16 @@ def open_run(job, op, panel, direction, run):
     width = lanes(buffer_of(job))
     n_steps, hidden = op.positions, own.hidden
     run.direction, run.n_steps, run.lengths = direction, n_steps, -1
-    if job.n_row_lengths > 0:
-        run.lengths = job.lengths * scale + panel * PANEL
-        run.n_steps = 0
-        for column in range(PANEL):
-            run.n_steps = max(run.n_steps, int(buffer_of(job)[run.lengths + column]))
     run.carried = 0
     if own.carried >= 0 and job.carried != 0:
         state = (job.first_sample // PANEL + panel) * job.carried_units + own.carried
         run.carried = job.carried + state * PANEL * (VECTOR_BYTES // width)
     run.backwards = own.backwards if direction == 0 else 1 - own.backwards
     run.adds = direction == 1 and own.second_column == 0
-    run.used = (min(PANEL, job.n_samples - panel * PANEL) + width - 1) // width * width
+    n_samples = min(PANEL, job.n_samples - panel * PANEL)
+    run.hidden, run.few, run.row, run.used = hidden, 0, PANEL, (n_samples + width - 1) // width * width
+    run.block = run.gate = hidden * PANEL
+    run.step, run.group = own.gates * run.block, STEPS
     run.weights = op.weights + direction * own.direction_parameters
     run.recurrent_kernel = run.weights + own.recurrent_kernel
     run.bias = op.bias + direction * own.direction_parameters if op.bias >= 0 else -1
@@ -162,6 +164,30 @@ def open_run(job, op, panel, direction, run):
     at = (panel * n_outputs * own.target_units + direction * own.second_column) * PANEL
     run.target, run.delta = op.target * scale + at, job.delta * scale + at
     run.other_delta = job.other_delta * scale + panel * n_steps * op.fan_in * PANEL
+    # Few samples leave room behind their gates for the kernels, transposed, and the deltas of some steps' inputs.
+    units, group = own.gates * hidden, STEPS * PANEL // n_samples
+    needed = (hidden + op.fan_in + width) * units + min(group, n_steps) * op.fan_in
+    if 2 * n_samples <= width and hidden % width == 0 and needed <= (PANEL - n_samples) * n_steps * units:
+        run.few, run.row, run.used, run.group = n_samples, hidden, hidden, group
+        run.block = run.step = n_samples * hidden
+        run.gate = n_steps * run.block
+        run.turned = run.gates + own.gates * run.gate
+    if job.n_row_lengths > 0:
+        _open_lengths(job, run, job.lengths * scale + panel * PANEL)
+
+
+@inner
+def _open_lengths(job, run, at):
+    """How many steps there are; the length of a sample in a row stands at each of its units."""
+    buffer = buffer_of(job)
+    run.lengths, run.n_steps = at, 0
+    for column in range(PANEL):
+        run.n_steps = max(run.n_steps, int(buffer[at + column]))
+    if run.few > 0:
+        run.lengths = run.strips
+        for row in range(run.few):
+            for unit in range(0, run.row, lanes(buffer)):
+                store(buffer, run.strips + row * run.row + unit, filled(buffer, buffer[at + row]))
 
 
 @inlined
@@ -192,41 +218,79 @@ def output_block(op, run, step, time):
 
 
 @inner
-def clear_block(job, run, at, n_rows):
-    """Put 0 into the columns in use of a block."""
+def clear_block(job, run, at):
+    """Put 0 into the columns in use of a state."""
     buffer = buffer_of(job)
     nothing = filled(buffer, 0.0)
-    for row in range(at, at + n_rows * PANEL, PANEL):
+    for row in range(at, at + run.block, run.row):
         for column in range(0, run.used, lanes(buffer)):
             store(buffer, row + column, nothing)
 
 
 @inner
-def begin_state(job, run, at, number, n_rows):
-    """Put 0 into a block that steps begin with, or what was carried from the batch before, as state number `number`."""
-    if run.carried == 0:
-        clear_block(job, run, at, n_rows)
-        return
-    buffer = buffer_of(job)
-    carried = array_at(run.carried, (number + 1) * n_rows * PANEL, job.element)
-    for i in range(0, n_rows * PANEL, lanes(buffer)):
-        store(buffer, at + i, load(carried, number * n_rows * PANEL + i))
+def from_panel(source, first, target, to, n):
+    """A sample's numbers from a panel to a row."""
+    for i in range(n):
+        target[to + i] = source[first + i * PANEL]
 
 
 @inner
-def carry_state(job, run, at, number, n_rows):
-    """Keep the block that the last step ended with for the next batch."""
-    if run.carried != 0:
-        buffer = buffer_of(job)
-        carried = array_at(run.carried, (number + 1) * n_rows * PANEL, job.element)
-        for i in range(0, n_rows * PANEL, lanes(buffer)):
-            store(carried, number * n_rows * PANEL + i, load(buffer, at + i))
+def add_to_panel(source, first, target, to, n):
+    """A sample's numbers from a row are added to those of a panel."""
+    for i in range(n):
+        target[to + i * PANEL] += source[first + i]
 
 
 @inlined
-def goes_on(buffer, run, column, time):
-    """Which sequences have this step."""
-    return load(buffer, run.lengths + column) > filled(buffer, time)
+def _state(run, number):
+    return run.states if number == 0 else run.cells
+
+
+@inner
+def begin_states(job, run, n_states):
+    """Put 0 into the blocks that steps begin with, or what was carried from the batch before."""
+    buffer, size, first = buffer_of(job), run.hidden * PANEL, block_before(run, time_of(run, 0)) * run.block
+    for number in range(n_states):
+        at = _state(run, number) + first
+        if run.carried == 0:
+            clear_block(job, run, at)
+            continue
+        carried = array_at(run.carried, n_states * size, job.element)
+        for row in range(run.few):
+            from_panel(carried, number * size + row, buffer, at + row * run.row, run.row)
+        for i in range(0, size if run.few == 0 else 0, lanes(buffer)):
+            store(buffer, at + i, load(carried, number * size + i))
+
+
+@inner
+def carry_states(job, run, n_states):
+    """Keep the blocks that the last step ended with for the next batch."""
+    if run.carried == 0:
+        return
+    buffer, size, last = buffer_of(job), run.hidden * PANEL, block_after(run, time_of(run, run.n_steps - 1)) * run.block
+    carried = array_at(run.carried, n_states * size, job.element)
+    for number in range(n_states):
+        at = _state(run, number) + last
+        for i in range(0, size, lanes(buffer)):
+            store(carried, number * size + i, filled(buffer, 0.0) if run.few > 0 else load(buffer, at + i))
+        for row in range(run.few):
+            add_to_panel(buffer, at + row * run.row, carried, number * size + row, run.row)
+
+
+@inlined
+def goes_on(buffer, run, i, at, time):
+    """Which sequences have this step, of the vector at `i`, in the row that begins at `at`."""
+    return load(buffer, run.lengths + (i if run.few > 0 else i - at)) > filled(buffer, time)
+
+
+@inlined
+def unit_bias(job, run, bias, i, at):
+    """The biases of the vector at `i`, in the row that begins at `at`; 0 without any."""
+    if run.bias < 0:
+        return filled(buffer_of(job), 0.0)
+    if run.few > 0:
+        return load(parameters_of(job), bias + i - at)
+    return filled(buffer_of(job), parameters_of(job)[bias + at // PANEL])
 
 
 @inner
@@ -248,12 +312,6 @@ def clear_outputs_beyond(job, op, run):
         clear_beyond(job, run, run.target, own.hidden, own.target_units, op.positions)
 
 
-@inlined
-def first_of(run, end):
-    """The first of the steps up to `end` that are worked on together: they begin at a multiple of STEPS in time."""
-    return max(0, end - STEPS) if run.backwards else (end - 1) // STEPS * STEPS
-
-
 @inner
 def clear_unused(job, run, at, n_rows):
     """Put 0 into the columns of a block that no sample uses: what is elementwise works on them, too."""
@@ -265,131 +323,14 @@ def clear_unused(job, run, at, n_rows):
                 store(buffer, row + column, nothing)
 
 
-@inner
-def multiply_inputs(job, op, run):
-    """Gates = W^T x + b, for all steps of a panel; rows of tiles outermost, so that columns of W stay in cache."""
-    own = own_record(op)
-    width = lanes(buffer_of(job))
-    item_size = VECTOR_BYTES // width
-    units = own.gates * own.hidden
-    tile = _new_tile()
-    tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = 1, units, 0, PANEL, PANEL
-    tile.n_outer, tile.n_inner, tile.last, tile.ahead_step = 1, op.fan_in, width, 0
-    tile.start = BIAS if run.bias >= 0 else ZERO
-    n_tiles = (units + TILE_ROWS - 1) // TILE_ROWS
-    lower = units // n_tiles
-    n_higher = units - lower * n_tiles
-    unit = 0
-    for t in range(n_tiles):
-        tile.n_rows = lower + (t < n_higher)
-        tile.a = job.parameters + (run.weights + unit) * item_size
-        tile.bias = job.parameters + (max(run.bias, 0) + unit) * item_size
-        tile.ahead = tile.a
-        for time in range(run.n_steps):
-            for column in range(0, run.used, TILE_VECTORS * width):
-                tile.n_vectors = min(TILE_VECTORS, (run.used - column) // width)
-                tile.b = job.buffer + (run.x + time * op.fan_in * PANEL + column) * item_size
-                tile.c = job.buffer + (run.gates + (time * units + unit) * PANEL + column) * item_size
-                call_tile(job.reading_tile, job, tile)
-        unit += tile.n_rows
-
-
-@inner
-def multiply_states(job, op, run, state, first, n_rows, target):
-    """target += U^T h at one step, for columns `first`, ... of the recurrent kernel."""
-    own = own_record(op)
-    width = lanes(buffer_of(job))
-    item_size = VECTOR_BYTES // width
-    tile = _new_tile()
-    tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = 1, own.gates * own.hidden, 0, PANEL, PANEL
-    tile.n_outer, tile.n_inner, tile.last, tile.ahead_step = 1, own.hidden, width, 0
-    tile.start = ADD
-    for column in range(0, run.used, TILE_VECTORS * width):
-        tile.n_vectors = min(TILE_VECTORS, (run.used - column) // width)
-        tile.a = job.parameters + (run.recurrent_kernel + first) * item_size
-        tile.b = job.buffer + (state + column) * item_size
-        tile.c = job.buffer + (target + column) * item_size
-        tile.ahead = tile.a
-        rows_of_tiles(job, job.reading_tile, tile, n_rows, item_size, tile.a)
-
-
-@inner
-def multiply_back(job, run, kernel, n_rows, units, delta, target, start):
-    """target (+)= K delta, for a kernel of `n_rows` rows and `units` columns, at one step."""
-    width = lanes(buffer_of(job))
-    item_size = VECTOR_BYTES // width
-    tile = _new_tile()
-    tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = units, 1, 0, PANEL, PANEL
-    tile.n_outer, tile.n_inner, tile.start, tile.last, tile.ahead_step = 1, units, start, width, 0
-    for column in range(0, run.used, TILE_VECTORS * width):
-        tile.n_vectors = min(TILE_VECTORS, (run.used - column) // width)
-        tile.a = job.parameters + kernel * item_size
-        tile.b = job.buffer + (delta + column) * item_size
-        tile.c = job.buffer + (target + column) * item_size
-        tile.ahead = tile.a
-        rows_of_tiles(job, job.reading_tile, tile, n_rows, item_size, tile.a)
-
-
-@inner
-def transpose_steps(job, run, units, first_unit, time, n_steps):
-    """Write the deltas of some steps as strips: strip s is (steps * columns in use, strip), samples down."""
-    buffer = buffer_of(job)
-    width = lanes(buffer)
-    strip = TILE_VECTORS * width
-    n_rows = n_steps * run.used
-    for unit in range(first_unit // width * width, units, width):
-        target = run.strips + unit // strip * strip * n_rows + unit % strip
-        for step in range(n_steps):
-            source = run.gates + ((time + step) * units + unit) * PANEL
-            for column in range(0, run.used, width):
-                transpose_block(buffer, source + column, PANEL, buffer, target, strip)
-                target += width * strip
-
-
-@inner
-def add_kernel_gradient(job, run, kernel, n_rows, units, x, n_steps, start):
-    """A kernel's gradient (+)= x dZ^T over some steps, whose deltas are transposed; x is where the first's lies."""
-    width = lanes(buffer_of(job))
-    item_size = VECTOR_BYTES // width
-    strip = TILE_VECTORS * width
-    tile = _new_tile()
-    tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = PANEL, 1, n_rows * PANEL, strip, units
-    tile.n_outer, tile.n_inner, tile.start, tile.ahead_step = n_steps, run.used, start, 0
-    for unit in range(0, units, strip):
-        used = min(strip, units - unit)
-        tile.n_vectors = (used + width - 1) // width
-        tile.last = used - (tile.n_vectors - 1) * width
-        tile.a = job.buffer + x * item_size
-        tile.b = job.buffer + (run.strips + unit * n_steps * run.used) * item_size
-        tile.c = job.gradient + (kernel + unit) * item_size
-        tile.ahead = tile.c
-        rows_of_tiles(job, job.reading_tile, tile, n_rows, item_size, tile.c)
-
-
-@inner
-def add_bias_gradient(job, run, bias, units, n_steps, start):
-    """The gradient of a bias (+)= the sum of the transposed deltas."""
-    buffer, gradient = buffer_of(job), gradient_of(job)
-    width = lanes(buffer)
-    strip = TILE_VECTORS * width
-    n_rows = n_steps * run.used
-    for unit in range(0, units, width):
-        count = min(width, units - unit)
-        at = run.strips + unit // strip * strip * n_rows + unit % strip
-        sums = column_sum(buffer, at, strip, n_rows)
-        if start == ADD:
-            sums = sums + load_first(gradient, bias + unit, count)
-        store_first(gradient, bias + unit, sums, count)
-
-
 @inlined
-def put_out(buffer, own, run, at, column, time, h):
+def put_out(buffer, own, run, target, i, at, time, h):
     """Put a state out: 0 for sequences that have ended; that of the second of two directions may be added."""
     if run.lengths >= 0 and own.sequences:
-        h = select(goes_on(buffer, run, column, time), h, 0.0)
+        h = select(goes_on(buffer, run, i, at, time), h, 0.0)
     if run.adds:
-        h = h + load(buffer, at)
-    store(buffer, at, h)
+        h = h + load(buffer, target + i)
+    store(buffer, target + i, h)
 
 
 @inlined
@@ -398,70 +339,7 @@ def keep_delta(buffer, own, run, i, at, time, dh):
 
     What is put out at every step is 0 there, whatever the state, so its delta counts for nothing.
     """
-    is_on = goes_on(buffer, run, i - at, time)
+    is_on = goes_on(buffer, run, i, at, time)
     kept = load(buffer, run.carry + i) if own.sequences else dh
     store(buffer, run.carry + i, select(is_on, 0.0, kept))
     return select(is_on, dh, 0.0)
-
-
-@inner
-def add_gradients(job, op, run, time, n_steps, start):
-    """The gradients of the kernel and its bias over some steps, whose deltas are transposed."""
-    own = own_record(op)
-    units = own.gates * own.hidden
-    add_kernel_gradient(job, run, run.weights, op.fan_in, units, run.x + time * op.fan_in * PANEL, n_steps, start)
-    if run.bias >= 0:
-        add_bias_gradient(job, run, run.bias, units, n_steps, start)
-
-
-@inner
-def add_recurrent_gradient(job, op, run, time, n_steps, start):
-    """The gradient of the recurrent kernel over some steps, whose deltas are transposed."""
-    own = own_record(op)
-    states = run.states + block_before(run, time) * own.hidden * PANEL
-    add_kernel_gradient(job, run, run.recurrent_kernel, own.hidden, own.gates * own.hidden, states, n_steps, start)
-
-
-@inner
-def add_input_deltas(job, op, run, time, n_steps):
-    """The deltas of the inputs of some steps."""
-    own = own_record(op)
-    units = own.gates * own.hidden
-    for t in range(time, time + n_steps):
-        target = run.other_delta + t * op.fan_in * PANEL
-        multiply_back(job, run, run.weights, op.fan_in, units, run.gates + t * units * PANEL, target,
-                      ADD if run.direction > 0 else ZERO)  # fmt: skip
-        clear_unused(job, run, target, op.fan_in)
-
-
-@inner
-def clear_input_deltas_beyond(job, op, run):
-    """Steps that no sequence of the panel has get no delta."""
-    if run.direction == 0:
-        clear_beyond(job, run, run.other_delta, op.fan_in, op.fan_in, op.positions)
-
-
-@inlined
-def first_time(run, begin, end):
-    """The first in time of the steps number `begin` to `end` - 1."""
-    return run.n_steps - end if run.backwards else begin
-
-
-@inlined
-def start_of(job, run, panel, end):
-    """Whether gradients are added to what is there: the first steps of the first panel begin."""
-    return job.start if panel == 0 and end == run.n_steps else ADD
-
-
-@inner
-def delta_at(op, run, step, time):
-    """Where the delta of a step's output lies; -1: it has none."""
-    block = output_block(op, run, step, time)
-    return run.delta + block * own_record(op).target_units * PANEL if block >= 0 else -1
-
-
-@inner
-def target_at(op, run, step, time):
-    """Where a step's state is put out; -1: nowhere."""
-    block = output_block(op, run, step, time)
-    return run.target + block * own_record(op).target_units * PANEL if block >= 0 else -1

@@ -12,123 +12,78 @@ References
        EMNLP 2014.
 """
 
-from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
+from fastnn.kernels.ops.recurrent import backward_of, forward_of
 from fastnn.kernels.ops.recurrent_rows import gru_row
 from fastnn.kernels.recurrence import (
     DETAILS,
-    add_bias_gradient,
-    add_gradients,
-    add_input_deltas,
-    add_recurrent_gradient,
-    begin_state,
     block_after,
     block_before,
-    carry_state,
-    clear_block,
-    clear_input_deltas_beyond,
-    clear_outputs_beyond,
-    clear_unused,
-    delta_at,
-    first_of,
-    first_time,
     goes_on,
     keep_delta,
-    multiply_back,
-    multiply_inputs,
-    multiply_states,
-    new_run,
-    open_run,
-    own_record,
     put_out,
     slope,
     squash,
-    start_of,
-    target_at,
-    time_of,
+    unit_bias,
+)
+from fastnn.kernels.recurrent_products import (
+    add_bias_gradient,
+    add_gradients,
+    add_recurrent_gradient,
+    multiply_states,
     transpose_steps,
 )
-from fastnn.kernels.simd import filled, fma, lanes, load, select, store
-from fastnn.kernels.tile import ADD
-from fastnn.kernels.units import OpKind, op_unit
-from fastnn.kernels.views import buffer_of, parameters_of
+from fastnn.kernels.simd import fma, lanes, load, select, store
+from fastnn.kernels.units import OpKind
+from fastnn.kernels.views import buffer_of
 
 
 @inner
-def _set_biases(job, own, run, at):
+def _multiply(job, op, run, gates, time, has_state):
     """m starts from its bias."""
-    parameters, buffer = parameters_of(job), buffer_of(job)
-    for unit in range(own.hidden):
-        bias = filled(buffer, parameters[run.bias + 5 * own.hidden + unit] if run.bias >= 0 else 0.0)
-        for column in range(0, run.used, lanes(buffer)):
-            store(buffer, at + unit * PANEL + column, bias)
+    buffer, products = buffer_of(job), run.cells + time * run.block
+    for at in range(0, run.block, run.row):
+        for i in range(at, at + run.used, lanes(buffer)):
+            store(buffer, products + i, unit_bias(job, run, run.bias + 5 * run.hidden, i, at))
+    if has_state:
+        before = run.states + block_before(run, time) * run.block
+        multiply_states(job, op, run, before, 0, 2, gates)
+        multiply_states(job, op, run, before, 2, 1, products)
 
 
 @inner
-def _gates(job, own, run, gates, time, target):
+def _activate(job, own, run, gates, time, target):
     """Gates and state of one step, in one pass."""
-    parameters, buffer, hidden = parameters_of(job), buffer_of(job), own.hidden
-    block = hidden * PANEL
-    before, after = run.states + block_before(run, time) * block, run.states + block_after(run, time) * block
-    products = run.cells + time * block
-    for unit in range(hidden):
-        z_bias, r_bias = filled(buffer, 0.0), filled(buffer, 0.0)
-        if run.bias >= 0:
-            z_bias = filled(buffer, parameters[run.bias + 3 * hidden + unit])
-            r_bias = filled(buffer, parameters[run.bias + 4 * hidden + unit])
-        for i in range(unit * PANEL, unit * PANEL + run.used, lanes(buffer)):
+    buffer, gate = buffer_of(job), run.gate
+    before, after = run.states + block_before(run, time) * run.block, run.states + block_after(run, time) * run.block
+    products = run.cells + time * run.block
+    for at in range(0, run.block, run.row):
+        for i in range(at, at + run.used, lanes(buffer)):
+            z_bias = unit_bias(job, run, run.bias + 3 * run.hidden, i, at)
+            r_bias = unit_bias(job, run, run.bias + 4 * run.hidden, i, at)
             z = squash(own.recurrent_activation, load(buffer, gates + i) + z_bias)
-            r = squash(own.recurrent_activation, load(buffer, gates + block + i) + r_bias)
+            r = squash(own.recurrent_activation, load(buffer, gates + gate + i) + r_bias)
             m = load(buffer, products + i)
-            new = squash(own.activation, fma(r, m, load(buffer, gates + 2 * block + i)))
+            new = squash(own.activation, fma(r, m, load(buffer, gates + 2 * gate + i)))
             store(buffer, gates + i, z)
-            store(buffer, gates + block + i, r)
-            store(buffer, gates + 2 * block + i, new)
+            store(buffer, gates + gate + i, r)
+            store(buffer, gates + 2 * gate + i, new)
             h = fma(z, load(buffer, before + i) - new, new)
             if run.lengths >= 0:
-                h = select(goes_on(buffer, run, i - unit * PANEL, time), h, load(buffer, before + i))
+                h = select(goes_on(buffer, run, i, at, time), h, load(buffer, before + i))
             store(buffer, after + i, h)
             if target >= 0:
-                put_out(buffer, own, run, target + i, i - unit * PANEL, time, h)
-
-
-@op_unit
-def gru_forward(job, op):
-    """All steps of one panel after the other."""
-    own, run = own_record(op), new_run()
-    hidden = own.hidden
-    block = hidden * PANEL
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
-        for direction in range(own.n_directions):
-            open_run(job, op, panel, direction, run)
-            multiply_inputs(job, op, run)
-            begin_state(job, run, run.states + block_before(run, time_of(run, 0)) * block, 0, hidden)
-            for step in range(run.n_steps):
-                time = time_of(run, step)
-                gates, products = run.gates + time * 3 * block, run.cells + time * block
-                _set_biases(job, own, run, products)
-                if step > 0 or run.carried != 0:
-                    before = run.states + block_before(run, time) * block
-                    multiply_states(job, op, run, before, 0, 2 * hidden, gates)
-                    multiply_states(job, op, run, before, 2 * hidden, hidden, products)
-                target = target_at(op, run, step, time)
-                _gates(job, own, run, gates, time, target)
-                if target >= 0:
-                    clear_unused(job, run, target, hidden)
-            last = run.states + block_after(run, time_of(run, run.n_steps - 1)) * block
-            carry_state(job, run, last, 0, hidden)
-            clear_outputs_beyond(job, op, run)
-    return True
+                put_out(buffer, own, run, target, i, at, time, h)
 
 
 @inner
-def _gates_back(job, own, run, gates, time, delta):
+def _activate_back(job, own, run, gates, time, delta):
     """The deltas of the gates in their place, and the part of the state's delta that passes them by."""
-    buffer, block = buffer_of(job), own.hidden * PANEL
-    before, products = run.states + block_before(run, time) * block, run.cells + time * block
-    for at in range(0, block, PANEL):
+    buffer, gate = buffer_of(job), run.gate
+    before, products = run.states + block_before(run, time) * run.block, run.cells + time * run.block
+    for at in range(0, run.block, run.row):
         for i in range(at, at + run.used, lanes(buffer)):
-            z, r, new = load(buffer, gates + i), load(buffer, gates + block + i), load(buffer, gates + 2 * block + i)
+            z, r, new = load(buffer, gates + i), load(buffer, gates + gate + i), load(buffer, gates + 2 * gate + i)
             dh = load(buffer, run.carry + i)
             if delta >= 0:
                 dh = dh + load(buffer, delta + i)
@@ -141,59 +96,38 @@ def _gates_back(job, own, run, gates, time, delta):
             dz = dh * (load(buffer, before + i) - new) * slope(own.recurrent_activation, z)
             dr = d_new * load(buffer, products + i) * slope(own.recurrent_activation, r)
             store(buffer, gates + i, dz)
-            store(buffer, gates + block + i, dr)
-            store(buffer, gates + 2 * block + i, d_new * r)
+            store(buffer, gates + gate + i, dr)
+            store(buffer, gates + 2 * gate + i, d_new * r)
             store(buffer, products + i, d_new)
 
 
 @inner
-def _to_candidates(job, own, run, time, n_steps):
+def _to_candidates(job, run, time, n_steps):
     """Put the candidates' deltas, as the kernel sees them, in place of those that the recurrent kernel sees."""
-    buffer, block = buffer_of(job), own.hidden * PANEL
+    buffer = buffer_of(job)
     for t in range(time, time + n_steps):
-        gates, products = run.gates + (3 * t + 2) * block, run.cells + t * block
-        for at in range(0, block, PANEL):
+        gates, products = run.gates + t * run.step + 2 * run.gate, run.cells + t * run.block
+        for at in range(0, run.block, run.row):
             for i in range(at, at + run.used, lanes(buffer)):
                 store(buffer, gates + i, load(buffer, products + i))
 
 
-@op_unit
-def gru_backward(job, op):
-    """The deltas of the gates in their place, step by step in reverse; then the gradients, STEPS at a time."""
-    own, run = own_record(op), new_run()
-    hidden, units = own.hidden, 3 * own.hidden
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
-        for direction in range(own.n_directions):
-            open_run(job, op, panel, direction, run)
-            clear_block(job, run, run.carry, hidden)
-            end = run.n_steps
-            while end > 0:
-                begin = first_of(run, end)
-                for step in range(end - 1, begin - 1, -1):
-                    time = time_of(run, step)
-                    gates = run.gates + time * units * PANEL
-                    _gates_back(job, own, run, gates, time, delta_at(op, run, step, time))
-                    if step > 0:
-                        multiply_back(job, run, run.recurrent_kernel, hidden, units, gates, run.carry, ADD)
-                time, n_steps = first_time(run, begin, end), end - begin
-                start = start_of(job, run, panel, end)
-                if op.n_parameters > 0:
-                    transpose_steps(job, run, units, 0, time, n_steps)
-                    add_recurrent_gradient(job, op, run, time, n_steps, start)
-                    if run.bias >= 0:
-                        add_bias_gradient(job, run, run.bias + units, units, n_steps, start)
-                _to_candidates(job, own, run, time, n_steps)
-                if op.n_parameters > 0:
-                    transpose_steps(job, run, units, 2 * hidden, time, n_steps)
-                    add_gradients(job, op, run, time, n_steps, start)
-                if op.has_gradient_below:
-                    add_input_deltas(job, op, run, time, n_steps)
-                end = begin
-            if op.has_gradient_below:
-                clear_input_deltas_beyond(job, op, run)
-    if op.has_gradient_below:
-        job.delta, job.other_delta = job.other_delta, job.delta
-    return True
+@inner
+def _add_gradients(job, op, run, time, n_steps, start):
+    units = 3 * run.hidden
+    if op.n_parameters > 0:
+        transpose_steps(job, run, units, 0, time, n_steps)
+        add_recurrent_gradient(job, op, run, time, n_steps, start)
+        if run.bias >= 0:
+            add_bias_gradient(job, op, run, run.bias + units, time, n_steps, start)
+    _to_candidates(job, run, time, n_steps)
+    if op.n_parameters > 0:
+        transpose_steps(job, run, units, 2 * run.hidden, time, n_steps)
+        add_gradients(job, op, run, time, n_steps, start)
 
 
-GRU = OpKind("gru", gru_forward, gru_backward, gru_row, details=DETAILS, one_panel=True, minds_lengths=True)
+GRU = OpKind(
+    "gru", forward_of("gru_forward", 1, _multiply, _activate),
+    backward_of("gru_backward", 1, _activate_back, _add_gradients, True), gru_row, details=DETAILS, one_panel=True,
+    minds_lengths=True,
+)  # fmt: skip
