@@ -1,11 +1,13 @@
 """Tables: fastnn's estimators beside boosting and other networks, all with their defaults.
 
     python -m bench.tables                       # every set and installed peer: TABLES.md, raw/tables.json
+    python -m bench.tables --missing             # the pairs that raw/tables.json lacks, the smallest sets first
     python -m bench.tables -k vehicle -p fastnn  # some of them, printed; with --write they make the page
 
 Each pair of a peer and a set has a process of its own, so that its peak of memory is its own; what compiles or loads
 once is warmed up on other data before the clock starts. A quarter of the rows is held back, three times, by other
-seeds; with `--splits 1` once. Means are over the splits that all peers of a set have.
+seeds; with `--splits 1` once. Means are over the splits that all peers of a set have. Beside the seconds on the clock
+stand the process's seconds of CPU, all threads together: other work on the machine changes those less.
 
 The sets come with packages, see `tables_sets`. RealMLP and TabM need PyTorch: pip install --no-deps pytabkit, and
 torch, pytorch-lightning, torchmetrics, tabm and rtdl_num_embeddings.
@@ -120,10 +122,10 @@ def measure(peer: str, name: str, n_splits: int) -> list[dict[str, float]]:
         if peer in WITHOUT_MISSING:
             medians = X_train.median(numeric_only=True)
             X_train, X_test = X_train.fillna(medians), X_test.fillna(medians)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         estimator = make(is_classification, seed).fit(X_train, y_train)
-        seconds = time.perf_counter() - started
-        result = {"score": float(estimator.score(X_test, y_test)), "seconds": seconds}
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+        result = {"score": float(estimator.score(X_test, y_test)), "seconds": seconds, "cpu_seconds": cpu_seconds}
         if is_classification:
             probabilities = np.asarray(estimator.predict_proba(X_test), np.float64)
             probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -134,12 +136,16 @@ def measure(peer: str, name: str, n_splits: int) -> list[dict[str, float]]:
     return [{**one, "megabytes": peak, "rows": len(X), "columns": X.shape[1], "load": busy} for one in found]
 
 
-def run(sets: list[str], peers: list[str], timeout: float, n_splits: int) -> Iterator[dict[str, Any]]:
+def run(
+    sets: list[str], peers: list[str], timeout: float, n_splits: int, only_missing: bool = False
+) -> Iterator[dict[str, Any]]:
     """Measure every pair, each in a process of its own, and give after each set what came of it so far."""
     results: dict[str, Any] = json.loads(RAW.read_text())["results"] if RAW.exists() else {}
     results = {name: of_set for name, of_set in results.items() if name in SETS}
     for name in sets:
         for peer in peers:
+            if only_missing and peer in results.get(name, {}):
+                continue
             command = [sys.executable, "-m", "bench.tables", "--one", peer, name, "--splits", str(n_splits)]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
@@ -151,8 +157,8 @@ def run(sets: list[str], peers: list[str], timeout: float, n_splits: int) -> Ite
                 continue
             results.setdefault(name, {})[peer] = json.loads(done.stdout.splitlines()[-1])
             first = results[name][peer]
-            score, seconds = (np.mean([one[key] for one in first]) for key in ("score", "seconds"))
-            print(f"{name:>14} {peer:<22} {score:.4f} {seconds:7.2f} s", flush=True)
+            score, seconds, cpu = (np.mean([one[key] for one in first]) for key in ("score", "seconds", "cpu_seconds"))
+            print(f"{name:>14} {peer:<22} {score:.4f} {seconds:7.2f} s, {cpu:7.2f} s of CPU", flush=True)
         yield {"machine": machine(), "results": results}
 
 
@@ -261,6 +267,7 @@ def main() -> None:
     parser.add_argument("-k", dest="sets", action="append", choices=SETS, help="a set (default: all)")
     parser.add_argument("-p", dest="peers", action="append", choices=list(PEERS), help="a peer (default: all)")
     parser.add_argument("--one", nargs=2, metavar=("PEER", "SET"), help=argparse.SUPPRESS)
+    parser.add_argument("--missing", action="store_true", help="only what the raw figures lack")
     parser.add_argument("--write", action="store_true", help="write the page also where only some were chosen")
     parser.add_argument("--splits", type=int, default=len(SEEDS), help="how often rows are held back")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="of a peer on a set")
@@ -270,7 +277,10 @@ def main() -> None:
         return
     installed = [peer for peer, (module, _) in PEERS.items() if importlib.util.find_spec(module) is not None]
     writes = arguments.write or not (arguments.sets or arguments.peers)
-    for raw in run(arguments.sets or list(SETS), arguments.peers or installed, arguments.timeout, arguments.splits):
+    sets, peers = arguments.sets or list(SETS), arguments.peers or installed
+    if arguments.missing:
+        sets.sort(key=lambda name: load(name)[0].size)
+    for raw in run(sets, peers, arguments.timeout, arguments.splits, arguments.missing):
         if writes:  # after each set, so that an interrupted run leaves what it has
             RAW.write_text(json.dumps(raw, indent=1) + "\n")
             PAGE.write_text(page(raw))

@@ -78,7 +78,8 @@ def test_every_layer_has_its_inference_on_rows():
               fastnn.SpatialDropout2D: [0.5], fastnn.RandomTranslation: [0.1, 0.1], fastnn.SimpleRNN: [2],
               fastnn.LSTM: [2], fastnn.GRU: [2], fastnn.Bidirectional: [fastnn.GRU(2)],
               fastnn.Normalization: [1.0, 2.0],
-              fastnn.PiecewiseLinear: [4, [(-1.0, 0.0, 1.0)] * 3], fastnn.Embedding: [5, 2]}  # fmt: skip
+              fastnn.PiecewiseLinear: [4, [(-1.0, 0.0, 1.0)] * 3], fastnn.Embedding: [5, 2],
+              fastnn.CategoryEmbedding: [{1: 4}, 2]}  # fmt: skip
     for cls in fastnn.layers.layer_classes():
         if cls is not fastnn.Input:
             is_image = "2D" in cls.__name__ or "Random" in cls.__name__

@@ -51,6 +51,26 @@ def test_columns_are_typed_and_say_nothing_of_rows(fitted):
     np.testing.assert_allclose(fitted.predict_proba(X).sum(axis=1), 1, atol=1e-5)
 
 
+def test_many_categories_have_a_learned_vector_each(tmp_path):
+    effect, codes = rng(1).normal(size=230), rng(2).integers(0, 230, 1800)
+    x = rng(3).normal(size=1800)
+    X, y = polars.DataFrame({"x": x, "shop": [f"s{i}" for i in codes]}), effect[codes] + 0.3 * x
+    recipe = recipes.Recipe("small", encodes=False, hidden=(32,), epochs=60)
+    model = TabularRegressor(recipe=recipe, n_estimators=1, random_state=0, n_threads=1).fit(X[:1500], y[:1500])
+    assert model.columns_ == {"x": "quantile", "shop": "category"}
+    n_seen = len(np.unique(codes[:1500]))
+    assert n_seen > 200
+    # Its place among the features that the recipe sees, which are without the encoding.
+    assert model.model_.network.layers[1] == fastnn.CategoryEmbedding({1: n_seen}, recipes.CATEGORY_UNITS)
+    assert model.score(X[1500:], y[1500:]) > 0.9  # by rank 0.1
+    assert model.permutation_importance_[1] > model.permutation_importance_[0] > 0
+    model.save(tmp_path / "model.safetensors")
+    new = polars.DataFrame({"x": [0.1, 0.1, 0.1], "shop": ["s3", "never seen", None]})
+    loaded = TabularRegressor.load(tmp_path / "model.safetensors").predict(new)
+    np.testing.assert_array_equal(loaded, model.predict(new))
+    assert loaded[1] == loaded[2] != loaded[0]
+
+
 def test_the_same_seed_gives_the_same_bits(fitted):
     X, y = shop()
     again = TabularClassifier(random_state=0, n_threads=2).fit(X, y)

@@ -240,6 +240,7 @@ def describe(table: TableData) -> str:
         "number": "numbers",
         "quantile": "numbers",
         "one-hot": "categories",
+        "category": "categories with a learned vector each",
         "rank": "categories by rank",
         "date": "dates",
     }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.layers.base import Activation
     from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
     from fastnn.layers.dense import Dense
-    from fastnn.layers.embedding import Embedding
+    from fastnn.layers.embedding import CategoryEmbedding, Embedding
     from fastnn.layers.ensemble import Ensemble
     from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
     from fastnn.layers.noise import Dropout, GaussianNoise
@@ -61,7 +61,7 @@ _MODULES = {
     "scaling": ("Scale",),
     "numbers": ("PiecewiseLinear",),
     "ensemble": ("Ensemble",),
-    "embedding": ("Embedding",),
+    "embedding": ("CategoryEmbedding", "Embedding"),
 }
 
 # The layers by name: their classes, or the modules that hold them.
@@ -151,8 +151,8 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
 
 __all__ = [
     "GRU", "LAYERS", "LSTM", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "Bidirectional", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding", "Ensemble", "Flatten",
-    "GaussianNoise",
+    "Bidirectional", "CategoryEmbedding", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding",
+    "Ensemble", "Flatten", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
     "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "PiecewiseLinear", "RandomFlip",
     "RandomTranslation",

@@ -202,7 +202,8 @@ def _columns(subject: Subject, rows: Rows) -> list[dict[str, str]]:
         return found
     names = {
         "number": "number, scaled to unit variance", "quantile": "number, scaled by quantiles",
-        "one-hot": "categories, a feature each", "rank": "categories, by rank", "date": "date, in parts",
+        "one-hot": "categories, a feature each", "category": "categories, a learned vector each",
+        "rank": "categories, by rank", "date": "date, in parts",
     }  # fmt: skip
     found = [
         {"name": column.name, "became": names.get(column.kind, column.kind), "features": str(column.n_features)}

@@ -19,7 +19,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, _c
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.files import container
 from fastnn.tabular import fitting
-from fastnn.tabular.columns import Column
+from fastnn.tabular.columns import CategoryColumn, Column
 from fastnn.tabular.fitting import Deadline
 from fastnn.tabular.frames import as_frame
 from fastnn.tabular.judging import importances
@@ -192,7 +192,12 @@ class BaseTabular(BaseEstimator, ABC):
             for column in columns
         ]  # fmt: skip
         X = encode(columns, without_values(frame, self.missing))
-        return Problem(X, y, n_classes, weights, np.concatenate(plain))
+        starts = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
+        categories = {
+            first: len(column.categories) for first, column in zip(starts, columns, strict=False)
+            if isinstance(column, CategoryColumn)
+        }  # fmt: skip
+        return Problem(X, y, n_classes, weights, np.concatenate(plain), categories)
 
     def _held_out(self, columns: Sequence[Column], problem: Problem, eval_set: Any) -> Problem:
         if not isinstance(eval_set, tuple) or len(eval_set) != 2:

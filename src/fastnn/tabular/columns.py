@@ -3,11 +3,14 @@
 Numbers (and booleans) are brought to mean 0 and deviation 1, or, for the estimators, scaled by their quantiles and
 encoded piecewise linearly; where one is missing the mean (or median) stands in, and a further feature says so if the
 training rows lacked any. Texts are categories: up to `MOST_ONE_HOT` of them have a feature each; more become one
-feature, the rank by frequency, scaled. A category that training did not see is all zeros, or the last rank. Dates are
-the business of `dates`. What tells rows apart, and nothing about them, is left out: `ids`.
+feature, their number by frequency, for which the estimators' networks learn a vector, and which is scaled for others. A
+category that training did not see is all zeros, or the number behind the last one. Dates are the business of `dates`.
+What tells rows apart, and nothing about them, as row numbers and identifiers do, is left out: a network would learn the
+order of the file from it, which on a sorted table is the answer.
 """
 
 import math
+import re
 import warnings
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastnn.tabular.dates import ORDERS, DateColumn, holds_dates, learn_dates
-from fastnn.tabular.ids import identifier, is_text_of_every_row
 from fastnn.tabular.quantiles import QuantileColumn, learn_quantiles
 from fastnn.tabular.values import as_numbers, as_texts, check_not_mixed, holds_numbers, is_number, meaning
 
@@ -23,9 +25,16 @@ if TYPE_CHECKING:
     from polars import Series
 
 MOST_ONE_HOT = 200
-MOST_RANKS = 2000  # rarer categories share the last rank
+MOST_EMBEDDED = 20_000  # rarer categories are as unknown ones
 LONGEST_CATEGORY = 200  # characters; more is a text, not a category
 NUMBER_STYLES = ("standard", "quantile", "encoded")
+
+# Of identifiers.
+_FEWEST_ROWS = 50  # fewer say little about what a column is
+_NEARLY_ALL = 0.99  # of the rows differ
+_NEARLY_ALL_TEXTS = 0.95
+_NAMES_OF_ROW_NUMBERS = ("", "unnamed: 0", "rownames", "row_names", "row", "_duplicated_0")
+_NAME_OF_AN_ID = re.compile(r"(?:(?i:^|[_\s.-])(?i:id|uuid|guid|key|index|idx|nr|no)|[a-z](?:ID|Id|Key|Index))$")
 
 
 @dataclass(frozen=True)
@@ -73,24 +82,36 @@ class OneHotColumn:
 
 
 @dataclass(frozen=True)
-class RankColumn:
-    """Categories by rank of frequency, the most frequent first; unknown ones have the last rank."""
+class CategoryColumn:
+    """Categories, by the number of each, the most frequent first, for an embedding; others have the number behind."""
 
-    kind: ClassVar[str] = "rank"
+    kind: ClassVar[str] = "category"
     name: str
     categories: tuple[str | None, ...]
-    mean: float
-    deviation: float
 
     n_features: ClassVar[int] = 1
 
     def encode(self, values: "Series", out: np.ndarray) -> None:
         """Write the features of a column into ``out`` of shape (n, 1)."""
         numbers = _category_numbers(values, self.categories)
-        out[:, 0] = (np.where(numbers < 0, len(self.categories), numbers) - self.mean) / self.deviation
+        out[:, 0] = np.where(numbers < 0, len(self.categories), numbers)
 
 
-Column = NumberColumn | QuantileColumn | OneHotColumn | RankColumn | DateColumn
+@dataclass(frozen=True)
+class RankColumn(CategoryColumn):
+    """Categories by rank of frequency, scaled."""
+
+    kind: ClassVar[str] = "rank"
+    mean: float
+    deviation: float
+
+    def encode(self, values: "Series", out: np.ndarray) -> None:
+        """Write the features of a column into ``out`` of shape (n, 1)."""
+        super().encode(values, out)
+        out[:] = (out - self.mean) / self.deviation
+
+
+Column = NumberColumn | QuantileColumn | OneHotColumn | CategoryColumn | DateColumn
 
 
 def learn_column(
@@ -130,7 +151,7 @@ def learn_column(
         return "no values"
     if not is_category and holds_numbers(values):
         all_numbers = as_numbers(values)
-        if not is_kept and (reason := identifier(values.name, all_numbers, is_first)):
+        if not is_kept and (reason := _identifier(values.name, all_numbers, is_first)):
             return reason
         known = all_numbers[chosen]
         if numbers == "standard" or values.dtype == _boolean():
@@ -146,7 +167,7 @@ def learn_column(
     categories = [text for text, _ in ranked]
     if len(categories) == 1:
         return "always the same value"
-    if not is_category and not is_kept and is_text_of_every_row(len(categories), len(texts)):
+    if not is_category and not is_kept and _is_text_of_every_row(len(categories), len(texts)):
         return (
             "a different text in every row" if len(categories) == len(texts) else "a different text in nearly every row"
         )
@@ -154,10 +175,12 @@ def learn_column(
         return OneHotColumn(values.name, tuple(categories))
     if max(len(text) for text in categories if text is not None) > LONGEST_CATEGORY:
         return "texts, not categories"
-    kept = tuple(categories[:MOST_RANKS])
-    ranks = _category_numbers(texts, kept)
-    ranks = np.where(ranks < 0, len(kept), ranks)
-    return RankColumn(values.name, kept, float(ranks.mean()), float(ranks.std()))
+    embedded = CategoryColumn(values.name, tuple(categories[:MOST_EMBEDDED]))
+    if numbers != "standard":
+        return embedded
+    ranks = np.empty((len(texts), 1))
+    embedded.encode(texts, ranks)
+    return RankColumn(embedded.name, embedded.categories, float(ranks.mean()), float(ranks.std()))
 
 
 def _boolean() -> Any:
@@ -189,7 +212,7 @@ def column_config(column: Column) -> dict[str, Any]:
 
 def column_from_config(config: Any) -> Column:
     """Return the column that `column_config` described, or raise ValueError."""
-    classes = (NumberColumn, QuantileColumn, OneHotColumn, RankColumn, DateColumn)
+    classes = (NumberColumn, QuantileColumn, OneHotColumn, CategoryColumn, RankColumn, DateColumn)
     kinds: dict[str, Any] = {cls.kind: cls for cls in classes}
     if not isinstance(config, dict) or not isinstance(config.get("kind"), str) or config["kind"] not in kinds:
         raise ValueError(f"a column must have a kind of {', '.join(kinds)}")
@@ -251,9 +274,44 @@ def _category_numbers(values: "Series", categories: tuple[str | None, ...]) -> n
     return found
 
 
+def _identifier(name: str, numbers: np.ndarray, is_first: bool) -> str | None:
+    """Return why a column of numbers is left out as an identifier; None where it is none.
+
+    Parameters
+    ----------
+    name : str
+    numbers : ndarray of shape (n,), float64
+        All rows, NaN where missing.
+    is_first : bool
+        Whether it is the table's first column.
+    """
+    known = numbers[~np.isnan(numbers)]
+    if known.size < 2 or (known % 1 != 0).any():
+        return None
+    is_unnamed = name.strip().lower() in _NAMES_OF_ROW_NUMBERS
+    if is_first and is_unnamed and known.size == numbers.size and (np.diff(known) > 0).all():
+        return "a saved row number"
+    if numbers.size < _FEWEST_ROWS:
+        return None
+    n_different = np.unique(known).size
+    if n_different < _NEARLY_ALL * numbers.size:
+        return None
+    if is_unnamed or _NAME_OF_AN_ID.search(name):
+        return "a different integer in every row: an identifier"
+    counts_rows = known.min() in (0, 1) and known.max() - known.min() < 1.05 * known.size
+    return "a number for each row" if counts_rows and n_different == known.size else None
+
+
+def _is_text_of_every_row(n_different: int, n_rows: int) -> bool:
+    """Whether texts differ in so many rows that they name rows, rather than kinds of rows."""
+    if n_different == n_rows:
+        return n_rows >= _FEWEST_ROWS or n_rows > 32
+    return n_rows >= _FEWEST_ROWS and n_different >= _NEARLY_ALL_TEXTS * n_rows
+
+
 def warn_if_strange(column: "Column", values: "Series") -> None:
     """Warn if a column of categories has values, and none of them is one that training saw."""
-    if isinstance(column, OneHotColumn | RankColumn):
+    if isinstance(column, OneHotColumn | CategoryColumn):
         known = values.drop_nulls()
         if len(known) and (_category_numbers(known, column.categories) < 0).all():
             seen = ", ".join(map(repr, [text for text in column.categories if text is not None][:5]))

@@ -105,7 +105,10 @@ def train_one(
     recipe, rows = training.recipe, training.rows
     X = problem.features(recipe, problem.X)
     X = X if rows.size == len(X) else X[rows]
-    trainer = make_trainer(recipe, X.shape[1], problem.n_outputs, problem.n_classes > 0, rows.size, training.seed)
+    trainer = make_trainer(
+        recipe, X.shape[1], problem.categories_of(recipe), problem.n_outputs, problem.n_classes > 0, rows.size,
+        training.seed,
+    )  # fmt: skip
     register[key] = trainer
     weights = None if problem.weights is None else problem.weights[rows]
     callbacks: list[Callback] = [] if seconds is None else [TimeLimit(max(seconds, 1e-3))]

@@ -14,8 +14,7 @@ from fastnn.files.persistence import member, network_part, read_network
 from fastnn.model.network import Network
 from fastnn.tabular.fitting import soften
 from fastnn.tabular.preprocessing import Preprocessing
-from fastnn.tabular.scoring import rows_with_target, scores
-from fastnn.tabular.seen import hash_rows, share_seen, sketch
+from fastnn.tabular.scoring import hash_rows, rows_with_target, scores, share_seen, sketch
 from fastnn.tabular.values import is_number
 
 if TYPE_CHECKING:

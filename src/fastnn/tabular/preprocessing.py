@@ -119,7 +119,8 @@ class Preprocessing:
             Columns to use although they look like identifiers.
         numbers : "standard", "quantile" or "encoded", default "standard"
             How numbers become features: mean 0 and deviation 1; or scaled by quantiles, without or with a
-            piecewise-linear encoding.
+            piecewise-linear encoding. Other than "standard", more than 200 categories become their number as it is, for
+            a `fastnn.CategoryEmbedding`.
 
         Raises
         ------
@@ -165,7 +166,7 @@ class Preprocessing:
     @property
     def texts(self) -> list[str]:
         """Columns that are read as they are written: categories, and classes."""
-        names = [column.name for column in self.columns if column.kind in ("one-hot", "rank")]
+        names = [column.name for column in self.columns if column.kind in ("one-hot", "category", "rank")]
         return [*names, self.target] if self.classes else names
 
     def features(self, table: "DataFrame") -> np.ndarray:

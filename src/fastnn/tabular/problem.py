@@ -23,6 +23,8 @@ class Problem:
     weights : ndarray of shape (n,) or None
     is_plain : ndarray of bool, shape (n_features,)
         Features that are no encoding.
+    categories : dict of int to int
+        Features that are numbers of categories, and how many each has.
     """
 
     X: np.ndarray
@@ -30,6 +32,7 @@ class Problem:
     n_classes: int
     weights: np.ndarray | None
     is_plain: np.ndarray
+    categories: dict[int, int] = field(default_factory=dict)
 
     @property
     def n_outputs(self) -> int:
@@ -38,6 +41,11 @@ class Problem:
     def features(self, recipe: Recipe, X: np.ndarray) -> np.ndarray:
         """Return the features that a recipe sees."""
         return X if recipe.encodes or self.is_plain.all() else np.ascontiguousarray(X[:, self.is_plain])
+
+    def categories_of(self, recipe: Recipe) -> dict[int, int]:
+        """Return which of the features that a recipe sees are categories."""
+        before = np.cumsum(np.ones_like(self.is_plain) if recipe.encodes else self.is_plain) - 1
+        return {int(before[feature]): n for feature, n in self.categories.items()}
 
 
 @dataclass

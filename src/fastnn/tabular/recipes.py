@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastnn.common.validation import check_bool, check_integer, check_real
-from fastnn.layers import Dense, Dropout, Ensemble, Input
+from fastnn.layers import CategoryEmbedding, Dense, Dropout, Ensemble, Input
 from fastnn.layers.base import Layer
 from fastnn.losses import CategoricalCrossentropy
 from fastnn.model.network import Network
@@ -19,6 +19,7 @@ from fastnn.optimizers import AdamW
 from fastnn.schedules import WarmupCosineDecay
 from fastnn.training.trainer import Trainer
 
+CATEGORY_UNITS = 16  # of the vector of a category
 LARGEST_BATCH, SMALLEST_BATCH = 256, 32
 _STEPS_AN_EPOCH = 24  # that a batch size aims at, until it reaches its limits: 6,000 rows have batches of 256
 
@@ -102,8 +103,9 @@ def batch_size(n_rows: int) -> int:
 
 
 def make_trainer(
-    recipe: Recipe, n_features: int, n_outputs: int, is_classification: bool, n_rows: int, seed: int
-) -> Trainer:
+    recipe: Recipe, n_features: int, categories: dict[int, int], n_outputs: int, is_classification: bool, n_rows: int,
+    seed: int,
+) -> Trainer:  # fmt: skip
     """Return a trainer for a recipe, with a new network."""
     layers: list[Layer] = []
     for units in recipe.hidden:
@@ -113,6 +115,8 @@ def make_trainer(
     layers.append(Dense(n_outputs, "softmax" if is_classification else "linear"))
     if recipe.members > 1:
         layers = [Ensemble(layers, recipe.members, average=False)]
+    if categories:
+        layers.insert(0, CategoryEmbedding(categories, CATEGORY_UNITS))
     batch = batch_size(n_rows)
     n_steps = math.ceil(n_rows / batch) * recipe.epochs
     warmup = max(round(0.05 * n_steps), 1)

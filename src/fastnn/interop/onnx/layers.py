@@ -78,6 +78,31 @@ def _embedding(graph: Graph, layer: layers.Embedding, x: Tensor, weights: Weight
     return tensor(graph.node("Gather", graph.constant(weights["embeddings"]), numbers, axis=0), shape)
 
 
+def _category_embedding(
+    graph: Graph, layer: layers.CategoryEmbedding, x: Tensor, weights: Weights, shape: _Shape
+) -> Tensor:
+    """Features one by one, joined at the end; numbers outside a table are taken for its last row."""
+    axis, of, y = len(shape), dict(layer.columns), graph.last(x).name
+    parts, first = [], 0
+    for feature in (*sorted(of), x.shape[-1]):
+        if first < feature:
+            parts.append(_slice(graph, y, first, feature, axis))
+        if feature in of:
+            last = graph.constant(of[feature])
+            number = _slice(graph, y, feature, feature + 1, axis)
+            number = graph.node("Reshape", number, graph.constant([0, *shape[:-1]], np.int64))
+            is_known = graph.node("And", graph.node("GreaterOrEqual", number, graph.constant(0.0)),
+                                  graph.node("Less", number, last))  # fmt: skip
+            number = graph.node("Cast", graph.node("Where", is_known, number, last), to=7)
+            parts.append(graph.node("Gather", graph.constant(weights[f"embeddings_{feature}"]), number, axis=0))
+        first = feature + 1
+    return tensor(graph.node("Concat", *parts, axis=axis), shape)
+
+
+def _slice(graph: Graph, x: str, first: int, last: int, axis: int) -> str:
+    return graph.node("Slice", x, *(graph.constant([value], np.int64) for value in (first, last, axis)))
+
+
 def _flatten(graph: Graph, layer: layers.Flatten, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
     return graph.flat(x)
 
@@ -128,6 +153,7 @@ FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
     BatchNormalization: _batch_normalization,
     layers.Normalization: _normalization,
     layers.Embedding: _embedding,
+    layers.CategoryEmbedding: _category_embedding,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
     layers.Scale: _scale,

@@ -211,6 +211,7 @@ NO_EQUAL: dict[type, str] = {
     layers.Ensemble: "PyTorch has no module whose members share a kernel; it goes to ONNX",
     layers.Scale: "PyTorch has no module of one factor a feature; it goes to ONNX",
     layers.PiecewiseLinear: "PyTorch has no module of piecewise-linear functions of a feature; it goes to ONNX",
+    layers.CategoryEmbedding: "modules take numbers, but nn.Embedding integers; it goes to ONNX",
     layers.Embedding: "modules take numbers, but nn.Embedding integers; it goes to ONNX",
     layers.GaussianNoise: f"PyTorch has no module that adds noise; {_WITHOUT}",
     **dict.fromkeys(
