@@ -13,26 +13,28 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files, config):
-    """Add pictures/*.png, and the speed chart that lies beside the benchmarks."""
+    """Add what the chapters draw, and the speed chart that lies beside the figures."""
     import matplotlib
 
     matplotlib.use("Agg")
-    program = "\n".join(
-        BLOCK.findall((DOCS / "tutorial.md").read_text(encoding="utf-8"))
-    )
+    from matplotlib import pyplot
+
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         os.chdir(folder)
         try:
-            exec(compile(program, "tutorial.md", "exec"), {"__name__": "__main__"})
+            for chapter in sorted((DOCS / "tutorial").glob("*.md")):
+                blocks = BLOCK.findall(chapter.read_text(encoding="utf-8"))
+                program = compile("\n".join(blocks), chapter.name, "exec")
+                exec(program, {"__name__": "__main__"})
+                pyplot.close("all")
         finally:
             os.chdir(here)
-        for picture in sorted(Path(folder).glob("*.png")):
-            content = picture.read_bytes()
-            files.append(
-                File.generated(config, f"pictures/{picture.name}", content=content)
-            )
+        drawn = [*Path(folder).glob("*.png"), *Path(folder).glob("*.webp")]
+        for picture in sorted(drawn):
+            address, content = f"tutorial/pictures/{picture.name}", picture.read_bytes()
+            files.append(File.generated(config, address, content=content))
     chart = (DOCS.parent / "bench" / "results.svg").read_bytes()
     files.append(File.generated(config, "assets/results.svg", content=chart))
     return files

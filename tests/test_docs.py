@@ -20,13 +20,13 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 IMPORT = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
-OPTIONAL = ("dask", "keras", "matplotlib", "onnxruntime", "optuna", "polars", "torch")
+OPTIONAL = ("dask", "jax", "keras", "matplotlib", "onnxruntime", "optuna", "polars", "torch")
 OWN_PROCESS = "extending.md"  # it adds to the registries of the package
 WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 
 def test_pages_are_found():
-    assert {"README.md", "tutorial.md", "keras.md", "onnx.md", "tables.md"} <= {page.name for page in WITH_CODE}
+    assert {"README.md", "neuron.md", "gan.md", "keras.md", "onnx.md", "tables.md"} <= {page.name for page in WITH_CODE}
 
 
 def missing_packages(kind, code):

@@ -97,9 +97,9 @@ def plot_decision_boundary(
             chosen = points[labels == label]
             ax.scatter(
                 chosen[:, 0], chosen[:, 1], s=18, color=PALETTE[i % len(PALETTE)], edgecolor="white",
-                linewidth=0.6, label=str(label),
+                marker="osD^"[i // len(PALETTE) % 4], linewidth=0.6, label=str(label),
             )  # fmt: skip
-        ax.legend(title="class", frameon=True, framealpha=0.9)
+        ax.legend(title="class", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=6, frameon=False)
     ax.set(xlabel="feature 0", ylabel="feature 1", xlim=axis_0[[0, -1]], ylim=axis_1[[0, -1]])
     return ax
 

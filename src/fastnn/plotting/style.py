@@ -36,10 +36,11 @@ def new_axes(n_columns: int, width: float, height: float, n_rows: int = 1) -> "l
 def grid_axes(n: int) -> "list[Axes]":
     """Return at least n small axes of a new pyplot figure, about as many rows as columns."""
     n_columns = math.ceil(math.sqrt(n))
-    return new_axes(n_columns, 1.3, 1.4, n_rows=math.ceil(n / n_columns))
+    return new_axes(n_columns, 1.5, 1.4, n_rows=math.ceil(n / n_columns))
 
 
 def tidy(ax: "Axes") -> None:
     """Give axes a faint grid and no frame."""
     ax.grid(alpha=0.25)
+    ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
