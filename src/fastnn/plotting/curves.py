@@ -88,7 +88,7 @@ def plot_history(history: History, *, axes: "Sequence[Axes] | None" = None) -> "
             _draw_curve(ax, history.epoch, validation, VALIDATION_COLOUR, "validation")
             ax.legend(frameon=False)
         ax.set(xlabel="epoch", ylabel=name)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         if name == LEARNING_RATE and min(values) > 0 and max(values) >= _LOGARITHMIC_FROM * min(values):
             ax.set_yscale("log")
         tidy(ax)

@@ -73,8 +73,10 @@ def as_svg(figure: "Figure", number: int) -> str:
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>p{number}-", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
-    width, height = (round(inches * 72) for inches in figure.get_size_inches())
-    start = f'<svg viewBox="0 0 {width} {height}" style="max-width:{round(width * 1.25)}px" aria-hidden="true"'
+    width, height = figure.get_size_inches() * 72
+    drawn = figure.get_tightbbox()  # square axes leave room above and below
+    top, height = round(height - drawn.y1 * 72) - 2, round(drawn.height * 72) + 4
+    start = f'<svg viewBox="0 {top} {width:.0f} {height}" style="max-width:{round(width * 1.25)}px" aria-hidden="true"'
     return re.sub(r'<svg [^>]*?(?=>)', start + ' xmlns="http://www.w3.org/2000/svg" '
                   'xmlns:xlink="http://www.w3.org/1999/xlink"', text, count=1)  # fmt: skip
 
@@ -175,6 +177,7 @@ def _legend_below(ax: "Axes") -> None:
 
 def predicted(ax: "Axes", y: np.ndarray, outputs: np.ndarray, kind: str) -> None:
     """Draw predictions against true values, or residuals over predictions."""
+    from matplotlib.ticker import MaxNLocator
     from sklearn.metrics import PredictionErrorDisplay
 
     PredictionErrorDisplay.from_predictions(
@@ -184,6 +187,8 @@ def predicted(ax: "Axes", y: np.ndarray, outputs: np.ndarray, kind: str) -> None
     names = {"actual_vs_predicted": ("predicted", "true"), "residual_vs_predicted": ("predicted", "true - predicted")}
     ax.lines[0].set(color=_INK, alpha=1.0, linewidth=1)
     ax.set(xlabel=names[kind][0], ylabel=names[kind][1])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(6))
 
 
 def bars(ax: "Axes", found: Sequence[Importance]) -> None:

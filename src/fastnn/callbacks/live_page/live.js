@@ -109,7 +109,7 @@ function drawCharts() {
         axes: [{ ...axis, label: "epoch", labelSize: 20 }, { ...axis, size: 64, values: (u, ticks) => ticks.map((v) => v == null ? "" : String(+v.toPrecision(4))) }],
         series: [{ label: "epoch" }, ...lines.map(([label], i) => ({
           label, stroke: palette[i % 8], width: 1.8, dash: i % 2 ? [6, 3] : undefined, spanGaps: true,
-          value: (u, v) => shown(v), points: { show: epochs.length < 3 } }))],
+          value: (u, v) => shown(v), points: { show: (u, i) => u.data[i].filter((v) => v != null).length < 9 } }))],
       }, data, card);
       charts.set(title, { plot, card, key: key(title, wanted) });
     } else charts.get(title).plot.setData(data);
