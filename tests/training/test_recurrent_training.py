@@ -1,5 +1,7 @@
 """Training recurrent layers: clipped by norm, cut in two, truncated at the ends of blocks, and without allocations."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
@@ -75,6 +77,43 @@ def test_a_run_cut_in_two_equals_the_uncut_run(tmp_path, dtype, lengths):
     assert np.array_equal(second.network.parameters, uncut.network.parameters)
     assert np.array_equal(second.moments, uncut.moments)
     assert second.history.history == uncut.history.history
+
+
+@pytest.mark.parametrize("cell", [fastnn.LSTM, fastnn.GRU])
+@pytest.mark.parametrize("n", [3, 37])  # sequences
+def test_a_checkpoint_has_the_states_that_go_on(tmp_path, cell, n):
+    x, y = rng(1).normal(size=(4 * n, 3, 2)), rng(2).normal(size=(4 * n, 1))
+
+    def trainer():
+        layers = [cell(16, return_sequences=True, stateful=True), cell(16, stateful=True), fastnn.Dense(1)]
+        return fastnn.Trainer(fastnn.Network([fastnn.Input((3, 2)), *layers], dtype="float64", seed=0), loss="mse")
+
+    options = {"batch_size": n, "shuffle": False}
+    uncut, first = trainer(), trainer()
+    uncut.fit(x, y, epochs=3, **options)
+    first.fit(x, y, epochs=2, **options)
+    states = first.state_dict()["carried"]
+    assert states.shape[0] == n
+    assert np.abs(states).min() > 0
+    first.save(tmp_path / "cut")
+    for again in (fastnn.Trainer.load(tmp_path / "cut"), pickle.loads(pickle.dumps(first))):
+        assert np.array_equal(again.network.carried, states)
+        again.fit(x, y, epochs=1, **options)
+        assert np.array_equal(again.network.parameters, uncut.network.parameters)
+    again.network.reset_state()
+    assert "carried" not in again.state_dict()
+    again.load_state_dict(first.state_dict())
+    assert np.array_equal(again.network.carried, states)
+    for wrong, message in (
+        (states[:, 1:], r"state\['carried'\] must be floats of shape \(sequences, "),
+        (states[:0], "must be floats of shape"),
+        (states * np.nan, r"state\['carried'\] must be finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            again.load_state_dict(first.state_dict() | {"carried": wrong})
+    assert np.array_equal(again.network.carried, states)
+    again.load_state_dict(trainer().state_dict())
+    assert again.network.carried is None
 
 
 def test_gradients_of_blocks_stop_where_a_block_begins():

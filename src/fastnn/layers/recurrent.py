@@ -165,7 +165,7 @@ class SimpleRNN(Recurrent):
         Whether the state at the end of a batch is what the next batch begins with: sample i of a batch goes on where
         sample i of the batch before ended, in training (where gradients stop at the beginning of the batch: truncated
         backpropagation through time) and in `predict`, until `Network.reset_state`. `evaluate` and validation begin
-        with 0, and leave the state as it is; files do not keep it.
+        with 0, and leave the state as it is. Checkpoints of trainers and pickles keep it, files of networks do not.
     trainable : bool, default True
         Whether training changes the weights.
 

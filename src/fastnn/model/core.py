@@ -97,7 +97,7 @@ class NetworkCore(Guarded):
         layers = [as_plain(layer, from_config) for layer in self.layers]
         return {
             "layers": layers, "dtype": self.dtype.name, "seed": self.seed, "parameters": self.parameters.copy(),
-            "state": self.state.copy(),
+            "state": self.state.copy(), "carried": self.carried,
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -105,6 +105,41 @@ class NetworkCore(Guarded):
         self._set_up(layers, state["dtype"], state["seed"])
         self._parameters[:] = state["parameters"]
         self._state[:] = state["state"]
+        self.carry(state.get("carried"))  # pickles of before have none
+
+    @property
+    def carried(self) -> np.ndarray | None:
+        """What stateful layers carry to the next batch: a copy of shape (sequences, units); None before the first."""
+        if self._carried is None:
+            return None
+        panels = self._carried.reshape(-1, self.plan.carried_units, PANEL)
+        return np.swapaxes(panels, 1, 2).reshape(-1, self.plan.carried_units)[: self._n_carried].copy()
+
+    def carry(self, states: Any, name: str = "states") -> None:
+        """Take back what `carried` was.
+
+        Raises
+        ------
+        ValueError
+            If it is not of such layers, and finite; nothing is changed then.
+        """
+        self.check_carried(states, name)
+        self.reset_state()
+        if states is not None:
+            panels = self.carried_for(len(states)).reshape(-1, self.plan.carried_units, PANEL)
+            for i, row in enumerate(states):
+                panels[i // PANEL, :, i % PANEL] = row
+
+    def check_carried(self, states: Any, name: str) -> None:
+        """Raise ValueError unless `carry` takes these states."""
+        units = self.plan.carried_units
+        if states is None:
+            return
+        states = np.asarray(states)
+        if states.ndim != 2 or not len(states) or states.shape[1] != units or states.dtype.kind != "f":
+            raise ValueError(f"{name} must be floats of shape (sequences, {units}), got {states.dtype} {states.shape}")
+        if not np.isfinite(states).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
 
     def reset_state(self) -> None:
         """Let stateful recurrent layers begin with a state of 0 again, and with any number of sequences.

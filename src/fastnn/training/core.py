@@ -207,7 +207,8 @@ class TrainerCore(Guarded):
 
         With the same parameters, data and arguments, training that goes on from it gives the bits that it would have
         given without the cut: the optimizer's moments, the learning rate, the counters that schedules and random
-        numbers are functions of, the history, and what callbacks such as `EarlyStopping` know. A callback's
+        numbers are functions of, the history, what callbacks such as `EarlyStopping` know, and the states that stateful
+        layers carry to the next batch ("carried", of shape (sequences, units)), if there are any. A callback's
         ``on_epoch_end`` may take it too. (`EarlyStopping` with ``restore_best_weights`` puts other parameters into
         the network when fit ends: cut such a training with `ModelCheckpoint`.)
 

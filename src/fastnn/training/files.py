@@ -146,6 +146,8 @@ def load_gan(make: Callable[..., G], path: str | os.PathLike) -> G:
 def _check_to_save(what: str, state: dict[str, Any]) -> None:
     if not np.isfinite(state["moments"]).all():
         raise ValueError(f"{what} must be finite to be saved, got NaN or infinity")
+    if not np.isfinite(state.get("carried", 0.0)).all():
+        raise ValueError("the states that stateful layers carry must be finite to be saved, got NaN or infinity")
 
 
 def _check_moments(file: SavedFile, name: str, state: dict[str, Any], optimizer: Optimizer, network: Network) -> None:

@@ -37,6 +37,7 @@ def as_dict(state: TrainingState) -> dict[str, Any]:
             "stop_reason": history.stop_reason,
         },
         "callbacks": state.callback_states.get(),
+        **({} if (carried := state.network.carried) is None else {"carried": carried}),
     }
 
 
@@ -61,7 +62,9 @@ def load_dict(state: TrainingState, network: Network, given: dict[str, Any]) -> 
     )
     history = _history(given["history"])
     check_callback_states(given["callbacks"], network)
+    network.check_carried(given.get("carried"), "state['carried']")
     target[...] = moments
+    network.carry(given.get("carried"))
     state.step, state.epochs_done, state.seed, state.history = step, epochs_done, seed, history
     state.assign_rate(rate)
     # Outside fit a network holds the average, if there is one.
