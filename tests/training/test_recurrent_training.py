@@ -184,3 +184,25 @@ def test_a_step_allocates_nothing(dtype, numba_statistics):
         assert not np.array_equal(network.parameters, parameters)  # steps were taken
     assert counts[0] == counts[1]
     assert counts[0][0] == counts[0][1]  # as many freed as allocated
+
+
+def adding(n, seed, steps=100):
+    """Sequences of numbers, two of them marked, one in each half; wanted is the sum of the two."""
+    random, rows, half = np.random.default_rng(seed), np.arange(n), steps // 2
+    numbers, marks = random.uniform(size=(n, steps)), np.zeros((n, steps))
+    marks[rows, random.integers(half, size=n)] = 1
+    marks[rows, random.integers(half, steps, size=n)] = 1
+    return np.stack([numbers, marks], axis=2), (numbers * marks).sum(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "epochs", "learns"), [(fastnn.LSTM, 30, True), (fastnn.GRU, 12, True), (fastnn.SimpleRNN, 12, False)]
+)
+def test_gates_remember_for_a_hundred_steps_what_a_plain_network_forgets(cell, epochs, learns):
+    """All of six seeds did with these figures: 0.001 or less, and 0.18 or more, which is that of the mean."""
+    network = fastnn.Network([fastnn.Input((100, 2)), cell(12), fastnn.Dense(1)], seed=0)
+    trainer = fastnn.Trainer(network, loss="mse", optimizer=fastnn.Adam(0.02, clipnorm=1.0))
+    trainer.fit(*adding(2000, 0), epochs=epochs)
+    pairs, sums = adding(500, 1)
+    error = trainer.evaluate(pairs, sums)["loss"]
+    assert error < 0.01 if learns else error > 0.9 * sums.var()
