@@ -115,14 +115,23 @@ def test_a_signal_handler_that_raises_is_an_exception_like_any_other():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to the own process")
-def test_a_storm_of_ctrl_c_leaves_no_thread_behind_and_no_epoch_out():
-    done = python("""
+@pytest.mark.parametrize("makes", ["make_trainer()", "fastnn.GAN(mlp(2, [8], X.shape[1]), mlp(X.shape[1], [8], 1))"])
+def test_a_storm_of_ctrl_c_leaves_no_thread_behind_and_no_epoch_out(makes):
+    done = python(
+        """
         import os, signal, threading, time, warnings
+        import fastnn
         from citizen import make_data, make_trainer, train
 
         warnings.simplefilter("ignore")
         X, y = make_data(64)
-        make_trainer().fit(X, y, n_threads=2, batch_size=64)
+        mlp = fastnn.Network.mlp
+
+        def fit(trainer, **options):
+            is_gan = isinstance(trainer, fastnn.GAN)
+            trainer.fit(*((X,) if is_gan else (X, y)), batch_size=64, n_threads=2, **options)
+
+        fit(MAKES)
         before, handler = threading.active_count(), signal.getsignal(signal.SIGINT)
 
         def storm(seconds, may_begin, is_over):
@@ -134,14 +143,14 @@ def test_a_storm_of_ctrl_c_leaves_no_thread_behind_and_no_epoch_out():
 
         n_interrupted = 0
         for i in range(30):
-            trainer = make_trainer()
+            trainer = MAKES
             may_begin, is_over = threading.Event(), threading.Event()
             thread = threading.Thread(target=storm, args=(0.001 * i, may_begin, is_over))
             thread.start()
             while True:
                 try:
                     may_begin.set()  # not before: an interrupt outside of this block is nobody's to catch
-                    trainer.fit(X, y, epochs=10**9, batch_size=64, n_threads=2)
+                    fit(trainer, epochs=10**9)
                     n_interrupted += 1
                     break
                 except KeyboardInterrupt:
@@ -164,7 +173,8 @@ def test_a_storm_of_ctrl_c_leaves_no_thread_behind_and_no_epoch_out():
             assert signal.getsignal(signal.SIGINT) is handler
         assert train() == train()
         print("sound")
-    """)
+    """.replace("MAKES", makes)
+    )
     assert done.stdout.split() == ["sound"], done.stderr
 
 
@@ -173,7 +183,7 @@ def test_an_interrupt_between_any_two_lines_leaves_no_epoch_out(monkeypatch):
     from fastnn.training.history import History
 
     X, y = make_data(64)
-    for name, own in (("append", History.append), ("add_to_last", History.add_to_last)):
+    for name, own in (("append", History.append), ("take", History.take)):
         for before in (True, False):
             trainer = make_trainer()
             hook = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(extra=1.0))

@@ -34,7 +34,8 @@ class Monitor:
     def check(self, trainer: TrainerOfCallback) -> None:
         """Raise ValueError if the logs of this fit will not hold the number."""
         if self.name not in trainer.log_names:
-            hint = "; give fit validation_data or validation_split" if self.name.startswith("val_") else ""
+            is_missing = self.name.startswith("val_") and "loss" in trainer.log_names  # a GAN has no validation
+            hint = "; give fit validation_data or validation_split" if is_missing else ""
             known = ", ".join(map(repr, trainer.log_names))
             raise ValueError(f"monitor must be one of {known}, got {self.name!r}{hint}")
         if self.mode == "auto":

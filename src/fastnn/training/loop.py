@@ -29,7 +29,7 @@ from fastnn.training.state import EpochStart, TrainingState
 # A kernel call ends after about this long, so that Ctrl-C, progress bars and time limits work on any data size.
 CALL_SECONDS = 0.05
 
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it are far apart
+GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: multiples of it are far apart
 _MOST_KEPT_BYTES = 2**18
 _MOST_FUSED = 256  # epochs that a kernel call goes on with before Python begins one again
 
@@ -295,7 +295,7 @@ class TrainingLoop:
         if not self._options.shuffle or (self._batch_size == self._n_rows and self._task.mixup == 0.0):
             return None
         # Each block has an order of its own, and the first that of an epoch which is one block.
-        return (self._state.seed + self._block * _GOLDEN) % 2**64
+        return (self._state.seed + self._block * GOLDEN) % 2**64
 
     # --- fused epochs -----------------------------------------------------------------------------------------------
 

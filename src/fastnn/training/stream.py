@@ -22,11 +22,13 @@ class Stream:
         Of tuples or lists (X, y) or (X, y, sample_weight).
     epochs : int
         How often it will be iterated.
+    parts : callable, optional
+        What makes of a block the arguments of a check.
     """
 
-    def __init__(self, source: Any, epochs: int):
-        self._source = source
-        self._check: Callable[[Any, Any, Any, Any], Data] | None = None
+    def __init__(self, source: Any, epochs: int, parts: Callable[[Any], tuple] | None = None):
+        self._source, self._parts = source, parts or _parts
+        self._check: Callable[..., Any] | None = None
         if not callable(source) and not isinstance(source, Iterable):
             raise TypeError(f"y must be given, unless X is an iterable of blocks (X, y), got {type(source).__name__}")
         self._begun: Iterator[Any] | None = self._open()
@@ -45,13 +47,13 @@ class Stream:
 
     def check_first(self, check: Callable[..., Any]) -> Any:
         """Return what a function makes of the first block's X, y and weights."""
-        return _numbered(0, check)(*_parts(self._first))
+        return _numbered(0, check)(*self._parts(self._first))
 
-    def set_check(self, first: Data, check: Callable[[Any, Any, Any, Any], Data]) -> None:
-        """Take the first block as it was checked, and the function that checks X, y and weights of the others."""
+    def set_check(self, first: Any, check: Callable[..., Any]) -> None:
+        """Take the first block as it was checked, and the function that checks the parts of the others."""
         self._first, self._check = first, check
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[Any]:
         assert self._check is not None, "set_check comes first"
         blocks, self._begun = self._begun, None
         if blocks is not None:
@@ -64,7 +66,7 @@ class Stream:
             blocks = self._open()
         for block in blocks:
             number += 1
-            yield _numbered(number, self._check)(*_parts(block))
+            yield _numbered(number, self._check)(*self._parts(block))
             del block
         if number < 0:
             raise ValueError("X must give blocks anew in every epoch, got none in a later one")

@@ -106,6 +106,74 @@ def test_rows_of_any_kind_of_memory_give_the_same_bits():
         np.testing.assert_array_equal(result, results[0])
 
 
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+class Loader:
+    """As PyTorch's DataLoader: it has a length, and begins anew each time."""
+
+    def __init__(self, *blocks):
+        self.blocks = blocks
+
+    def __len__(self):
+        return len(self.blocks)
+
+    def __iter__(self):
+        return iter(self.blocks)
+
+
+def test_a_stream_of_one_block_has_the_bits_of_its_array():
+    X, y = ring(100), np.arange(100) % 2
+    whole, function, loader = (make(n_classes=2, **QUICK) for _ in range(3))
+    history = whole.fit(X, y=y, epochs=3, seed=0).history
+    assert function.fit(lambda: iter([(X, y)]), epochs=3, seed=0).history == history
+    assert loader.fit(Loader([X, y]), epochs=3, seed=0).history == history
+    for gan in (function, loader):
+        np.testing.assert_array_equal(weights(gan), weights(whole))
+
+
+def test_blocks_of_any_size_are_all_trained_on_and_cut_anywhere():
+    sizes, seen = (40, 3, 70, 33), []
+    X = ring(sum(sizes))
+    blocks = np.split(X, np.cumsum(sizes)[:-1])
+    hook = fastnn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    whole, cut = make(**QUICK), make(**QUICK)
+    history = whole.fit(Loader(*blocks), epochs=2, batch_size=16, seed=0, callbacks=[hook])
+    assert seen == 2 * list(range(3 + 1 + 5 + 3)) and whole.step == 24
+    assert np.isfinite(list(history.history.values())).all()
+    for _ in range(2):
+        cut.fit((block for block in blocks), batch_size=16, seed=0)  # a generator gives its blocks once
+    np.testing.assert_array_equal(weights(cut), weights(whole))
+    shares = np.array(history.history["real_accuracy"]) * sum(sizes)
+    np.testing.assert_allclose(shares, np.round(shares))  # over the rows of all blocks
+
+
+@pytest.mark.parametrize(
+    ("X", "options", "message"),
+    [
+        (lambda: iter([]), {}, "X must give at least one block"),
+        (iter([ring()]), {"epochs": 2}, "epochs must be 1 where X is an iterator"),
+        (Loader(ring()), {"batch_size": None}, "batch_size must be an integer and y None where X gives blocks"),
+        (Loader(ring()), {"y": [0]}, "batch_size must be an integer and y None where X gives blocks"),
+        (Loader((ring(), [0])), {}, "block 0: y must be None: the networks take no condition"),
+        (Loader(np.full((2, 2), np.nan)), {}, "block 0: X must be finite"),
+    ],
+)
+def test_streams_are_checked_before_anything_changes(X, options, message):
+    gan = make()
+    before = weights(gan).copy()
+    with pytest.raises(ValueError, match=message):
+        gan.fit(X, **options)
+    np.testing.assert_array_equal(weights(gan), before)
+
+
+def test_a_later_block_that_is_wrong_is_named():
+    gan = make()
+    with pytest.raises(ValueError, match="block 1: X must have 2 features"):
+        gan.fit(Loader(ring(64), np.ones((5, 3))))
+    assert gan.step == 2 and gan.history.epoch == [] and not gan.is_training
+
+
 # --- training that is cut in two -------------------------------------------------------------------------------------
 
 
@@ -312,9 +380,22 @@ def test_a_second_fit_at_once_is_refused():
     gan.fit(ring())
 
 
+def test_attributes_refuse_and_callbacks_name_what_there_is():
+    gan = make()
+    for name in ("optimizer", "generator_optimizer", "discriminator", "loss", "n_noise"):
+        with pytest.raises(AttributeError, match=f"GAN.{name} cannot be assigned: make a new GAN"):
+            setattr(gan, name, "sgd")
+    with pytest.raises(ValueError, match=r"'diversity', got 'val_loss'$"):  # there is no validation to be asked for
+        gan.fit(ring(), callbacks=[fastnn.callbacks.EarlyStopping("val_loss")])
+
+
 # --- clear errors ----------------------------------------------------------------------------------------------------
 
 mlp = fastnn.Network.mlp
+
+
+def sequence_judge(shape, layer):
+    return fastnn.Network([fastnn.Input(shape), layer, fastnn.Flatten(), fastnn.Dense(1)])
 
 
 @pytest.mark.parametrize(
@@ -327,6 +408,16 @@ mlp = fastnn.Network.mlp
         ((mlp(4, [], 3), mlp(2, [], 1)), "discriminator must take what the generator makes, 3 numbers"),
         ((mlp(4, [], 2), mlp(9, [], 1)), "generator must take noise and the 7 numbers of a condition"),
         ((fastnn.Network([fastnn.Input(2), fastnn.Activation("relu")]), mlp(2, [], 1)), "generator must have a layer"),
+        # Made samples are no integers: as numbers of rows they would be read from anywhere.
+        (
+            (mlp(4, [], 5), sequence_judge(5, fastnn.Embedding(9, 4))),
+            "discriminator must have no stateful layer, .*Embed",
+        ),
+        ((sequence_judge(5, fastnn.Embedding(9, 1)), mlp(1, [], 1)), "generator must have no stateful layer"),
+        (
+            (mlp(4, [], 10), sequence_judge((5, 2), fastnn.LSTM(4, stateful=True))),
+            "discriminator must have no stateful",
+        ),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(arguments, message):

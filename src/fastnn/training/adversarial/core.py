@@ -31,7 +31,8 @@ class GanCore(Guarded):
     _refused: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
             ("generator", "discriminator", "network", "loss", "noise", "discriminator_steps", "label_smoothing",
-             "gradient_penalty", "n_noise", "n_conditions", "generator_optimizer", "discriminator_optimizer"), _NEW,
+             "gradient_penalty", "n_noise", "n_conditions", "generator_optimizer", "discriminator_optimizer",
+             "optimizer"), _NEW,
         ),
         "metrics": "a GAN has none; a callback may add numbers to the logs",
         "step": "the optimizer counts its updates; load_state_dict sets it together with what depends on it",

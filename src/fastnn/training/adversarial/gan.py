@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Never
 
 import numpy as np
@@ -12,9 +12,10 @@ from fastnn.callbacks import Callback
 from fastnn.callbacks.curves import progress_display
 from fastnn.common.cpus import FLOPS_A_STEP, threads_for
 from fastnn.common.interrupts import InterruptGate
-from fastnn.common.validation import check_integer
+from fastnn.common.validation import check_integer, is_sparse
 from fastnn.common.words import check_keywords
 from fastnn.engine.team import Team
+from fastnn.engine.workspace import Rows
 from fastnn.kernels.gemm import PANEL
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
@@ -24,8 +25,20 @@ from fastnn.training.adversarial.task import GanTask
 from fastnn.training.arguments import check_callbacks
 from fastnn.training.history import History
 from fastnn.training.state import TrainingState
+from fastnn.training.stream import Stream
 
 _LARGEST_SEED = 2**63 - 1
+
+
+def _is_stream(X: Any) -> bool:
+    is_data = isinstance(X, Sequence) or hasattr(X, "__array__") or is_sparse(X)
+    return callable(X) or (isinstance(X, Iterable) and not is_data)
+
+
+def _parts(block: Any) -> tuple[Any, ...]:
+    """Return the samples of a block and, where it is a pair, their conditions."""
+    is_pair = isinstance(block, tuple | list) and len(block) in (1, 2) and np.ndim(block[0]) > 1
+    return tuple(block) if is_pair else (block,)
 
 
 class GAN(GanCore):
@@ -158,15 +171,19 @@ class GAN(GanCore):
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n, *sample) or (n, numbers of a sample)
-            Real samples; float32, float64 and uint8 are read in place.
+        X : array-like or sparse matrix of shape (n, *sample) or (n, numbers of a sample), or iterable of blocks
+            Real samples; float32, float64 and uint8 are read in place. A stream, that is an iterable which is no
+            sequence (such as a DataLoader or a generator) or a function that returns one, gives blocks of samples, or
+            (X, y) for conditional networks, which are trained on as those of `Trainer.fit`; "diversity" then compares
+            with the first block. There is no validation: the losses on other samples say as little as those of
+            training about how good samples are; compare `generate` with samples that were held back.
         y : array-like of shape (n,) or (n, n_conditions), or None, default None
             What each sample is, for conditional networks [5]_ of `GAN`: class numbers from 0, or rows of numbers. Made
             samples of a step are given the conditions of its real ones.
         epochs : int, default 1
             Passes over X, >= 1.
         batch_size : int or None, default 32
-            Real samples a step, and as many made ones; None is all.
+            Real samples a step, and as many made ones; None is all, and not for a stream.
         callbacks : iterable of Callback, default ()
             Hooks, called in order. Their trainer is this object, and its `network` the generator;
             `ModelCheckpoint` with ``save_trainer=True`` saves all of the GAN.
@@ -222,16 +239,29 @@ class GAN(GanCore):
         if n_threads is not None:
             check_integer("n_threads", n_threads, 1)
         task = self._task
-        x = task.check_samples(X)
-        conditions = task.check_conditions(y, x.n_rows)
-        size = x.n_rows if batch_size is None else min(batch_size, x.n_rows)
-        task.check_batches(x.n_rows, batch_size)
+
+        def check(X: Any, y: Any = None) -> tuple[Rows, Rows | None]:
+            x = task.check_samples(X)
+            task.check_batches(x.n_rows, batch_size)
+            return x, task.check_conditions(y, x.n_rows)
+
+        blocks = None
+        if _is_stream(X):
+            if batch_size is None or y is not None:
+                raise ValueError("batch_size must be an integer and y None where X gives blocks, which are X or (X, y)")
+            blocks = Stream(X, epochs, _parts)
+            x, conditions = blocks.check_first(check)
+            blocks.set_check((x, conditions), check)
+            size = batch_size
+        else:
+            x, conditions = check(X, y)
+            size = x.n_rows if batch_size is None else min(batch_size, x.n_rows)
         with self._alone():
             if seed is not None:
                 self.seed = seed
             if verbose:
                 hooks = [*hooks, progress_display(epochs, verbose)]
-            data = GanData(x, conditions, epochs, size)
+            data = GanData(x, conditions, epochs, size, blocks)
             with (
                 InterruptGate() as gate,
                 Team(self._threads_for(size, n_threads), is_wanted=n_threads is not None) as team,

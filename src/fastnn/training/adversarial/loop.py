@@ -6,7 +6,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from fastnn.engine.team import Team
 from fastnn.engine.workspace import Rows
 from fastnn.schedules import Schedule
 from fastnn.training.adversarial.task import GanTask
+from fastnn.training.loop import GOLDEN
 from fastnn.training.state import EpochStart, TrainingState
 
 _LEAST_EPOCHS = 3
@@ -73,12 +74,13 @@ _N_PROBES = 128  # samples that are made after each epoch, of the same noise eac
 
 @dataclass(frozen=True)
 class GanData:
-    """What `fit` was given, checked."""
+    """What `fit` was given, checked; of a stream its first block, and all of them."""
 
     x: Rows
     conditions: Rows | None
     epochs: int
     batch_size: int
+    blocks: Iterable[tuple[Rows, Rows | None]] | None = None
 
 
 class AdversarialLoop:
@@ -102,18 +104,18 @@ class AdversarialLoop:
         self._task, self._maker, self._judge, self._data = task, maker, judge, data
         self._states = (maker, judge)
         self._callbacks = sorted(callbacks, key=lambda callback: callback.runs_last)
-        self._n_rows = data.x.n_rows
+        self._blocks = data.blocks or ((data.x, data.conditions),)
+        self._x: Rows | None = None
+        self._rows_before = 0  # of the blocks before this one
         self._adversaries = Adversaries(
             task.generator.plan, task.discriminator.plan, task.dtype, batch_size=data.batch_size, team=team,
             noise=task.noise, loss=task.loss, settings=task.settings,
         )  # fmt: skip
         self._adversaries.set(seed=maker.seed)
-        self._adversaries.set_data(data.x, data.conditions, data.batch_size)
         self._workspaces = (self._adversaries.maker, self._adversaries.judge)
         for state, workspace in zip(self._states, self._workspaces, strict=True):
             workspace.set(step=state.step, **state.optimizer.job_fields)
         self._schedules: list[Schedule | None] = [None, None]
-        self._order = np.arange(self._n_rows)
         self._shuffle = shuffle_of()
         # The starts of this epoch and of the one before, whose last update may be what ruined a network.
         memories = [np.empty((2, state.network.parameter_buffer.size), task.dtype) for state in self._states]
@@ -129,11 +131,12 @@ class AdversarialLoop:
     def _prepare_probes(self) -> None:
         """Draw the noise of the samples by which diversity is measured, and measure that of real ones."""
         random, rows = np.random.default_rng(self._maker.seed), self._data.x.array
+        n_rows = len(rows)
         self._probes = self._task.draw(_N_PROBES, random)
-        chosen = random.integers(self._n_rows, size=_N_PROBES)
+        chosen = random.integers(n_rows, size=_N_PROBES)
         conditions = self._data.conditions
         self._probe_conditions = None if conditions is None else self._task.as_rows(conditions)[chosen]
-        some = rows[:: -(-self._n_rows // _MOST_LOOKED_AT)]
+        some = rows[:: -(-n_rows // _MOST_LOOKED_AT)]
         real = np.asarray(some.toarray() if hasattr(some, "toarray") else some, dtype=np.float64)
         self._real_variance = float(real.var(axis=0).sum())
 
@@ -211,12 +214,17 @@ class AdversarialLoop:
                 start.take()
             steps_before = self._judge.step
             self._adversaries.begin()
-            if self._data.batch_size < self._n_rows:
-                self._shuffle(self._order, state.seed, epoch)
-            self._run_steps()
+            self._rows_before = self._batches_before = 0
+            for block, (x, conditions) in enumerate(self._blocks):
+                self._begin_block(epoch, block, x, conditions)
+                self._run_steps()
+                if self._has_failed or state.stop_training:
+                    break
+                self._rows_before += self._n_rows
+                self._batches_before -= -self._n_rows // self._batch_size
             if not self._is_sound(epoch):
                 return
-            if not self._adversaries.position[0]:
+            if not self._rows_before + self._adversaries.position[0]:
                 return  # stopped before its first batch: nothing to record
             for each in self._states:
                 each.hold_average(True)
@@ -231,6 +239,18 @@ class AdversarialLoop:
                 state.history.take(logs)
             if state.stop_training:
                 return
+
+    def _begin_block(self, epoch: int, block: int, x: Rows, conditions: Rows | None) -> None:
+        """Make a block's samples ready for their steps, each in an order of its own."""
+        self._n_rows = x.n_rows
+        self._batch_size = min(self._data.batch_size, x.n_rows)
+        if x is not self._x:
+            self._x = x
+            self._adversaries.set_data(x, conditions, self._batch_size)
+        self._adversaries.judge.rewind()
+        self._order = np.arange(x.n_rows)
+        if self._batch_size < x.n_rows:
+            self._shuffle(self._order, (self._maker.seed + block * GOLDEN) % 2**64, epoch)
 
     def _logs(self) -> dict[str, float]:
         totals = self._adversaries.totals()
@@ -253,7 +273,7 @@ class AdversarialLoop:
         one_by_one = bool(begin_hooks or end_hooks)
         n_steps = 1 if one_by_one else state.steps_a_call or self._adversaries.first_steps
         while position[0] < self._n_rows and not self._has_failed:
-            batch = position[0] // self._data.batch_size
+            batch = self._batches_before + position[0] // self._batch_size
             for hook in begin_hooks:
                 hook(batch)
             if state.stop_training:
@@ -269,7 +289,7 @@ class AdversarialLoop:
                 for hook in end_hooks:
                     hook(batch, {name: logs[name] for name in self._task.log_names if name in logs})
             for hook in self._progress_hooks:
-                hook(position[0], self._n_rows)
+                hook(self._rows_before + position[0], self._rows_before + self._n_rows)
             if state.stop_training:
                 return
 
@@ -305,7 +325,7 @@ class AdversarialLoop:
             what = f"the {wrong[0]}'s parameters"
         message = f"divergence: {what} stopped being finite in epoch {epoch}, step {self._judge.step}"
         self._maker.history.stop_reason = message
-        was_first_batch = self._adversaries.position[0] == 0
+        was_first_batch = self._rows_before + self._adversaries.position[0] == 0
         for start in self._earlier if was_first_batch else self._latest:
             start.restore()
         for state, workspace in zip(self._states, self._workspaces, strict=True):

@@ -67,6 +67,11 @@ class GanTask:
                 f"generator and discriminator must have the same dtype, got {generator.dtype} and {discriminator.dtype}"
             )
         for name, network in (("generator", generator), ("discriminator", discriminator)):
+            if network.plan.carried_units or network.plan.n_categories:
+                raise ValueError(
+                    f"{name} must have no stateful layer, whose states go on from one sequence, and no Embedding, "
+                    f"which takes integers and gives no gradient of them; got {network!r}"
+                )
             if not any(variable.is_trained for variable in network.plan.variables):
                 raise ValueError(f"{name} must have a layer that is trained, got {network!r}")
         loss = check_choice("loss", loss, LOSSES, _MEANT)
