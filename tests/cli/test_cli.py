@@ -104,6 +104,8 @@ def test_the_plot_is_a_picture(tmp_path, capsys):
         (["iris", "--seed", "-1"], "seed must be"),
         (["iris", "--plot", "curves.xyz"], "--plot must end in one of"),
         (["iris", "--plot", "no/such/folder/curves.png"], "--plot must lie in a folder that exists"),
+        ([""], "argument NAME: must name what to read, got ''"),
+        (["iris", "--plot", "x" * 256 + ".png"], "--plot must be a file that may be written, got 'xxx"),
         ([], "NAME"),
     ],
 )
@@ -212,6 +214,10 @@ def test_letters_that_the_terminal_lacks_are_no_traceback(tmp_path):
     done = subprocess.run(command, capture_output=True, timeout=120, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "süß" in done.stdout.decode()  # data are UTF-8 everywhere
+    # A column is found by its name, and a file is called by it, as in any other locale.
+    done = run("train", "größe.csv", "--target", "größe", "--epochs", "1", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "größe-größe.safetensors").exists()
 
 
 def test_a_network_that_no_memory_holds_is_wrong_usage(capsys):

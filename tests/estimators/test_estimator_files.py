@@ -290,3 +290,22 @@ def test_an_estimator_of_format_1_loads():
 
 
 PROBABILITIES = [0.9051309311852463, 0.831135624275293]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_features_in_", 9), ("n_iter_", "x"), ("t_", 3.7), ("loss_curve_", "x"), ("best_loss_", "x"),
+     ("feature_names_in_", ["a"] * 9)],
+)  # fmt: skip
+def test_what_no_file_is_read_with_is_not_written(tmp_path, name, value):
+    """Assigned by mistake: predictions do not look at it, but the file would be lost."""
+    X = np.arange(12.0).reshape(6, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=1, random_state=0).fit(X, X[:, 0])
+    expected = model.predict(X)
+    setattr(model, name, value)
+    np.testing.assert_array_equal(model.predict(X), expected)
+    with pytest.raises(ValueError, match=f"{name} must .*to be saved, got"):
+        model.save(tmp_path / "file")
+    assert not (tmp_path / "file").exists()

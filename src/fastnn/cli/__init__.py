@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     output.prepare_streams()
     arguments = make_parser().parse_args(argv)
+    for name, value in vars(arguments).items():
+        setattr(arguments, name, value if name == "name" else output.as_text(value))  # that one is a path
     try:
         code = arguments.run(arguments)
         if sys.stdout is not None:

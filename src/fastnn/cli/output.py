@@ -22,6 +22,16 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def as_text(value: Any) -> Any:
+    """Return what was typed, a text or a list of such, as UTF-8, which a locale without such letters does not read."""
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    try:
+        return os.fsencode(value).decode() if isinstance(value, str) else value
+    except UnicodeError:
+        return value
+
+
 def say(text: str = "", *, to: TextIO | None = None) -> None:
     """Print a line at once, on stdout unless `to` is another stream."""
     stream = sys.stdout if to is None else to

@@ -36,6 +36,13 @@ OPTIONS = (
 )  # those that need a file
 
 
+def name_of(text: str) -> str:
+    """Return the name of what is to be read; an empty one, as of a variable that is not set, is the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must name what to read, got ''")
+    return text
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that go with a file."""
     table = parser.add_argument_group("table", "where NAME is a file; columns of numbers are scaled to unit variance")
@@ -215,13 +222,17 @@ def output_path(arguments: argparse.Namespace) -> Path:
     name = Path(arguments.name).name
     stem = name[: -len(table_suffix(name) or "")]
     target = re.sub(r"[^\w.-]+", "_", arguments.target)
-    return Path(f"{stem}-{target}.safetensors")
+    return Path(os.fsdecode(f"{stem}-{target}.safetensors".encode(errors="surrogateescape")))  # UTF-8 in any locale
 
 
 def check_output(path: Path, option: str = "--output") -> None:
     """Raise before any work starts if a file could not be written after it."""
     folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"{option} must be a file that may be written, got {str(path)!r}: {error.strerror}") from None
+    if is_folder or not folder.is_dir():
         raise ValueError(f"{option} must be a file in a folder that exists, got {str(path)!r}")
     if path.exists() and not path.is_file():
         raise ValueError(f"{option} must be a file, got {str(path)!r}, which is a device or a pipe")

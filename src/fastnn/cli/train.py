@@ -48,7 +48,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         usage="fastnn train NAME [options]",
         formatter_class=_Defaults,
     )
-    parser.add_argument("name", metavar="NAME", help=f"a file, a folder, or a data set: {', '.join(datasets.NAMES)}")
+    known = f"a file, a folder, or a data set: {', '.join(datasets.NAMES)}"
+    parser.add_argument("name", metavar="NAME", type=table.name_of, help=known)
     table.add_arguments(parser)
     table.add_preset_arguments(parser)
     pictures.add_arguments(parser)

@@ -17,7 +17,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         description="Try many configurations on a table, most of them briefly, train the best one, test and save it "
         "for `fastnn predict`. Ctrl-C ends the search with the best so far.",
     )
-    parser.add_argument("name", metavar="FILE", help="a table")
+    parser.add_argument("name", metavar="FILE", type=table.name_of, help="a table")
     table.add_arguments(parser)
     search = parser.add_argument_group("search")
     search.add_argument("--time-limit", type=float, default=30.0, metavar="SECONDS", help="of search and training")

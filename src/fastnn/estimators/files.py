@@ -192,13 +192,19 @@ def save_estimator(estimator: Any, path: str | os.PathLike, **parts: Any) -> Non
 def _own_part(estimator: Any, where: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return what one estimator is beside its network, and put its arrays under names that begin with `where`."""
     fitted = {name: _encode(name, getattr(estimator, name)) for name in _FITTED if hasattr(estimator, name)}
+    n_inputs, names = estimator.network_.n_inputs, getattr(estimator, "feature_names_in_", None)
+    for name, value in fitted.items():  # may have been assigned, to what no file is read with
+        if not _FITTED[name](_decode(value)) or (name == "n_features_in_" and value != n_inputs):
+            raise ValueError(f"{name} must be as fit leaves it to be saved, got {getattr(estimator, name)!r}")
+    if names is not None and np.shape(names) != (n_inputs,):
+        raise ValueError(f"feature_names_in_ must hold {n_inputs} names to be saved, got {names!r}")
     own: dict[str, Any] = {
         "class": type(estimator).__name__,
         "parameters": {name: _encode(name, value) for name, value in estimator.get_params(deep=False).items()},
         "fitted": fitted,
     }
-    if hasattr(estimator, "feature_names_in_"):
-        own["feature_names"] = _encode_labels(estimator.feature_names_in_)
+    if names is not None:
+        own["feature_names"] = _encode_labels(np.asarray(names))
     if hasattr(estimator, "classes_"):
         own["classes"] = {**_encode_labels(estimator.classes_), "kind": estimator._labels.kind}
     if hasattr(estimator, "_best_parameters"):
