@@ -303,9 +303,7 @@ def test_what_no_file_is_read_with_is_not_written(tmp_path, name, value):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=1, random_state=0).fit(X, X[:, 0])
-    expected = model.predict(X)
     setattr(model, name, value)
-    np.testing.assert_array_equal(model.predict(X), expected)
     with pytest.raises(ValueError, match=f"{name} must .*to be saved, got"):
         model.save(tmp_path / "file")
     assert not (tmp_path / "file").exists()
