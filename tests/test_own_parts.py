@@ -188,6 +188,7 @@ def test_files_name_them_and_load_when_they_are_passed_in(tmp_path):
     ("make", "error", "message"),
     [
         (lambda: activations.Compiled(own_mse, own_relu_slope), TypeError, r"own_mse\(x\) must compile for 1 numbers"),
+        (lambda: activations.Compiled(lambda x: x * 1j, own_relu_slope, "own"), TypeError, "it returns complex128"),
         (lambda: activations.Compiled(3, own_relu_slope), TypeError, "must be a function, got 3"),
         (lambda: activations.Compiled(own_relu, own_relu_slope, name="relu"), ValueError, "not be that of another"),
         (lambda: activations.Compiled(lambda x: x.nothing, own_relu_slope, name="a"), TypeError, "must compile"),

@@ -186,3 +186,14 @@ def test_sparse_matrices_are_refused_and_files_keep_the_layer(tmp_path):
     again = fastnn.Network.load(tmp_path / "network.safetensors")
     assert again.layers == network.layers
     assert np.array_equal(again.predict(INDICES), network.predict(INDICES))
+
+
+def test_explain_and_saliency_say_what_they_cannot_show():
+    """An index out of range was taken for the last row of the table, and a picture of zeros was no answer."""
+    network = fastnn.Network([fastnn.Input(3), fastnn.Embedding(5, 2), fastnn.Flatten(), fastnn.Dense(1)], seed=0)
+    for wrong in (5, -1, 0.5):
+        with pytest.raises(ValueError, match=rf"x must hold integers from 0 to 4 .*, got {wrong}.* in row 0, column 2"):
+            network.explain([0, 1, wrong], 1.0, loss="mse")
+    assert network.explain([0, 1, 4], 1.0, loss="mse").steps
+    with pytest.raises(ValueError, match="network must not begin with an Embedding"):
+        fastnn.saliency(network, [[0, 1, 4]])

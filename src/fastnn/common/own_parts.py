@@ -71,7 +71,7 @@ def compiled_for(function: Any, arguments: str, results: str = "a number") -> An
     from numba.core.dispatcher import Dispatcher
     from numba.core.errors import NumbaError
 
-    numbers = (numba.types.Number, numba.types.Boolean)
+    numbers = (numba.types.Integer, numba.types.Float, numba.types.Boolean)  # no complex ones
     if not callable(function):
         raise TypeError(f"{arguments} must be a function, got {function!r}")
     dispatcher = function if isinstance(function, Dispatcher) else numba.njit(function)

@@ -120,6 +120,7 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
         )
     function.check_outputs(network.plan.output_activation, network.plan.output_units)
     sample = as_features("x", np.atleast_2d(as_array("x", x)), network.n_inputs, dtype)
+    take_sequences(("x", "lengths"), sample, network.plan, dtype)  # which looks at the indices of an Embedding
     if sample.shape[0] != 1:
         raise ValueError(f"x must be one sample of shape ({network.n_inputs},), got shape {np.shape(x)}")
     target = as_array("y", y)

@@ -52,6 +52,8 @@ def saliency(network: Network, X: Any, *, output: Any = None, logits: bool = Tru
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a fastnn.Network, got {network!r}")
+    if network.plan.n_categories:
+        raise ValueError("network must not begin with an Embedding: outputs have no gradient by the integers it takes")
     judge = _without_end(network) if check_bool("logits", logits) else network
     outputs = judge.predict(X)
     n = len(outputs)
