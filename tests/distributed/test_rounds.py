@@ -223,11 +223,12 @@ def test_progress_and_callbacks_once_a_round(client, capsys):
     calls = []
     hook = fastnn.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch: calls.append(("begin", epoch)),
-        on_epoch_end=lambda epoch, logs: calls.append(("end", epoch)),
+        on_epoch_end=lambda epoch, logs: (calls.append(("end", epoch)), logs.update(extra=epoch)),
     )
     trainer = make_trainer()
     fd.fit(trainer, *chunked(X, y, [300, 300]), rounds=2, client=client, callbacks=[hook], verbose=2)
     assert calls == [("begin", 0), ("end", 0), ("begin", 1), ("end", 1)]
+    assert trainer.history.history["extra"] == [0.0, 1.0]  # what a callback adds is in the history, as in Trainer.fit
     assert "rows_per_second" in capsys.readouterr().out.splitlines()[-1]
 
 

@@ -191,6 +191,7 @@ class Session:
             trainer.history.append(epoch, logs, seconds, trainer.learning_rate)
         for hook in self._hooks:
             hook.on_epoch_end(epoch, logs)
+        trainer.history.take(logs)
 
     def _give_up(self, shard: int, problem: str) -> None:
         where = "" if shard < 0 else f"shard {shard} ({self._chunks(shard)}): "
