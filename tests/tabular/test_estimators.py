@@ -131,6 +131,7 @@ def test_a_saved_estimator_predicts_the_same(fitted, tmp_path):
     assert loaded.predict(X).tolist() == fitted.predict(X).tolist()
     assert loaded.get_params() == fitted.get_params()
     assert loaded.columns_ == fitted.columns_ and loaded.recipe_losses_ == fitted.recipe_losses_
+    assert loaded.loss_curve_ == fitted.loss_curve_ and loaded.loss_curve_[-1] < loaded.loss_curve_[0]
     np.testing.assert_array_equal(loaded.permutation_importance_, fitted.permutation_importance_)
     assert len(TableModel.load(path).predict(X)["prediction"]) == N
     with pytest.raises(fastnn.FileFormatError, match="it holds no TabularRegressor"):

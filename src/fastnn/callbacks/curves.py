@@ -137,13 +137,15 @@ class NotebookCurves(Curves):
         from IPython.display import display
 
         n_epochs = self._done if is_last else self.epochs
-        svg = svg_charts(panels_of(self._history), n_epochs)
-        words = self._words()
-        address = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+        words, pictures = self._words(), ""
+        for name, curves in panels_of(self._history).items():  # a picture each: a narrow page has them below each other
+            svg = base64.b64encode(svg_charts({name: curves}, n_epochs).encode()).decode()
+            address = f"data:image/svg+xml;base64,{svg}"
+            pictures += f'<img style="max-width:100%;display:inline" alt="learning curves" src="{address}">'
         share = 100 * self._done / self.epochs
         page = (
             f'<progress value="{self._done}" max="{self.epochs}" aria-label="epochs">{share:.0f} %</progress> '
-            f'{words}<br><img style="max-width:100%" alt="learning curves" src="{address}">'
+            f"{words}<br>{pictures}"
         )
         bundle = {"text/html": page, "text/plain": words}
         if self._handle is None:

@@ -49,6 +49,7 @@ class BaseTabular(BaseEstimator, ABC):
     permutation_importance_: np.ndarray
     recipe_: Recipe
     recipe_losses_: dict[str, float]
+    loss_curve_: list[float]
 
     def __init__(
         self, *, preset: str = "best", n_estimators: int | None = None, time_limit: float | None = None,
@@ -105,7 +106,7 @@ class BaseTabular(BaseEstimator, ABC):
             choice = fitting.choose(problem, recipes, seed, n_jobs, deadline, held_out)
         takes_two = self.preset == "best" and len(targets) <= _ROWS_OF_TWO_NETWORKS and choice.recipe.members == 1
         n_members = self.n_estimators or (2 if takes_two else 1)
-        networks = fitting.fit_networks(problem, choice.recipe, seed, n_members, n_jobs, deadline)
+        networks, self.loss_curve_ = fitting.fit_networks(problem, choice.recipe, seed, n_members, n_jobs, deadline)
         self.recipe_, self.recipe_losses_ = choice.recipe, choice.losses
         self.model_ = self._make_model(problem, choice, networks, columns)
         self._learn_importances(choice, columns, seed)
@@ -266,7 +267,8 @@ class BaseTabular(BaseEstimator, ABC):
             "class": type(self).__name__, "parameters": parameters, "columns": self.columns_,
             "features": self.feature_names_, "has_names": hasattr(self, "feature_names_in_"),
             "importance": self.permutation_importance_.tolist(), "losses": self.recipe_losses_,
-            "labels": _labels_part(getattr(self, "classes_", None)), "recipe": asdict(self.recipe_),
+            "loss_curve": self.loss_curve_, "labels": _labels_part(getattr(self, "classes_", None)),
+            "recipe": asdict(self.recipe_),
         }  # fmt: skip
         self.model_.save(path, estimator=part)
 
@@ -310,6 +312,7 @@ class BaseTabular(BaseEstimator, ABC):
         estimator.model_, estimator.feature_names_, estimator.n_features_in_ = model, names, len(names)
         estimator.recipe_ = Recipe(**part["recipe"])
         estimator.columns_, estimator.recipe_losses_, estimator.permutation_importance_ = columns, losses, importance
+        estimator.loss_curve_ = [float(loss) for loss in part.get("loss_curve", [])]
         if part["has_names"]:
             estimator.feature_names_in_ = np.array(names, dtype=object)
         estimator._left_out = model.preprocessing.left_out

@@ -56,6 +56,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         How much the log loss on held-out rows grows when a column is shuffled; 0 for those that are left out.
     recipe_ : Recipe
         The recipe that was chosen.
+    loss_curve_ : list of float
+        The training loss by epoch, of the first network.
     recipe_losses_ : dict of str to float
         The log loss of each recipe that was compared, on held-out rows.
     model_ : TableModel
@@ -181,7 +183,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Attributes
     ----------
-    columns_, permutation_importance_, recipe_, recipe_losses_, model_, n_features_in_, feature_names_in_
+    columns_, permutation_importance_, recipe_, recipe_losses_, loss_curve_, model_, n_features_in_, feature_names_in_
         As of `TabularClassifier`; losses are mean squared errors, divided by the target's variance.
 
     Examples

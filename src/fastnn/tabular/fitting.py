@@ -71,11 +71,15 @@ class Deadline:
 
 
 def train_all(
-    problem: Problem, trainings: Sequence[Training], n_jobs: int, seconds: float | None = None, n_threads: int = 1
-) -> list[Network]:
-    """Train networks side by side and return them, in order; Ctrl-C keeps what was reached if all have begun."""
+    problem: Problem, trainings: Sequence[Training], n_jobs: int, seconds: float | None = None, n_threads: int = 1,
+    trainers: dict[int, Trainer] | None = None,
+) -> list[Network]:  # fmt: skip
+    """Train networks side by side and return them, in order; Ctrl-C keeps what was reached if all have begun.
+
+    Their trainers go into `trainers`, by place.
+    """
     found: list[Network | None] = [None] * len(trainings)
-    running: dict[int, Trainer] = {}
+    running = {} if trainers is None else trainers
     run = Run()
 
     def fit(index: int) -> None:
@@ -224,8 +228,8 @@ def _screen(
 
 def fit_networks(
     problem: Problem, recipe: Recipe, seed: int, n_members: int, n_jobs: int, deadline: Deadline
-) -> list[Network]:
-    """Return networks trained on all rows; they differ in their random numbers."""
+) -> tuple[list[Network], list[float]]:
+    """Return networks trained on all rows, which differ in their random numbers, and the first one's loss by epoch."""
     recipe = with_epochs(recipe, len(problem.X))
     rows = np.arange(len(problem.X))
     rounds = -(-n_members // n_jobs)
@@ -235,10 +239,12 @@ def fit_networks(
         affordable = int(0.9 * seconds / rounds * deadline.speed / len(rows))
         recipe = replace(recipe, epochs=max(min(recipe.epochs, affordable), 1))
     trainings = [Training(recipe, rows, _seed(seed, 3, i)) for i in range(n_members)]
-    return train_all(
+    trainers: dict[int, Trainer] = {}
+    networks = train_all(
         problem, trainings, n_jobs, None if seconds is None else seconds / rounds,
-        n_threads=n_jobs if n_members == 1 else 1,
+        n_threads=n_jobs if n_members == 1 else 1, trainers=trainers,
     )  # fmt: skip
+    return networks, trainers[0].history.history.get("loss", [])
 
 
 def _seed(seed: int, stage: int, place: int) -> int:
