@@ -1,6 +1,7 @@
 """From what a user passes, collections of Dask or sequences of blocks, to shards that stay on the workers."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -135,17 +136,20 @@ def make_shards(
     xs, ys, ws = blocks
     make = delayed(work.make_shard, pure=False)
     owners = place(client, [[b for source in blocks if source for b in source[c.start : c.stop]] for c in cuts])
-    delayed_shards = [
-        make(
-            spec, c.start, xs[c.start : c.stop], ys[c.start : c.stop], ws[c.start : c.stop],
-            dask_key_name=f"{name}-shard-{i}",
-        )
-        for i, c in enumerate(cuts)
-    ]  # fmt: skip
-    futures: list[Any] = [None] * len(cuts)
-    for owner in dict.fromkeys(owners):
-        mine = [i for i, o in enumerate(owners) if o == owner]
-        where = {"workers": [owner], "allow_other_workers": True} if owner else {}
-        for i, future in zip(mine, client.compute([delayed_shards[i] for i in mine], **where), strict=True):
-            futures[i] = future
-    return futures, owners
+    shards = []
+    for i, (c, owner) in enumerate(zip(cuts, owners, strict=True)):
+        with near(owner):
+            shards.append(
+                make(
+                    spec, c.start, xs[c.start : c.stop], ys[c.start : c.stop], ws[c.start : c.stop],
+                    dask_key_name=f"{name}-shard-{i}",
+                )
+            )  # fmt: skip
+    return client.compute(shards, optimize_graph=False), owners
+
+
+def near(owner: str) -> Any:
+    """Return a context whose delayed calls go to a worker while it is there; "" is any."""
+    from dask import annotate
+
+    return annotate(workers=[owner], allow_other_workers=True) if owner else nullcontext()

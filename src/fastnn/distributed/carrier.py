@@ -5,7 +5,7 @@ What comes back of a shard is one flat vector: parameters, running statistics an
 
 import pickle
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,40 +23,40 @@ from fastnn.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Start:
-    """What every shard of a round starts from.
+    """What a fit starts from, and what its rounds have in common.
 
     Attributes
     ----------
     version : str
         The client's fastnn.
     network : Network
-        With the parameters and running statistics of the round's start.
-    state : dict
-        As `Trainer.state_dict` returns it, without history and callbacks.
     loss, optimizer, metrics, mixup
         As for `Trainer`.
+    idle : list of Trainer
+        Those of this process that train nothing; they stay where they are when this travels.
     """
 
     version: str
     network: Network
-    state: dict[str, Any]
     loss: LossFunction
     optimizer: Optimizer
     metrics: tuple[Metric, ...]
     mixup: float
+    idle: list[Trainer] = field(default_factory=list)
 
     def __sizeof__(self) -> int:  # what Dask asks for before it decides to spill
-        return 1000 + self.network.parameters.nbytes + self.state["moments"].nbytes
+        return 1000 + self.network.parameters.nbytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "idle": []}
 
 
 def start_of(trainer: Trainer, metrics: tuple[Metric, ...] | None = None) -> Start:
-    """Return a trainer's present state as a `Start`."""
+    """Return a trainer's network and settings as a `Start`."""
     from fastnn import __version__
 
-    state = trainer.state_dict()
-    state["history"], state["callbacks"] = _NO_HISTORY, []
     return Start(
-        __version__, trainer.network, state, trainer.loss, trainer.optimizer,
+        __version__, trainer.network, trainer.loss, trainer.optimizer,
         trainer.metrics if metrics is None else metrics, trainer.mixup,
     )  # fmt: skip
 
@@ -65,20 +65,12 @@ _NO_HISTORY: dict[str, Any] = {"epoch": (), "seconds": (), "learning_rate": (), 
 
 
 def trainer_of(start: Start, metrics: tuple[Metric, ...] | None = None) -> Trainer:
-    """Return a trainer with the start's settings and a network of its own; `begin` gives it the state."""
+    """Return a trainer with the start's settings and a network of its own; `put` gives it the state."""
     network = pickle.loads(pickle.dumps(start.network, protocol=5))
     return Trainer(
         network, loss=start.loss, optimizer=start.optimizer, metrics=start.metrics if metrics is None else metrics,
         mixup=start.mixup,
     )  # fmt: skip
-
-
-def begin(trainer: Trainer, start: Start, seed: int) -> None:
-    """Bring a trainer to the start of a round, with a seed of its own."""
-    network = trainer.network
-    network.parameters[:] = start.network.parameters
-    network.state[:] = start.network.state
-    trainer.load_state_dict({**start.state, "seed": seed})
 
 
 def vector_of(trainer: Trainer) -> np.ndarray:
@@ -116,20 +108,22 @@ def evaluate_alone(trainer: Trainer, X: Any, y: Any, sample_weight: np.ndarray |
         return Evaluation(trainer._task, data, team).run()
 
 
-def put(trainer: Trainer, trained: dict[str, Any]) -> None:
-    """Give a trainer all that a copy of it became elsewhere; see `taken`."""
-    trainer.network.parameters[:] = trained["parameters"]
-    trainer.network.state[:] = trained["statistics"]
-    trainer.load_state_dict(trained["state"])
+def put(trainer: Trainer, taken: dict[str, Any], **changes: Any) -> None:
+    """Give a trainer all that another of the same kind was; see `taken`."""
+    trainer.network.parameters[:] = taken["parameters"]
+    trainer.network.state[:] = taken["statistics"]
+    trainer.load_state_dict({**taken["state"], **changes})
 
 
-def taken(trainer: Trainer) -> dict[str, Any]:
-    """Return all that `put` gives to the original of a copy."""
-    network = trainer.network
-    return {"parameters": network.parameters.copy(), "statistics": network.state.copy(), "state": trainer.state_dict()}
+def taken(trainer: Trainer, *, with_history: bool = True) -> dict[str, Any]:
+    """Return all that `put` gives to another trainer."""
+    network, state = trainer.network, trainer.state_dict()
+    if not with_history:
+        state["history"], state["callbacks"] = _NO_HISTORY, []
+    return {"parameters": network.parameters.copy(), "statistics": network.state.copy(), "state": state}
 
 
 __all__ = [
-    "Start", "alone", "begin", "evaluate_alone", "put", "start_of", "state_of", "take", "taken", "trainer_of",
+    "Start", "alone", "evaluate_alone", "put", "start_of", "state_of", "take", "taken", "trainer_of",
     "vector_of",
 ]  # fmt: skip

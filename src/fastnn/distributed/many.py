@@ -48,10 +48,10 @@ def fit_on_workers(
     diverged: dict[int, FloatingPointError] = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")
-        data = client.submit(_open, session.dumps((X, y, given, callbacks)), key=f"{name}-data", pure=False)
+        data = client.submit(work.open_start, session.dumps((X, y, given, callbacks)), key=f"{name}-data", pure=False)
     try:
         for index in order:
-            blob = session.dumps((carrier.start_of(members[index]), members[index].state_dict()))
+            blob = session.dumps((carrier.start_of(members[index]), carrier.taken(members[index])))
             futures.append(client.submit(_fit_one, blob, data, name, key=f"{name}-{index}", pure=False))
         for index, (trained, error) in zip(order, client.gather(futures), strict=True):
             carrier.put(members[index], trained)
@@ -71,17 +71,13 @@ def fit_on_workers(
     return diverged
 
 
-def _open(blob: bytes) -> Any:
-    return pickle.loads(blob)
-
-
 def _fit_one(blob: bytes, data: Any, name: str) -> tuple[dict[str, Any], FloatingPointError | None]:
     """Train one network, as in a thread of `fit_many`."""
-    start, state = pickle.loads(blob)
+    start, before = pickle.loads(blob)
     X, y, options, callbacks = data
     work.check_version(start.version)
     trainer = carrier.trainer_of(start)
-    trainer.load_state_dict(state)
+    carrier.put(trainer, before)
     found = None
     try:
         trainer.fit(X, y, callbacks=[*copy.deepcopy(callbacks), work.Watch(name)], n_threads=1, **options)
@@ -120,7 +116,9 @@ class ScoringOnWorkers:
     def __enter__(self) -> "ScoringOnWorkers":
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph")
-            self._there = self._client.submit(_open, session.dumps(self._scorer), key=f"{self._name}-data", pure=False)
+            self._there = self._client.submit(
+                work.open_start, session.dumps(self._scorer), key=f"{self._name}-data", pure=False
+            )
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:

@@ -41,6 +41,9 @@ class Session:
         self._outer = next((hook for hook in hooks if isinstance(hook, OuterStep)), None)
         self._received: dict[str, int] = {}  # bytes that each worker has got from others so far
         self._attempts = 0
+        self._threads: dict[str, int] = {}
+        self._done: Sequence[Any] = ()  # futures of the round before, which is over
+        self._start: Any = None
         self._shards: list[Any] = []
         self._validation: tuple | None = None
         self._validation_shards: list[Any] = []
@@ -56,12 +59,14 @@ class Session:
 
     def _let_go(self) -> None:
         """Have the cluster forget all that this fit holds there."""
-        futures = [*self._shards, *self._validation_shards, *self._running]
+        futures = [*self._shards, *self._validation_shards, *self._running, *self._done]
+        if self._start is not None:
+            futures.append(self._start)
         if self._running:
             self._client.cancel(futures)
         for future in futures:
             future.release()
-        self._shards, self._validation_shards, self._running = [], [], ()
+        self._shards, self._validation_shards, self._running, self._done, self._start = [], [], (), (), None
 
     # --- data
 
@@ -85,6 +90,7 @@ class Session:
         spec = DataSpec.of(self._trainer.network, self._trainer.loss)
         self._shards, self._owners = blocks.make_shards(client, spec, self._data, self._cuts, name)
         self._placed = set(self._owners) - {""}
+        self._start = self._submit(work.open_start, dumps(carrier.start_of(self._trainer)))
         validation = self._validation
         if validation is not None and validation[0] == "there":
             own = blocks.cut(len(validation[1][0]), None)
@@ -162,8 +168,7 @@ class Session:
             hook.on_epoch_begin(trainer.epochs_done + epochs - 1)
         if trainer.stop_training:
             return
-        start = carrier.start_of(trainer)
-        part = self._train(start)
+        part = self._train(dumps(carrier.taken(trainer, with_history=False)))
         problem = next(((r.shard, r.problem) for r in part.reports if r.problem), None)
         if problem is None and part.vector is not None and not np.isfinite(part.vector).all():
             problem = (-1, "the averaged parameters or moments are not finite")
@@ -202,12 +207,12 @@ class Session:
         if not any([hook.on_divergence(trainer.epochs_done, message) for hook in self._hooks]):
             raise FloatingPointError(f"{message}; the trainer keeps the last finished round.")
 
-    def _train(self, start: carrier.Start) -> work.Part:
+    def _train(self, now: bytes) -> work.Part:
         """Have the cluster do one round, again where Dask has lost it."""
         for attempt in range(_MOST_ATTEMPTS):
             self._attempts += 1
             try:
-                return self._try(start, f"{self._name}-{self._attempts}")
+                return self._try(now, f"{self._name}-{self._attempts}")
             except _StrandedError:
                 self._let_go()
                 self._load(f"-again-{self._attempts}")
@@ -217,47 +222,48 @@ class Session:
                     raise
         raise AssertionError
 
-    def _try(self, start: carrier.Start, name: str) -> work.Part:
-        client = self._client
-        threads = blocks.threads_of(client)
+    def _submit(self, function: Any, *arguments: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            return self._client.submit(function, *arguments, pure=False)
+
+    def _try(self, now: bytes, name: str) -> work.Part:
+        from dask import delayed
+
+        self._threads = threads = blocks.threads_of(self._client)
         mine = {owner: self._owners.count(owner) for owner in set(self._owners)}
 
         def most(owner: str) -> int:
             return min(_MOST_SHARDS_A_TASK, -(-mine[owner] // threads.get(owner, 1)))
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sending large graph")
-            opened = client.submit(work.open_start, dumps(start), key=f"{name}-start", pure=False)
-        trained: list[tuple[int, Any]] = []
-        leaves: dict[int, tuple[int, Any]] = {}
+        opened = delayed(work.open_start, pure=False)(now, dask_key_name=f"{name}-start")
+        train, merge = delayed(work.train, pure=False), delayed(work.merge_here, pure=False)
+        leaves: dict[tuple[int, int], Any] = {}
         for first, last in tree.groups(self._owners, most):
             owner = self._owners[first]
-            where = {"workers": [owner], "allow_other_workers": True} if owner in threads else {}
-            future = client.submit(
-                work.train, opened, self._name, first, self._options, self._shards[first:last],
-                key=f"{name}-train-{first}", pure=False, **where,
-            )  # fmt: skip
-            trained.append((sum(self._rows[first:last]), future))
-            leaves[first] = (last, future)
-        merged: list[Any] = []
+            with blocks.near(owner if owner in threads else ""):
+                leaves[first, last] = train(
+                    self._start, opened, self._name, first, self._options, self._shards[first:last],
+                    dask_key_name=f"{name}-train-{first}",
+                )  # fmt: skip
 
         def meet(first: int, last: int) -> Any:
-            if first in leaves and leaves[first][0] == last:
-                return leaves[first][1]
+            if (first, last) in leaves:
+                return leaves[first, last]
             at = tree.middle(first, last)
-            future = client.submit(
-                work.merge_here, meet(first, at), meet(at, last), key=f"{name}-merge-{first}-{last}", pure=False
-            )
-            merged.append(future)
-            return future
+            return merge(meet(first, at), meet(at, last), dask_key_name=f"{name}-merge-{first}-{last}")
 
-        root = meet(0, len(self._shards))
-        self._running = [opened, *(future for _, future in trained), *merged]
-        self._wait(root, trained)
-        part = root.result()
-        for future in self._running:
+        # One message. What the client waits for are the root and, to show what is done, the leaves.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            self._running = self._client.compute([meet(0, len(self._shards)), *leaves.values()], optimize_graph=False)
+        for future in self._done:  # not before: a client's messages wait 10 ms after each other
             future.release()
-        self._running = ()
+        root, *trained = self._running
+        self._done = ()
+        self._wait(root, [(sum(self._rows[slice(*ends)]), future) for ends, future in zip(leaves, trained, strict=True)])
+        part = root.result()
+        self._running, self._done = (), self._running
         return part
 
     def _wait(self, root: Any, trained: list[tuple[int, Any]]) -> None:
@@ -293,12 +299,9 @@ class Session:
             X, y, *weights = self._validation[1]
             logs = trainer.evaluate(X, y, sample_weight=weights[0] if weights else None)
             return {f"val_{name}": value for name, value in logs.items()}
-        client = self._client
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sending large graph")
-            opened = client.submit(work.open_start, dumps(carrier.start_of(trainer)), pure=False)
-        parts = [client.submit(work.evaluate_shard, opened, shard, pure=False) for shard in self._validation_shards]
-        root = client.submit(work.total_up, opened, parts, "val_", pure=False)
+        opened = self._submit(work.open_start, dumps(carrier.taken(trainer, with_history=False)))
+        parts = [self._submit(work.evaluate_shard, self._start, opened, shard) for shard in self._validation_shards]
+        root = self._submit(work.total_up, self._start, parts, "val_")
         self._running = [opened, *parts, root]
         try:
             logs = root.result()
@@ -320,8 +323,7 @@ class Session:
         known = self._received
         moved = sum(total - known[worker] for worker, total in received.items() if worker in known)
         self._received = {**known, **received}
-        threads = blocks.threads_of(self._client)
-        n_threads = sum(threads.get(worker, 1) for worker in received)
+        n_threads = sum(self._threads.get(worker, 1) for worker in received)
         busy = sum(report.seconds for report in reports)
         return {
             "rows_per_second": sum(report.rows for report in reports) * self._options["epochs"] / seconds,

@@ -109,8 +109,8 @@ def describe(shard: Shard) -> tuple[int, str, int]:
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def open_start(blob: bytes) -> carrier.Start:
-    """Return what every shard starts from, as it travelled."""
+def open_start(blob: bytes) -> Any:
+    """Return what a fit or a round starts from, as it travelled."""
     return pickle.loads(blob)
 
 
@@ -157,24 +157,32 @@ def share_of(shard: Shard, turn: int, parts: int) -> Shard:
     return Shard(X.shape[0], total, X, y, weights) if total else shard
 
 
-def train(start: carrier.Start, fit_id: str, first: int, options: dict[str, Any], shards: Sequence[Shard]) -> Part:
-    """Train shards from number `first` on, one after the other, each from the start, and average them."""
+def train(
+    start: carrier.Start, now: dict[str, Any], fit_id: str, first: int, options: dict[str, Any], shards: Sequence[Shard]
+) -> Part:
+    """Train shards from number `first` on, one after the other, each from what `now` holds, and average them."""
     check_version(start.version)
-    trainer = carrier.trainer_of(start)
-    return fold(
-        first, first + len(shards), lambda i: _train_shard(trainer, start, fit_id, i, options, shards[i - first]), merge
+    try:
+        trainer = start.idle.pop()
+    except IndexError:
+        trainer = carrier.trainer_of(start)
+    part = fold(
+        first, first + len(shards), lambda i: _train_shard(trainer, now, fit_id, i, options, shards[i - first]), merge
     )
+    start.idle.append(trainer)
+    return part
 
 
 def _train_shard(
-    trainer: Any, start: carrier.Start, fit_id: str, number: int, options: dict[str, Any], shard: Shard
+    trainer: Any, now: dict[str, Any], fit_id: str, number: int, options: dict[str, Any], shard: Shard
 ) -> Part:
     if not shard.rows:
         return Part(None, 0, ())
     began = time.perf_counter()
     fit_options = {name: value for name, value in options.items() if name != "parts"}
-    shard = share_of(shard, start.state["epochs_done"], options["parts"])
-    carrier.begin(trainer, start, shard_seed(start.state["seed"], number))
+    state = now["state"]
+    shard = share_of(shard, state["epochs_done"], options["parts"])
+    carrier.put(trainer, now, seed=shard_seed(state["seed"], number))
     problem = ""
     try:
         trainer.fit(
@@ -189,7 +197,7 @@ def _train_shard(
     logs = {name: values[-1] for name, values in trainer.history.history.items() if values}
     vector = None if problem else carrier.vector_of(trainer)
     report = Report(
-        number, time.perf_counter() - began, shard.rows, trainer.step - start.state["step"], shard.weight, logs,
+        number, time.perf_counter() - began, shard.rows, trainer.step - state["step"], shard.weight, logs,
         *_here(), problem,
     )  # fmt: skip
     return Part(vector, shard.rows, (report,))
@@ -295,19 +303,21 @@ def evaluate_chunk(start: carrier.Start, spec: DataSpec, number: int, X: Any, y:
     if checked is None:
         return Evaluated(0.0, {}, None)
     X, y, weights = checked
-    return _evaluate(start, X, y, weights)
+    return _evaluate(start, None, X, y, weights)
 
 
-def evaluate_shard(start: carrier.Start, shard: Shard) -> Evaluated:
+def evaluate_shard(start: carrier.Start, now: dict[str, Any], shard: Shard) -> Evaluated:
     """Return loss and metrics of a shard."""
-    return _evaluate(start, shard.X, shard.y, shard.sample_weight) if shard.rows else Evaluated(0.0, {}, None)
+    return _evaluate(start, now, shard.X, shard.y, shard.sample_weight) if shard.rows else Evaluated(0.0, {}, None)
 
 
-def _evaluate(start: carrier.Start, X: Any, y: Any, weights: Any) -> Evaluated:
+def _evaluate(start: carrier.Start, now: dict[str, Any] | None, X: Any, y: Any, weights: Any) -> Evaluated:
     weight = float(X.shape[0]) if weights is None else math.fsum(weights)
     if not weight:
         return Evaluated(0.0, {}, None)
     trainer = carrier.trainer_of(start, summable(start.metrics))
+    if now is not None:
+        carrier.put(trainer, now)
     values = carrier.evaluate_alone(trainer, X, y, weights)
     outputs = None
     if any(metric.from_sums is None for metric in start.metrics):
