@@ -1,5 +1,6 @@
 """Clusters that the tests share: one of threads, which starts at once, and one of processes, as in earnest."""
 
+import contextlib
 import os
 
 import dask
@@ -42,6 +43,7 @@ def client():
 
 def two_processes():
     with (
+        contextlib.suppress(KeyError),  # Dask's own, where a worker that was killed goes while the cluster closes
         dask.config.set(SETTINGS),
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as client,

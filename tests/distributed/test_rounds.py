@@ -156,6 +156,65 @@ def test_a_checkpoint_of_every_round_goes_on_bit_for_bit_on_a_cluster_of_another
     assert_same_bits(later, whole)
 
 
+def summary(network, moments):
+    """What a round of many steps leaves of Adam's moments: of the second the means by rows and by columns."""
+    return [
+        table.mean(axis, np.float64).astype(np.float32)
+        for table in (w.reshape(-1, w.shape[-1]) for w in network.unflatten(moments[1]))
+        for axis in (1, 0)
+    ]
+
+
+def test_in_rounds_of_many_steps_a_summary_of_the_moments_travels(client, processes, tmp_path):
+    X, y = make_data()
+    data = chunked(X, y, [200, 100, 300])
+    options = {"batch_size": 3, "rounds": 2}  # 100 steps of the largest shard
+    trainer, expected = make_trainer(), make_trainer()
+    path = tmp_path / "round.safetensors"
+    keep = fastnn.callbacks.ModelCheckpoint(path, save_trainer=True)
+    fd.fit(trainer, *data, client=client, callbacks=[keep], batch_size=3, rounds=1)
+
+    # By hand: the shards' parameters and summaries are averaged, and the second moment is a product again.
+    network, n = expected.network, expected.network.n_parameters
+    start, state, members = network.parameters.copy(), expected.state_dict(), []
+    for i, (a, b) in enumerate(cut(X, y, [200, 100, 300])):
+        network.parameters[:] = start
+        expected.load_state_dict({**state, "seed": work.shard_seed(state["seed"], i)})
+        expected.fit(a, b, batch_size=3, n_threads=1)
+        parts = summary(network, expected.state_dict()["moments"])
+        members.append((np.concatenate([network.parameters, *parts]), len(a)))
+
+    def mean(left, right):
+        rows = left[1] + right[1]
+        return left[0] + (right[0] - left[0]) * (right[1] / rows), rows
+
+    vector, _ = average(members, mean)
+    np.testing.assert_array_equal(trainer.network.parameters, vector[:n])
+    first, second = trainer.state_dict()["moments"]
+    assert not first.any()
+    np.testing.assert_allclose(np.concatenate(summary(network, [first, second])), vector[n:], rtol=1e-5)
+    kernel, rows, columns = network.unflatten(second)[0], vector[n : n + 4], vector[n + 4 : n + 20]
+    np.testing.assert_allclose(kernel, np.outer(rows, columns) / rows.mean(), rtol=1e-5)
+
+    whole, later = make_trainer(), fastnn.Trainer.load(path)
+    fd.fit(whole, *data, client=client, **options)
+    history = fd.fit(later, *data, client=processes, batch_size=3, rounds=1).history
+    assert_same_bits(later, whole)
+    # The parameters go to the other worker and come back, with a summary and some numbers.
+    assert max(history["bytes_moved"]) <= 2 * 2 * whole.network.parameters.nbytes + 20_000
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size"),
+    [(fastnn.Adam(), 4), (fastnn.Adam(amsgrad=True), 3), (fastnn.SGD(0.01, momentum=0.9), 3)],
+)
+def test_else_all_moments_are_averaged(client, optimizer, batch_size):
+    X, y = make_data()
+    trainer, expected = make_trainer(optimizer=optimizer), make_trainer(optimizer=optimizer)
+    fd.fit(trainer, *chunked(X, y, [300, 300]), rounds=2, batch_size=batch_size, client=client)
+    assert_same_bits(trainer, simulate(expected, cut(X, y, [300, 300]), rounds=2, batch_size=batch_size))
+
+
 def test_nesterov_on_the_averaged_step(client):
     X, y = make_data()
     data = chunked(X, y, [300, 300])

@@ -158,7 +158,7 @@ def share_of(shard: Shard, turn: int, parts: int) -> Shard:
 
 
 def train(
-    start: carrier.Start, now: dict[str, Any], fit_id: str, first: int, options: dict[str, Any], shards: Sequence[Shard]
+    start: carrier.Start, now: carrier.Now, fit_id: str, first: int, options: dict[str, Any], shards: Sequence[Shard]
 ) -> Part:
     """Train shards from number `first` on, one after the other, each from what `now` holds, and average them."""
     check_version(start.version)
@@ -174,15 +174,15 @@ def train(
 
 
 def _train_shard(
-    trainer: Any, now: dict[str, Any], fit_id: str, number: int, options: dict[str, Any], shard: Shard
+    trainer: Any, now: carrier.Now, fit_id: str, number: int, options: dict[str, Any], shard: Shard
 ) -> Part:
     if not shard.rows:
         return Part(None, 0, ())
     began = time.perf_counter()
     fit_options = {name: value for name, value in options.items() if name != "parts"}
-    state = now["state"]
+    state = now.state
     shard = share_of(shard, state["epochs_done"], options["parts"])
-    carrier.put(trainer, now, seed=shard_seed(state["seed"], number))
+    carrier.begin(trainer, now, seed=shard_seed(state["seed"], number))
     problem = ""
     try:
         trainer.fit(
@@ -195,7 +195,7 @@ def _train_shard(
     if trainer.stop_training:
         problem = "stopped"
     logs = {name: values[-1] for name, values in trainer.history.history.items() if values}
-    vector = None if problem else carrier.vector_of(trainer)
+    vector = None if problem else carrier.vector_of(trainer, now.is_short)
     report = Report(
         number, time.perf_counter() - began, shard.rows, trainer.step - state["step"], shard.weight, logs,
         *_here(), problem,
@@ -306,18 +306,18 @@ def evaluate_chunk(start: carrier.Start, spec: DataSpec, number: int, X: Any, y:
     return _evaluate(start, None, X, y, weights)
 
 
-def evaluate_shard(start: carrier.Start, now: dict[str, Any], shard: Shard) -> Evaluated:
+def evaluate_shard(start: carrier.Start, now: carrier.Now, shard: Shard) -> Evaluated:
     """Return loss and metrics of a shard."""
     return _evaluate(start, now, shard.X, shard.y, shard.sample_weight) if shard.rows else Evaluated(0.0, {}, None)
 
 
-def _evaluate(start: carrier.Start, now: dict[str, Any] | None, X: Any, y: Any, weights: Any) -> Evaluated:
+def _evaluate(start: carrier.Start, now: carrier.Now | None, X: Any, y: Any, weights: Any) -> Evaluated:
     weight = float(X.shape[0]) if weights is None else math.fsum(weights)
     if not weight:
         return Evaluated(0.0, {}, None)
     trainer = carrier.trainer_of(start, summable(start.metrics))
     if now is not None:
-        carrier.put(trainer, now)
+        carrier.begin(trainer, now)
     values = carrier.evaluate_alone(trainer, X, y, weights)
     outputs = None
     if any(metric.from_sums is None for metric in start.metrics):
