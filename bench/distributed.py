@@ -7,6 +7,7 @@ two, so that other load hits both alike.
 
 import argparse
 import json
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -71,8 +72,48 @@ def table_on(client: Any, rows: int = ROWS, chunks: int = CHUNKS) -> tuple[list[
     return xs, ys
 
 
+def plain_process(go: Any, results: Any, fits: int) -> None:
+    """Train a chunk of the table again and again, as a worker does, in a process without Dask; tell the seconds."""
+    X, y = make_chunk(0, ROWS // CHUNKS)
+    trainer = trainer_of((64, 256, 10))
+    trainer.fit(X, y, n_threads=1)
+    while True:
+        results.put("ready")
+        go.wait()
+        go.clear()
+        began = time.perf_counter()
+        for _ in range(fits):
+            trainer.fit(X, y, n_threads=1)
+        results.put(time.perf_counter() - began)
+
+
+def plain(turns: int, fits: int = 16) -> list[float]:
+    """What two processes without Dask gain over one, in turns: twice the work in the time of the slower."""
+    context = multiprocessing.get_context("spawn")
+    results, signs = context.Queue(), [context.Event() for _ in range(2)]
+    processes = [context.Process(target=plain_process, args=(go, results, fits), daemon=True) for go in signs]
+    for process in processes:
+        process.start()
+
+    def seconds(signs: list[Any]) -> float:
+        for go in signs:
+            go.set()
+        found = [results.get() for _ in range(2 * len(signs))]
+        return max(value for value in found if value != "ready")
+
+    for _ in processes:
+        results.get()
+    gains = [2 * seconds(signs[:1]) / seconds(signs) for _ in range(turns)]
+    for process in processes:
+        process.terminate()
+        process.join()
+    return gains
+
+
 def speed(turns: int, rounds: int = 10) -> dict[str, Any]:
     """Wall time of rounds of one worker process and of two, in turns."""
+    load = os.getloadavg()
+    gains = plain(turns)
     clients = clusters(1, 2)
     data = [table_on(client) for client in clients]
     seconds: list[list[float]] = [[], []]
@@ -85,32 +126,44 @@ def speed(turns: int, rounds: int = 10) -> dict[str, Any]:
             if turn >= 0:
                 seconds[i].append(sum(history.seconds))
                 waiting[i].append(statistics.median(history.history["waiting"]))
-                moved = max(moved, *history.history["bytes_moved"])
+                moved = max(moved, *history.history["bytes_moved"][1:])
     close(clients)
-    vector = trainer.network.parameters.nbytes + trainer.moments.nbytes
-    return {"one": seconds[0], "two": seconds[1], "waiting": waiting, "moved": moved,
-            "parameters": trainer.network.parameters.nbytes, "vector": vector, "load": os.getloadavg()}  # fmt: skip
+    return {"plain": gains, "one": seconds[0], "two": seconds[1], "waiting": waiting, "moved": moved,
+            "parameters": trainer.network.parameters.nbytes, "load": load}  # fmt: skip
+
+
+# What a round of few rows is, by name: optimizer, rows a batch of the 256 of a shard.
+OVERHEADS = {
+    "SGD": (fastnn.SGD(0.01), 32),
+    "Adam, 128 steps a round": (fastnn.Adam(), 2),
+    "Adam, 8 steps a round": (fastnn.Adam(), 32),
+}
 
 
 def overhead(rounds: int) -> dict[str, Any]:
-    """Time of a round beside its compute: two workers, parameters of 1 MB, few rows."""
+    """Time of a round beside its compute: two workers, parameters of 1 MB, few rows; the forms in turns."""
+    result: dict[str, Any] = {"load": os.getloadavg()}
     [client] = clusters(2)
     X, y = table_on(client, 2 * 256, 2)
-    result: dict[str, Any] = {"load": os.getloadavg()}
-    for name, optimizer in (("sgd", fastnn.SGD(0.01)), ("adam", fastnn.Adam())):
-        trainer = trainer_of((64, 3334, 10), optimizer=optimizer)  # 250,060 parameters
-        fd.fit(trainer, X, y, rounds=2, client=client)
-        history = fd.fit(trainer, X, y, rounds=rounds, client=client)
-        # Both train at once; `waiting` is the share of the two threads' time in which they did not.
-        beside = [s * w for s, w in zip(history.seconds[2:], history.history["waiting"][2:], strict=True)]
-        result[name] = {"beside": beside, "moved": history.history["bytes_moved"][-1],
-                        "parameters": trainer.network.parameters.nbytes}  # fmt: skip
+    trainers = {name: trainer_of((64, 3334, 10), optimizer=OVERHEADS[name][0]) for name in OVERHEADS}  # 250,060 each
+    result["forms"] = {name: {"beside": []} for name in OVERHEADS}
+    for _ in range(3):
+        for name, trainer in trainers.items():
+            history = fd.fit(trainer, X, y, rounds=rounds, batch_size=OVERHEADS[name][1], client=client)
+            # Both train at once; `waiting` is the share of the two threads' time in which they did not.
+            columns = history.history
+            beside = [s * w for s, w in zip(history.seconds, columns["waiting"], strict=True)][2 - rounds :]
+            found = result["forms"][name]
+            found["beside"] += beside
+            found["moved"] = statistics.median(columns["bytes_moved"]) / trainer.network.parameters.nbytes
     close([client])
     return result
 
 
-def kept_moments(make: Any, X: np.ndarray, y: np.ndarray, rounds: int, parts: int, outer: Any) -> fastnn.Trainer:
-    """Local SGD in this process, as `fit` but for the moments: each shard keeps its own."""
+def in_this_process(
+    make: Any, X: np.ndarray, y: np.ndarray, rounds: int, parts: int, outer: Any, *, keeps: bool
+) -> fastnn.Trainer:
+    """Local SGD in this process, as `fit` but for the moments: averaged whole, or kept by each shard."""
     from fastnn.distributed import carrier, work
     from fastnn.distributed.outer import OuterStep
 
@@ -119,23 +172,21 @@ def kept_moments(make: Any, X: np.ndarray, y: np.ndarray, rounds: int, parts: in
     shards = list(zip(np.array_split(X, CHUNKS), np.array_split(y, CHUNKS), strict=True))
     kept: list[Any] = [None] * CHUNKS
     n = trainer.network.n_parameters
+    member = carrier.trainer_of(carrier.start_of(trainer))
     for turn in range(rounds):
-        start = carrier.start_of(trainer)
+        now = carrier.now_of(trainer, is_short=False)
         results = []
-        steps = 0
         for i, (a, b) in enumerate(shards):
-            member = carrier.trainer_of(start)
-            carrier.begin(member, start, work.shard_seed(start.state["seed"], i))
-            if kept[i] is not None:
+            carrier.begin(member, now, seed=work.shard_seed(now.state["seed"], i))
+            if keeps and kept[i] is not None:
                 member.moments[:] = kept[i]
             member.fit(a[turn % parts :: parts], b[turn % parts :: parts], n_threads=1)
             kept[i] = member.moments.copy()
             results.append(carrier.vector_of(member))
-            steps = member.step
         vector = np.mean(results, axis=0, dtype=np.float64).astype(results[0].dtype)
         if step is not None:
             step.apply(trainer.network.parameters, vector[:n])
-        carrier.take(trainer, vector, steps, trainer.epochs_done + 1)
+        carrier.take(trainer, vector, False, member.step, trainer.epochs_done + 1)
     return trainer
 
 
@@ -197,10 +248,11 @@ def losses(data: tuple[np.ndarray, ...], passes: int = 10) -> dict[str, list[flo
             trainer = make(rate)
             fd.fit(trainer, a, b, rounds=passes * parts, rounds_per_epoch=parts, outer=outer, client=client)
             note(label_of(rate, parts, outer is not None), trainer)
-    note(
-        label_of(4e-3, 16, True) + ", moments kept by shards",
-        kept_moments(lambda: make(4e-3), X, y, passes * 16, 16, nesterov),
-    )
+    for how, keeps in (("averaged whole", False), ("kept by shards", True)):
+        note(
+            f"{label_of(4e-3, 16, True)}, moments {how}",
+            in_this_process(lambda: make(4e-3), X, y, passes * 16, 16, nesterov, keeps=keeps),
+        )
     return found
 
 
@@ -238,7 +290,7 @@ def main() -> None:
         if what == "speed":
             raw["speed"] = speed(arguments.turns)
         elif what == "overhead":
-            raw["overhead"] = overhead(40)
+            raw["overhead"] = overhead(20)
         elif what == "loss-digits":
             raw.setdefault("losses", {})["digits x 50"] = losses(digits())
         elif what == "loss-table":

@@ -11,6 +11,7 @@ import time
 
 import dask
 import dask.array as da
+import dask.bag
 import numpy as np
 import pytest
 
@@ -303,12 +304,16 @@ def test_another_dtype_in_one_chunk_is_converted(client):
     ("arguments", "message"),
     [
         ({"X": np.ones((4, 4))}, "X must be a Dask array.*got a NumPy array; dask.array.from_array"),
-        ({"y": da.ones(500, chunks=100)}, "y must have as many"),
+        ({"y": da.ones(500, chunks=100)}, r"y must have as many rows as X \(600\), got 500"),
+        ({"y": dask.delayed(np.ones)(600)}, "y must be a Dask array.*got Delayed"),
+        ({"X": dask.bag.from_sequence(range(6))}, "X must be a Dask array.*got Bag"),
         ({"rounds": 0}, "rounds must be an integer >= 1, got 0"),
         ({"shards": 7}, "shards must be an integer from 1 to 6, got 7"),
         ({"outer": fastnn.Adam()}, "outer must be a fastnn.SGD"),
         ({"client": 3}, "client must be a distributed.Client"),
         ({"validation_data": 3}, "validation_data must be a tuple"),
+        ({"validation_data": (np.ones((4, 3)), np.ones(4))}, "validation X must have 4 features"),
+        ({"validation_data": (da.ones((4, 3)), da.ones(4))}, r"validation X \(chunk 0\) must have 4 features"),
         (
             {"callbacks": [fastnn.callbacks.LambdaCallback(on_train_batch_end=print)]},
             "must not have on_train_batch_end",
@@ -327,6 +332,29 @@ def test_wrong_arguments_change_nothing(client, arguments, message):
     all_rows = make_trainer(["roc_auc"])
     with pytest.raises(ValueError, match="metrics must not hold 'roc_auc' while shards train"):
         fd.fit(all_rows, a, b, client=client)
+
+
+def test_clients_and_clusters_that_are_not_there(client):
+    X, y = make_data()
+    a, b = chunked(X, y, 100)
+    persisted, there = client.persist(a), client.scatter(np.split(X, 6))
+    with (
+        LocalCluster(n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as other,
+    ):
+        came = threading.Timer(0.3, cluster.scale, [1])
+        came.start()
+        with pytest.warns(UserWarning, match="The cluster has no worker; waiting until one comes"):
+            fd.fit(make_trainer(), a, b, rounds=1, client=other)
+        came.join()
+        for elsewhere in (persisted, there):
+            with pytest.raises(ValueError, match="X, y and sample_weight must lie on the client's cluster"):
+                fd.fit(make_trainer(), elsewhere, b, client=other)
+        with Client(client.cluster, set_as_default=False) as second:  # of the same cluster
+            fd.fit(make_trainer(), persisted, b, rounds=1, client=second)
+    for call in (fd.fit, fd.evaluate):
+        with pytest.raises(ValueError, match="client must be connected to a cluster, got one that is closed"):
+            call(make_trainer(), a, b, client=other)
 
 
 def test_without_a_client_it_says_how_to_make_one(monkeypatch):

@@ -251,6 +251,22 @@ def test_data_frames_delayed_blocks_futures_and_sparse_blocks(client):
             assert_same_bits(trainer, expected)
 
 
+def test_shards_lie_where_their_chunks_do(client):
+    import dask.dataframe as dd
+    import pandas as pd
+
+    from fastnn.distributed import blocks
+
+    X, _ = make_data()
+    array = client.persist(da.from_array(X, chunks=(100, 4)))
+    frame = client.persist(dd.from_pandas(pd.DataFrame(X, columns=list("abcd")), npartitions=6))
+    for whole, taken in ((array, array), (array, 2 * array), (frame, frame), (frame, frame[["a", "b"]])):
+        owners = blocks.place(client, [[block] for block in blocks.as_blocks("X", taken).blocks])
+        where = client.who_has(whole)
+        assert owners == [where[key][0] for key in sorted(where)]
+        assert len(set(owners)) == 2
+
+
 def test_weights_validation_and_what_history_holds(client, processes):
     X, y = make_data()
     w = np.random.default_rng(1).uniform(0.5, 2, len(X))

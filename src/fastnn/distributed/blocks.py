@@ -39,6 +39,8 @@ def get_client(client: Any) -> Any:
             ) from None
     if not isinstance(client, Client):
         raise TypeError(f"client must be a distributed.Client or None, got {client!r}")
+    if client.status != "running":
+        raise ValueError(f"client must be connected to a cluster, got one that is {client.status}")
     if client.asynchronous:
         raise ValueError("client must not be asynchronous: fit, evaluate and predict wait for their results")
     return client
@@ -62,7 +64,7 @@ def as_blocks(name: str, values: Any, wanted_rows: tuple[int, ...] | None = None
         if known is not None and wanted_rows is not None and known != wanted_rows and sum(known) == sum(wanted_rows):
             values, known = values.rechunk({0: wanted_rows}), wanted_rows
         return Blocks(list(values.to_delayed().ravel()), known)
-    if is_dask_collection(values) and hasattr(values, "npartitions") and hasattr(values, "to_delayed"):
+    if is_dask_collection(values) and hasattr(values, "_meta") and hasattr(values, "npartitions"):
         return Blocks(list(values.to_delayed()), None)
     if isinstance(values, (list, tuple)) and values and all(isinstance(v, (Delayed, Future)) for v in values):
         return Blocks(list(values), None)
@@ -80,14 +82,12 @@ def check_blocks(X: Any, y: Any, sample_weight: Any, prefix: str = "") -> tuple[
             checked.append([])
             continue
         others = as_blocks(name, values, features.rows)
-        if len(others.blocks) != len(features.blocks):
-            raise ValueError(
-                f"{name} must have as many blocks as {prefix}X ({len(features.blocks)}), got {len(others.blocks)}"
-            )
-        if None not in (features.rows, others.rows) and features.rows != others.rows:
-            raise ValueError(
-                f"{name} must have as many rows as {prefix}X ({sum(features.rows or ())}), got {sum(others.rows or ())}"
-            )
+        counts = [("blocks", len(features.blocks), len(others.blocks))]
+        if features.rows is not None and others.rows is not None:
+            counts.insert(0, ("rows", sum(features.rows), sum(others.rows)))
+        for what, wanted, got in counts:
+            if wanted != got:
+                raise ValueError(f"{name} must have as many {what} as {prefix}X ({wanted}), got {got}")
         checked.append(others.blocks)
     return checked[0], checked[1], checked[2]
 
@@ -106,7 +106,7 @@ def threads_of(client: Any) -> dict[str, int]:
 
 def place(client: Any, parts: Sequence[Sequence[Any]]) -> list[str]:
     """Return on which worker each shard is to lie: where its data are, else so that neighbours lie together."""
-    from distributed.client import futures_of
+    from distributed import Future, wait
 
     threads = threads_of(client)
     if not threads:
@@ -117,18 +117,45 @@ def place(client: Any, parts: Sequence[Sequence[Any]]) -> list[str]:
         next(w for w, end in zip(order, until, strict=True) if end * len(parts) > i * until[-1])
         for i in range(len(parts))
     ]
-    held = [futures_of(list(part)) for part in parts]
-    if any(held):
-        where = client.who_has([future for futures in held for future in futures])
-        for i, futures in enumerate(held):
-            votes = [worker for future in futures for worker in where.get(future.key, ())]
-            if votes:
-                owners[i] = max(sorted(set(votes)), key=votes.count)
+    held = [{key: future for block in part for key, future in _sources(block).items()} for part in parts]
+    wait([Future(key, client) for keys in held for key in keys if key in client.futures])
+    where, at = client.who_has(), client.scheduler.address
+    for i, sources in enumerate(held):
+        for key, future in sources.items():
+            is_here = future is not None and getattr(future.client.scheduler, "address", None) == at
+            if not is_here and key not in where and key not in client.futures:
+                raise ValueError(
+                    f"X, y and sample_weight must lie on the client's cluster, {at}, got {key!r} of another"
+                )
+        votes = [worker for key in sources for worker in where.get(key, ())]
+        if votes:
+            owners[i] = max(sorted(set(votes)), key=votes.count)
     return owners
 
 
+def _sources(block: Any) -> dict[Any, Any]:
+    """Return by key what a block is made of that lies on a cluster already; None where the key is all it knows."""
+    from distributed import Future
+
+    if isinstance(block, Future):
+        return {block.key: block}
+    graph, stack, nodes = block.__dask_graph__(), [block.key], {}
+    while stack:
+        key = stack.pop()
+        if key not in nodes:
+            nodes[key] = graph.get(key)
+            if nodes[key] is not None and not isinstance(nodes[key], Future):
+                stack.extend(getattr(nodes[key], "dependencies", ()))
+    return {key: node for key, node in nodes.items() if node is None or isinstance(node, Future)}
+
+
 def make_shards(
-    client: Any, spec: DataSpec, blocks: tuple[list[Any], list[Any], list[Any]], cuts: list[range], name: str
+    client: Any,
+    spec: DataSpec,
+    blocks: tuple[list[Any], list[Any], list[Any]],
+    cuts: list[range],
+    name: str,
+    prefix: str = "",
 ) -> tuple[list[Any], list[str]]:
     """Have the workers make shards; return their futures and where they lie."""
     from dask import delayed
@@ -141,7 +168,7 @@ def make_shards(
         with near(owner):
             shards.append(
                 make(
-                    spec, c.start, xs[c.start : c.stop], ys[c.start : c.stop], ws[c.start : c.stop],
+                    spec, c.start, xs[c.start : c.stop], ys[c.start : c.stop], ws[c.start : c.stop], prefix,
                     dask_key_name=f"{name}-shard-{i}",
                 )
             )  # fmt: skip

@@ -1,5 +1,6 @@
 """`fit`: local SGD in rounds. Arguments are checked here; `session` does the work."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastnn.common.validation import check_bool, check_integer
 from fastnn.distributed import blocks, carrier
 from fastnn.distributed.outer import OuterStep, check_outer
 from fastnn.distributed.session import Session
+from fastnn.inputs.data import DataSpec, check_data
 from fastnn.training.arguments import check_callbacks
 from fastnn.training.history import History
 from fastnn.training.trainer import Trainer
@@ -147,7 +149,7 @@ def fit(
             )
     data = blocks.check_blocks(X, y, sample_weight)
     cuts = blocks.cut(len(data[0]), shards)
-    validation = _check_validation(validation_data)
+    validation = _check_validation(trainer, validation_data)
     check_workers(client)
     if seed is not None:
         trainer.set_seed(seed)
@@ -173,7 +175,7 @@ def _check_hooks(callbacks: Iterable[Callback]) -> list[Callback]:
     return hooks
 
 
-def _check_validation(validation_data: Any) -> tuple | None:
+def _check_validation(trainer: Trainer, validation_data: Any) -> tuple | None:
     """Return what to validate on: ("here", arrays), or ("there", blocks)."""
     from dask.base import is_dask_collection
 
@@ -183,6 +185,8 @@ def _check_validation(validation_data: Any) -> tuple | None:
         raise TypeError(f"validation_data must be a tuple (X, y) or (X, y, sample_weight), got {validation_data!r}")
     X, y, *weights = validation_data
     if not is_dask_collection(X) and not isinstance(X, list):
+        names = ("validation X", "validation y", "validation sample_weight")
+        check_data(DataSpec.of(trainer.network, trainer.loss), X, y, weights[0] if weights else None, names)
         return "here", validation_data
     return "there", blocks.check_blocks(X, y, weights[0] if weights else None, "validation ")
 
@@ -198,7 +202,10 @@ def check_workers(client: Any) -> None:
             return "none"
         return fastnn.__version__
 
-    for worker, found in client.run(version, on_error="return").items():
+    versions = client.run(version, on_error="return")
+    if not versions:
+        warnings.warn("The cluster has no worker; waiting until one comes.", stacklevel=3)
+    for worker, found in versions.items():
         if isinstance(found, str) and found != __version__:
             raise RuntimeError(
                 f"workers must have the client's version of fastnn: the worker at {worker} has {found}, "

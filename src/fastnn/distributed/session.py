@@ -94,7 +94,9 @@ class Session:
         validation = self._validation
         if validation is not None and validation[0] == "there":
             own = blocks.cut(len(validation[1][0]), None)
-            self._validation_shards, _ = blocks.make_shards(client, spec, validation[1], own, f"{name}-val")
+            self._validation_shards, _ = blocks.make_shards(
+                client, spec, validation[1], own, f"{name}-val", "validation "
+            )
         notes = client.map(work.describe, [*self._shards, *self._validation_shards], pure=False)
         self._running = notes
         while True:

@@ -61,13 +61,16 @@ class Part(NamedTuple):
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
-def check_chunk(spec: DataSpec, number: int, X: Any, y: Any, weights: Any) -> tuple[Any, Any, Any] | None:
+def check_chunk(
+    spec: DataSpec, number: int, X: Any, y: Any, weights: Any, prefix: str = ""
+) -> tuple[Any, Any, Any] | None:
     """Return one chunk in forms that `fit` takes without converting, None if it has no row; errors name it."""
     X = X if is_sparse(X) else np.asarray(X)
     y = np.asarray(y)
     if X.ndim and X.shape[0] == 0 and y.ndim and y.shape[0] == 0:
         return None
-    names = (f"X (chunk {number})", f"y (chunk {number})", f"sample_weight (chunk {number})")
+    where = f"(chunk {number})"
+    names = (f"{prefix}X {where}", f"{prefix}y {where}", f"{prefix}sample_weight {where}")
     data = check_data(spec, X, y, None, names)
     if weights is not None:
         weights = np.asarray(weights)
@@ -76,10 +79,12 @@ def check_chunk(spec: DataSpec, number: int, X: Any, y: Any, weights: Any) -> tu
     return data.x.array, data.y.array, weights
 
 
-def make_shard(spec: DataSpec, first: int, xs: Sequence[Any], ys: Sequence[Any], weights: Sequence[Any]) -> Shard:
+def make_shard(
+    spec: DataSpec, first: int, xs: Sequence[Any], ys: Sequence[Any], weights: Sequence[Any], prefix: str = ""
+) -> Shard:
     """Return the chunks from number `first` on as one shard; a single chunk is not copied."""
     chunks = [
-        check_chunk(spec, first + i, X, y, w)
+        check_chunk(spec, first + i, X, y, w, prefix)
         for i, (X, y, w) in enumerate(zip(xs, ys, weights or [None] * len(xs), strict=True))
     ]
     found = [chunk for chunk in chunks if chunk is not None]
