@@ -42,12 +42,17 @@ def fit(
     seed to the last bit, and not on the number of workers; a single shard gives the bits of ``trainer.fit(...,
     epochs=rounds * epochs_per_round, n_threads=1)`` (where `rounds_per_epoch` and `outer` are left as they are).
 
+    Between several shards the moments of Adam and AdamW travel as a summary where a round of the largest shard has
+    ``10 / (1 - beta_1)`` steps or more, 100 by default: the first begins with 0, and the second with the product of its
+    means by rows and by columns. So one vector of the parameters' size travels, not three.
+
     Parameters
     ----------
     trainer : Trainer
         What is trained, in place, at the end of each round. Calling `fit` again goes on where it stopped.
     X : Dask array of shape (n, n_inputs), Dask data frame, or sequence of delayed blocks or futures
-        Features. Data stay where they are; what is not yet on the workers is loaded there.
+        Features. Data stay where they are; what is not yet on the workers is loaded there, neighbouring chunks on one
+        worker, so that their averages need not travel.
     y : as X, of shape (n,) or (n, n_outputs)
         Targets, in as many blocks (Dask arrays of another cut are cut alike).
     client : distributed.Client or None, default None
