@@ -118,7 +118,8 @@ def place(client: Any, parts: Sequence[Sequence[Any]]) -> list[str]:
         for i in range(len(parts))
     ]
     held = [{key: future for block in part for key, future in _sources(block).items()} for part in parts]
-    wait([Future(key, client) for keys in held for key in keys if key in client.futures])
+    with client.as_current():  # `wait` takes no client
+        wait([Future(key, client) for keys in held for key in keys if key in client.futures])
     where, at = client.who_has(), client.scheduler.address
     for i, sources in enumerate(held):
         for key, future in sources.items():
