@@ -190,7 +190,8 @@ def page(raw: dict[str, Any]) -> str:
     """Return TABLES.md."""
     results = raw["results"]
     peers = [peer for peer in PEERS if any(peer in of_set for of_set in results.values())]
-    full = [name for name, of_set in results.items() if all(peer in of_set for peer in peers)]
+    # Slow peers may have few sets: ranks are among those that have all of them.
+    ranked = [peer for peer in peers if all(peer in of_set for of_set in results.values())]
 
     def mean(name: str, peer: str, key: str) -> float:
         n = min(map(len, results[name].values()))
@@ -216,14 +217,30 @@ def page(raw: dict[str, Any]) -> str:
     def loss(name: str, peer: str) -> str:
         return f"{mean(name, peer, 'log_loss'):.4f}" if "log_loss" in results[name][peer][0] else ""
 
-    ranks: dict[str, list[float]] = {peer: [] for peer in peers}
-    ratios: dict[str, list[float]] = {peer: [] for peer in peers}
-    for name in full:
-        errors = np.array([1 - mean(name, peer, "score") for peer in peers])
+    def error(name: str, peer: str) -> float:
+        return max(1 - mean(name, peer, "score"), 1e-4)
+
+    def totals(of_sets: list[str], peer: str, key: str) -> str:
+        both = [name for name in of_sets if all(key in one for p in (peer, "fastnn") for one in results[name][p])]
+        mine, other = (sum(mean(name, p, key) for name in both) for p in ("fastnn", peer))
+        return f"{other:.1f} ({mine:.1f})"
+
+    ranks: dict[str, list[float]] = {peer: [] for peer in ranked}
+    for name in results:
+        errors = np.array([error(name, peer) for peer in ranked])
         order = (errors[:, None] > errors).sum(axis=1) + ((errors[:, None] == errors).sum(axis=1) - 1) / 2 + 1
-        for peer, rank, error in zip(peers, order, errors, strict=True):
+        for peer, rank in zip(ranked, order, strict=True):
             ranks[peer].append(rank)
-            ratios[peer].append(math.log(max(error, 1e-4) / max(1 - mean(name, "fastnn", "score"), 1e-4)))
+    rows = []
+    for peer in peers:
+        common = [name for name, of_set in results.items() if {peer, "fastnn"} <= of_set.keys()]
+        is_better = [error(name, "fastnn") < error(name, peer) for name in common]
+        multiple = math.exp(np.mean([math.log(error(name, peer) / error(name, "fastnn")) for name in common]))
+        times = [totals(common, peer, key) for key in ("cpu_seconds", "seconds")]
+        rank = f"{np.mean(ranks[peer]):.2f}" if peer in ranks else ""
+        cells = [str(len(common)), rank, f"{multiple:.2f}", "" if peer == "fastnn" else str(sum(is_better)), *times]
+        rows.append(f"| {peer} | " + " | ".join(cells) + " |")
+    loads = [one["load"] for of_set in results.values() for splits in of_set.values() for one in splits]
     missing = [name for name in (*SETS, *PEERS) if name not in results and name not in peers] or ["none"]
     info = raw["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
@@ -235,28 +252,31 @@ def page(raw: dict[str, Any]) -> str:
         f"All peers have their defaults (OMP_NUM_THREADS: {info['threads'] or 'not set'}). Means of up to",
         f"{len(SEEDS)} splits, a quarter of the rows held back; of as many as all peers of a set have.",
         f"{info['cpu']}, {info['cpus']} CPUs, Python {info['python']},",
-        f"{versions}; {info['date']}. The load average at the end was {info['load']:.1f}:",
-        "where it is above the number of CPUs other work ran beside, and seconds compare with each other only roughly.",
+        f"{versions}; {info['date']}.",
         "",
-        f"{len(results)} of the {len(SETS)} sets that the program knows were run; not run were {', '.join(missing)}.",
+        f"At the ends of the measurements the load average was {min(loads):.1f} to {max(loads):.1f}: where it is",
+        "above the number of CPUs other work ran beside. Seconds then compare with each other only roughly, those of",
+        "CPU better.",
         "",
-        f"## In short, over the {len(full)} sets that all peers have",
+        f"{len(results)} of the {len(SETS)} sets that the program knows were run; not run: {', '.join(missing)}.",
         "",
-        "| | " + " | ".join(peers) + " |",
-        "|---|" + "---:|" * len(peers),
-        "| mean rank | " + " | ".join(f"{np.mean(ranks[peer]):.2f}" for peer in peers) + " |",
-        "| error, as a multiple of fastnn's (geometric mean) | "
-        + " | ".join(f"{math.exp(np.mean(ratios[peer])):.2f}" for peer in peers) + " |",
-        "| fastnn is better on | " + " | ".join(
-            "" if peer == "fastnn" else
-            f"{sum(mean(name, 'fastnn', 'score') > mean(name, peer, 'score') for name in full)} of {len(full)}"
-            for peer in peers) + " |",
-        "| seconds of all fits | "
-        + " | ".join(f"{sum(mean(name, peer, 'seconds') for name in full):.1f}" for peer in peers) + " |",
+        "## In short",
+        "",
+        f"Mean ranks are among the {len(ranked)} that all sets were run with. Beside them the geometric mean",
+        "of a peer's error (1 - accuracy, or 1 - R2) by fastnn's, on how many sets fastnn is better, and seconds of",
+        "all fits, in brackets those of fastnn on the same sets; seconds of CPU are of sets that both have them of.",
+        "",
+        "| | sets | mean rank | error by fastnn's | fastnn is better on | seconds of CPU | seconds |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *rows,
     ]  # fmt: skip
     lines += table("Accuracy, or R2 (the best in bold)", score)
     lines += table("Log loss", loss)
     lines += table("Seconds of a fit", lambda name, peer: f"{mean(name, peer, 'seconds'):.2f}")
+    lines += table(
+        "Seconds of CPU of a fit",
+        lambda name, peer: f"{mean(name, peer, 'cpu_seconds'):.2f}" if "cpu_seconds" in results[name][peer][0] else "",
+    )
     lines += table("Peak of the process's memory, MB", lambda name, peer: f"{mean(name, peer, 'megabytes'):.0f}")
     return "\n".join(lines) + "\n"
 
