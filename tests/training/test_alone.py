@@ -138,3 +138,28 @@ def test_fit_many_checks_each_member_for_its_own_layers(batch_size):
             fastnn.fit_many(order, X[:rows], Y[:rows], batch_size=batch_size)
     assert all(trainer.step == 0 for trainer in members)
     fastnn.fit_many(members, X, Y, batch_size=batch_size + 1)
+
+
+def test_an_estimator_that_is_fitted_refuses_a_second_fit():
+    """Two fits mixed their curves: 313 epochs of 300."""
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    said = []
+
+    def again(epoch, logs):
+        for method in (model.fit, model.partial_fit):
+            thread = threading.Thread(target=attempt, args=(method,))
+            thread.start()
+            thread.join()
+            attempt(method)
+
+    def attempt(method):
+        with pytest.raises(RuntimeError, match="this MLPClassifier is already being fitted"):
+            method(X, y)
+        said.append(method.__name__)
+
+    hook = fastnn.callbacks.LambdaCallback(on_epoch_end=again)
+    model = fastnn.MLPClassifier(hidden_layer_sizes=(4,), max_iter=1, callbacks=[hook], random_state=0)
+    model.partial_fit(X, y, classes=[0, 1])
+    assert said == ["fit", "fit", "partial_fit", "partial_fit"] and len(model.loss_curve_) == 1
+    model.set_params(callbacks=None).partial_fit(X, y)
+    assert len(model.loss_curve_) == 2

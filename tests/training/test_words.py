@@ -207,7 +207,9 @@ def test_numbers_that_a_callback_adds_to_the_logs_reach_history_and_csv(tmp_path
     assert make_trainer().fit(X, Y, epochs=2).history.keys() == {"loss"}
 
 
-@pytest.mark.parametrize(("name", "value"), [("note", "text"), ("loss", None), ("grid", [1.0, 2.0]), (3, 4.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("note", "text"), ("loss", None), ("grid", [1.0, 2.0]), (3, 4.0), ("loss", 10**400)]
+)
 def test_what_is_no_number_in_the_logs_ends_training(name, value):
     trainer = make_trainer()
     hook = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update({name: value}))

@@ -36,6 +36,9 @@ _LEARNED = {
 }
 
 
+_FITTING: dict[tuple[int, int], object] = {}  # process and id of the estimators that are being fitted
+
+
 def _need_no_check(X: Any, y: Any) -> bool:
     """Whether scikit-learn's checks would return both arrays as they are: known here in a tenth of their time."""
     return (
@@ -89,6 +92,20 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
     # --- the fit ----------------------------------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool) -> Self:
+        key, own = (os.getpid(), id(self)), object()
+        if _FITTING.setdefault(key, own) is not own:  # one step, so that of two threads one is refused
+            raise RuntimeError(
+                f"this {type(self).__name__} is already being fitted, in another thread or around this callback: wait "
+                "for the end of that fit, or clone it"
+            )
+        try:
+            return self._fit_alone(X, y, sample_weight, validation_set, is_incremental)
+        finally:
+            del _FITTING[key]
+
+    def _fit_alone(
+        self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool
+    ) -> Self:
         self._check_parameters()
         is_first = not hasattr(self, "network_") or not (self.warm_start or is_incremental)
         if not is_first:

@@ -106,7 +106,7 @@ class History:
                     if not isinstance(name, str) or isinstance(value, str | bytes):
                         raise TypeError
                     number = float(value)
-                except (TypeError, ValueError):
+                except (TypeError, ValueError, OverflowError):
                     raise TypeError(
                         f"logs must hold numbers by name, but a callback put {name!r}: {value!r} in"
                     ) from None
