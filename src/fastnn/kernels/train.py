@@ -75,9 +75,12 @@ def begin_next_epoch(job):
                     record[column] += sums[other * N_SUMS + column]
                     sums[other * N_SUMS + column] = 0.0
             job.snapshot = 1 - job.snapshot
-            snapshots = array_at(job.snapshots, 2 * parameters.size, job.element)
-            for i in range(parameters.size):
-                snapshots[job.snapshot * parameters.size + i] = parameters[i]
+            size, width = parameters.size, lanes(parameters)
+            snapshots, at = array_at(job.snapshots, 2 * size, job.element), job.snapshot * size
+            for i in range(0, size - width + 1, width):  # nobody makes vectors of a loop over numbers
+                store(snapshots, at + i, load(parameters, i))
+            for i in range(size // width * width, size):
+                snapshots[at + i] = parameters[i]
             if job.shuffles:
                 permute(order_of(job), job.order_seed, job.epoch + 1)
         else:
