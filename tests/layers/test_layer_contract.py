@@ -104,7 +104,9 @@ def make_trainer(part, dtype="float64", seed=0):
         if kind is layers.Layer
         else [fastnn.Dense(5, part if kind is activations.ActivationFunction else "tanh")]
     )
-    output = part if kind is activations.ActivationFunction else "sigmoid" if kind is losses.LossFunction else "linear"
+    output = part if kind is activations.ActivationFunction else "linear"
+    if kind is losses.LossFunction:
+        output = "softmax" if part.name == "categorical_crossentropy" else "sigmoid"
     network = fastnn.Network(
         [fastnn.Input(N_INPUTS), fastnn.Dense(5, "silu"), *middle, fastnn.Dense(N_OUTPUTS, output)],
         dtype=dtype, seed=seed,
