@@ -1,10 +1,13 @@
-"""What a trainer is between two fits: attributes over a task and a training state, and how they are kept."""
+"""What a trainer is between two fits: attributes over a task and a training state, and how they are kept.
+
+`Trained` is what it has in common with a GAN.
+"""
 
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -23,12 +26,107 @@ from fastnn.training.resume import plain_trainer, state_of_0_1, trainer_from_pla
 from fastnn.training.state import TrainingState
 
 
-class TrainerCore(Guarded):
+class Trained(Guarded):
+    """What can be trained by one fit at a time: attributes over a training state."""
+
+    _is_busy: Any  # a lock, held while fit runs
+    _name: ClassVar[str]
+    _hint: ClassVar[str] = ""
+
+    if TYPE_CHECKING:
+
+        @property
+        def _state(self) -> TrainingState: ...
+
+    @property
+    def learning_rate(self) -> float:
+        return self._state.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | None) -> None:
+        self._state.assign_rate(value)
+
+    @property
+    def history(self) -> History:
+        return self._state.history
+
+    @history.setter
+    def history(self, value: History) -> None:
+        if not isinstance(value, History):
+            raise TypeError(f"history must be a fastnn.History, got {value!r}")
+        self._refuse_while_training("history")
+        self._state.history = value
+
+    @property
+    def seed(self) -> int:
+        return self._state.seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._refuse_while_training("seed")
+        self._state.seed = value
+
+    @property
+    def stop_training(self) -> bool:
+        return self._state.stop_training
+
+    @stop_training.setter
+    def stop_training(self, value: bool) -> None:
+        self._state.stop_training = value
+
+    @property
+    def step(self) -> int:
+        return self._state.step
+
+    @property
+    def epochs_done(self) -> int:
+        return self._state.epochs_done
+
+    @property
+    def is_training(self) -> bool:
+        return self._is_busy.locked()
+
+    def _refuse_while_training(self, name: str) -> None:
+        if self.is_training:
+            raise RuntimeError(
+                f"{self._name}.{name} cannot be assigned while fit is running: call stop, or wait for its end"
+            )
+
+    def _check_may_load(self) -> None:
+        if self.is_training:
+            raise RuntimeError("load_state_dict cannot be called while fit is running: call stop, or wait for its end")
+
+    def _refuse_second_fit(self) -> None:
+        if self.is_training:
+            raise RuntimeError(
+                f"this {self._name} is already training, in another thread or around this callback: wait for the end "
+                f"of that fit{self._hint}"
+            )
+
+    @contextmanager
+    def _alone_with(self, networks: str, *locks: Any) -> Iterator[None]:
+        """Let nobody else train with this object, and no other thread the networks whose locks these are."""
+        if not self._is_busy.acquire(blocking=False):
+            self._refuse_second_fit()
+        held = [self._is_busy]
+        try:
+            for lock in locks:
+                if not lock.acquire(blocking=False):
+                    raise RuntimeError(f"another thread trains {networks}: wait for the end of that fit")
+                held.append(lock)
+            yield
+        finally:
+            for lock in reversed(held):
+                lock.release()
+
+
+class TrainerCore(Trained):
     """Base of `Trainer`: everything but fit, evaluation and prediction."""
 
     _task: Task
     _state: TrainingState
-    _is_busy: Any  # a lock, held while fit runs
+    _name = "Trainer"
+    _hint = ", or make a Trainer of its own for each network"
 
     # --- attributes: what is trained --------------------------------------------------------------------------------
 
@@ -76,12 +174,6 @@ class TrainerCore(Guarded):
         arguments = {"loss": task.loss, "metrics": task.metrics, "mixup": task.mixup, **changed}
         self._task = Task.of(task.network, **arguments)
 
-    def _refuse_while_training(self, name: str) -> None:
-        if self.is_training:
-            raise RuntimeError(
-                f"Trainer.{name} cannot be assigned while fit is running: call stop, or wait for its end"
-            )
-
     # --- attributes: how far training is ----------------------------------------------------------------------------
 
     @property
@@ -92,50 +184,6 @@ class TrainerCore(Guarded):
     def optimizer(self, value: "str | Optimizer") -> None:
         self._refuse_while_training("optimizer")
         self._state.use_optimizer(optimizers.get(value))
-
-    @property
-    def learning_rate(self) -> float:
-        return self._state.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float | None) -> None:
-        self._state.assign_rate(value)
-
-    @property
-    def history(self) -> History:
-        return self._state.history
-
-    @history.setter
-    def history(self, value: History) -> None:
-        if not isinstance(value, History):
-            raise TypeError(f"history must be a fastnn.History, got {value!r}")
-        self._refuse_while_training("history")
-        self._state.history = value
-
-    @property
-    def seed(self) -> int:
-        return self._state.seed
-
-    @seed.setter
-    def seed(self, value: int) -> None:
-        self._refuse_while_training("seed")
-        self._state.seed = value
-
-    @property
-    def stop_training(self) -> bool:
-        return self._state.stop_training
-
-    @stop_training.setter
-    def stop_training(self, value: bool) -> None:
-        self._state.stop_training = value
-
-    @property
-    def step(self) -> int:
-        return self._state.step
-
-    @property
-    def epochs_done(self) -> int:
-        return self._state.epochs_done
 
     @property
     def moments(self) -> np.ndarray:
@@ -150,37 +198,12 @@ class TrainerCore(Guarded):
     def log_names(self) -> tuple[str, ...]:
         return self._state.log_names
 
-    @property
-    def is_training(self) -> bool:
-        return self._is_busy.locked()
+    def _alone(self) -> AbstractContextManager[None]:
+        return self._alone_with("this network", self.network.training_lock)
 
     def set_seed(self, seed: int) -> None:
         """Set the key of all random numbers to come; ``trainer.seed = seed`` does the same."""
         self.seed = seed
-
-    # --- one fit at a time ------------------------------------------------------------------------------------------
-
-    def _refuse_second_fit(self) -> None:
-        if self.is_training:
-            raise RuntimeError(
-                "this Trainer is already training, in another thread or around this callback: wait for the end of that "
-                "fit, or make a Trainer of its own for each network"
-            )
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let nobody else train with this trainer, and no other thread this network."""
-        if not self._is_busy.acquire(blocking=False):
-            self._refuse_second_fit()
-        try:
-            if not self.network.training_lock.acquire(blocking=False):
-                raise RuntimeError("another thread trains this network: wait for the end of that fit")
-            try:
-                yield
-            finally:
-                self.network.training_lock.release()
-        finally:
-            self._is_busy.release()
 
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End training: after the current epoch, or within it where a hook within it says so.
@@ -245,8 +268,7 @@ class TrainerCore(Guarded):
         ValueError, TypeError
             If it does not belong to such a trainer; nothing is changed then.
         """
-        if self.is_training:
-            raise RuntimeError("load_state_dict cannot be called while fit is running: call stop, or wait for its end")
+        self._check_may_load()
         resume.load_dict(self._state, self.network, state)
 
     def save(self, path: str | os.PathLike) -> None:

@@ -5,15 +5,12 @@ The kernel leaves a record of sums for each, from which the loop writes the hist
 """
 
 import time
-import warnings
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from fastnn.callbacks import Callback
-from fastnn.common.interrupts import InterruptGate
 from fastnn.engine.entries import shuffle_of
 from fastnn.engine.python_loss import make_workspace
 from fastnn.engine.team import Team
@@ -24,6 +21,7 @@ from fastnn.losses import PythonLoss
 from fastnn.schedules import Schedule
 from fastnn.training.arguments import FitOptions
 from fastnn.training.evaluation import Evaluation, Task, logs_from_sums
+from fastnn.training.hooks import HookedTraining
 from fastnn.training.state import EpochStart, TrainingState
 
 # A kernel call ends after about this long, so that Ctrl-C, progress bars and time limits work on any data size.
@@ -42,7 +40,7 @@ def _all_rows(data: Data) -> np.ndarray:
     return np.arange(data.n_rows) if data.rows is None else data.rows.copy()
 
 
-class TrainingLoop:
+class TrainingLoop(HookedTraining):
     """One call of fit. It changes the task's network and the training state.
 
     Parameters
@@ -97,7 +95,6 @@ class TrainingLoop:
         self._epoch_starts = np.empty((2, network.parameter_buffer.size), network.dtype)
         self._latest, self._earlier = (EpochStart(state, self._epoch_starts, number) for number in (0, 1))
         self._watch = watch
-        self._gate: InterruptGate | None = None
         self._first_epoch = state.epochs_done
         self._n_recorded_before = len(state.history.epoch)
         self._epoch = state.epochs_done  # the one with which the current kernel calls began; others are fused to it
@@ -147,39 +144,7 @@ class TrainingLoop:
             workspace.renew()  # it holds nobody's data
             self._state.kept_workspace = workspace
 
-    def run(self, gate: InterruptGate) -> None:
-        """Train; `on_train_end` of every callback that began runs in any case.
-
-        The gate is closed when this is called and when it returns; only what training consists of is interrupted.
-        """
-        state, callbacks = self._state, self._callbacks
-        state.stop_training = False
-        state.history.stop_reason = None
-        begun: list[Callback] = []
-        self._gate = gate
-        try:
-            gate.open()
-            for callback in callbacks:
-                begun.append(callback)
-                callback.on_train_begin()
-            state.callback_states.begin(callbacks)
-            self._run_epochs()
-            if state.stop_training and state.history.stop_reason is None:
-                state.history.stop_reason = "stopped by a callback"
-        except KeyboardInterrupt:
-            state.history.stop_reason = "interrupted"
-            warnings.warn("Training was interrupted; the network keeps the parameters of its last step.", stacklevel=4)
-        finally:
-            gate.is_closed = True
-            self._settle()
-            with ExitStack() as endings:  # runs all of them, whichever raises
-                endings.callback(state.callback_states.end)
-                for callback in reversed(begun):
-                    endings.callback(self._end, callback)
-        self._keep_workspace()
-
     def _settle(self) -> None:
-        """Make counters and history agree: an interrupt may have come between any two of the lines that change them."""
         state = self._state
         state.step = self._step[0]
         state.history.drop_unfinished()
@@ -191,20 +156,6 @@ class TrainingLoop:
         """Take those epochs for done that the history has."""
         state = self._state
         state.epochs_done = self._first_epoch + len(state.history.epoch) - self._n_recorded_before
-
-    def _end(self, callback: Callback) -> None:
-        """Run a callback's last hook; Ctrl-C may end a user's, which may take any time."""
-        if self._gate is not None:
-            self._gate.is_closed = type(callback).__module__.startswith("fastnn.")
-        try:
-            callback.on_train_end()
-        finally:
-            if self._gate is not None:
-                self._gate.is_closed = True
-
-    def _listeners(self, hook: str) -> list[Callable[..., Any]]:
-        """The callbacks' methods for a hook, so that one that nobody overrides costs nothing."""
-        return [getattr(callback, hook) for callback in self._callbacks if callback.overrides(hook)]
 
     def _run_epochs(self) -> None:
         task, state, clock = self._task, self._state, time.perf_counter

@@ -2,31 +2,30 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
-from fastnn.common.attributes import Guarded
 from fastnn.common.own_parts import parts_at_hand
 from fastnn.metrics import Metric
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
 from fastnn.training import resume
 from fastnn.training.adversarial.task import GanTask
+from fastnn.training.core import Trained
 from fastnn.training.files import load_gan, save_gan
-from fastnn.training.history import History
 from fastnn.training.state import TrainingState
 
 _NEW = "make a new GAN, of the same networks if need be"
 
 
-class GanCore(Guarded):
+class GanCore(Trained):
     """Base of `GAN`: everything but fit and the making of samples."""
 
     _task: GanTask
     _maker: TrainingState  # with the history, the seed and the callbacks of both
     _judge: TrainingState
-    _is_busy: Any  # a lock, held while fit runs
+    _name = "GAN"
 
     _refused: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
@@ -115,48 +114,8 @@ class GanCore(Guarded):
         self._judge.assign_rate(its_before * (value / before) if before else value)
 
     @property
-    def history(self) -> History:
-        return self._maker.history
-
-    @history.setter
-    def history(self, value: History) -> None:
-        if not isinstance(value, History):
-            raise TypeError(f"history must be a fastnn.History, got {value!r}")
-        if self.is_training:
-            raise RuntimeError("GAN.history cannot be assigned while fit is running: call stop, or wait for its end")
-        self._maker.history = value
-
-    @property
-    def seed(self) -> int:
-        return self._maker.seed
-
-    @seed.setter
-    def seed(self, value: int) -> None:
-        self._maker.seed = value
-
-    @property
-    def stop_training(self) -> bool:
-        return self._maker.stop_training
-
-    @stop_training.setter
-    def stop_training(self, value: bool) -> None:
-        self._maker.stop_training = value
-
-    @property
-    def step(self) -> int:
-        return self._maker.step
-
-    @property
-    def epochs_done(self) -> int:
-        return self._maker.epochs_done
-
-    @property
     def log_names(self) -> tuple[str, ...]:
         return self._task.log_names
-
-    @property
-    def is_training(self) -> bool:
-        return self._is_busy.locked()
 
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End training: after the current epoch, or within it where a hook within it says so.
@@ -189,24 +148,13 @@ class GanCore(Guarded):
             "gan.generate(n) with real samples, as examples/gan_digits.py does"
         )
 
-    def _refuse_second_fit(self) -> None:
-        if self.is_training:
-            raise RuntimeError(
-                "this GAN is already training, in another thread or around this callback: wait for the end of that fit"
-            )
+    @property
+    def _state(self) -> TrainingState:
+        return self._maker
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let nobody else train with this object, and no other thread these networks."""
-        if not self._is_busy.acquire(blocking=False):
-            self._refuse_second_fit()
-        with ExitStack() as held:
-            held.callback(self._is_busy.release)
-            for network in (self.generator, self.discriminator):
-                if not network.training_lock.acquire(blocking=False):
-                    raise RuntimeError("another thread trains one of these networks: wait for the end of that fit")
-                held.callback(network.training_lock.release)
-            yield
+    def _alone(self) -> AbstractContextManager[None]:
+        locks = (network.training_lock for network in (self.generator, self.discriminator))
+        return self._alone_with("one of these networks", *locks)
 
     # --- training that is cut in two --------------------------------------------------------------------------------
 
@@ -243,8 +191,7 @@ class GanCore(Guarded):
         ValueError, TypeError
             If it does not belong to such a GAN; nothing is changed then.
         """
-        if self.is_training:
-            raise RuntimeError("load_state_dict cannot be called while fit is running: call stop, or wait for its end")
+        self._check_may_load()
         if not isinstance(state, dict) or not {"generator", "discriminator"} <= state.keys():
             raise ValueError("state must be a dict as GAN.state_dict returns it, with 'generator' and 'discriminator'")
         before = resume.as_dict(self._maker)

@@ -9,18 +9,17 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fastnn.callbacks import Callback
-from fastnn.common.interrupts import InterruptGate
 from fastnn.engine.adversaries import Adversaries
 from fastnn.engine.entries import shuffle_of
 from fastnn.engine.team import Team
 from fastnn.engine.workspace import Rows
 from fastnn.schedules import Schedule
 from fastnn.training.adversarial.task import GanTask
+from fastnn.training.hooks import HookedTraining
 from fastnn.training.loop import GOLDEN
 from fastnn.training.state import EpochStart, TrainingState
 
@@ -83,7 +82,7 @@ class GanData:
     blocks: Iterable[tuple[Rows, Rows | None]] | None = None
 
 
-class AdversarialLoop:
+class AdversarialLoop(HookedTraining):
     """One call of fit. It changes both networks and both training states.
 
     Parameters
@@ -97,11 +96,13 @@ class AdversarialLoop:
     team : Team
     """
 
+    _keepers = "the networks keep the parameters of their"
+
     def __init__(
         self, task: GanTask, maker: TrainingState, judge: TrainingState, data: GanData, callbacks: list[Callback],
         team: Team,
     ):  # fmt: skip
-        self._task, self._maker, self._judge, self._data = task, maker, judge, data
+        self._task, self._state, self._judge, self._data = task, maker, judge, data
         self._states = (maker, judge)
         self._callbacks = sorted(callbacks, key=lambda callback: callback.runs_last)
         self._blocks = data.blocks or ((data.x, data.conditions),)
@@ -130,7 +131,7 @@ class AdversarialLoop:
 
     def _prepare_probes(self) -> None:
         """Draw the noise of the samples by which diversity is measured, and measure that of real ones."""
-        random, rows = np.random.default_rng(self._maker.seed), self._data.x.array
+        random, rows = np.random.default_rng(self._state.seed), self._data.x.array
         n_rows = len(rows)
         self._probes = self._task.draw(_N_PROBES, random)
         chosen = random.integers(n_rows, size=_N_PROBES)
@@ -140,42 +141,10 @@ class AdversarialLoop:
         real = np.asarray(some.toarray() if hasattr(some, "toarray") else some, dtype=np.float64)
         self._real_variance = float(real.var(axis=0).sum())
 
-    # --- as `training.loop` does ------------------------------------------------------------------------------------
-
-    def run(self, gate: InterruptGate) -> None:
-        """Train; `on_train_end` of every callback that began runs in any case."""
-        state = self._maker
-        state.stop_training = False
-        state.history.stop_reason = None
-        begun: list[Callback] = []
-        self._gate = gate
-        try:
-            gate.open()
-            for callback in self._callbacks:
-                begun.append(callback)
-                callback.on_train_begin()
-            state.callback_states.begin(self._callbacks)
-            self._run_epochs()
-            if state.stop_training and state.history.stop_reason is None:
-                state.history.stop_reason = "stopped by a callback"
-        except KeyboardInterrupt:
-            state.history.stop_reason = "interrupted"
-            warnings.warn(
-                "Training was interrupted; the networks keep the parameters of their last step.", stacklevel=4
-            )
-        finally:
-            gate.is_closed = True
-            self._settle()
-            with ExitStack() as endings:  # runs all of them, whichever raises
-                endings.callback(state.callback_states.end)
-                for callback in reversed(begun):
-                    endings.callback(self._end, callback)
-
     def _settle(self) -> None:
-        """Make counters and history agree: an interrupt may have come between any two of the lines that change them."""
         self._count_steps()
-        self._maker.history.drop_unfinished()
-        n_epochs = len(self._maker.history.epoch) - self._n_recorded_before
+        self._state.history.drop_unfinished()
+        n_epochs = len(self._state.history.epoch) - self._n_recorded_before
         for state in self._states:
             state.epochs_done = self._first_epoch + n_epochs
             state.hold_average(True)
@@ -184,19 +153,8 @@ class AdversarialLoop:
         for state, workspace in zip(self._states, self._workspaces, strict=True):
             state.step = workspace.step[0]
 
-    def _end(self, callback: Callback) -> None:
-        """Run a callback's last hook; Ctrl-C may end a user's, which may take any time."""
-        self._gate.is_closed = type(callback).__module__.startswith("fastnn.")
-        try:
-            callback.on_train_end()
-        finally:
-            self._gate.is_closed = True
-
-    def _listeners(self, hook: str) -> list[Callable[..., Any]]:
-        return [getattr(callback, hook) for callback in self._callbacks if callback.overrides(hook)]
-
     def _run_epochs(self) -> None:
-        state, clock = self._maker, time.perf_counter
+        state, clock = self._state, time.perf_counter
         begin_hooks, end_hooks = self._listeners("on_epoch_begin"), self._listeners("on_epoch_end")
         self._progress_hooks = self._listeners("on_progress")
         self._batch_hooks = self._listeners("on_train_batch_begin"), self._listeners("on_train_batch_end")
@@ -250,7 +208,7 @@ class AdversarialLoop:
         self._adversaries.judge.rewind()
         self._order = np.arange(x.n_rows)
         if self._batch_size < x.n_rows:
-            self._shuffle(self._order, (self._maker.seed + block * GOLDEN) % 2**64, epoch)
+            self._shuffle(self._order, (self._state.seed + block * GOLDEN) % 2**64, epoch)
 
     def _logs(self) -> dict[str, float]:
         totals = self._adversaries.totals()
@@ -268,7 +226,7 @@ class AdversarialLoop:
 
     def _run_steps(self) -> None:
         """Run all batches of one epoch, in calls of about CALL_SECONDS, or one by one where callbacks want it."""
-        state, position, clock = self._maker, self._adversaries.position, time.perf_counter
+        state, position, clock = self._state, self._adversaries.position, time.perf_counter
         begin_hooks, end_hooks = self._batch_hooks
         one_by_one = bool(begin_hooks or end_hooks)
         n_steps = 1 if one_by_one else state.steps_a_call or self._adversaries.first_steps
@@ -294,7 +252,7 @@ class AdversarialLoop:
                 return
 
     def _call_kernel(self, n_steps: int) -> None:
-        if self._gate.is_closed:  # a hook has caught the last KeyboardInterrupt
+        if self._gate is not None and self._gate.is_closed:  # a hook has caught the last KeyboardInterrupt
             self._gate.open()
         for i, (state, workspace) in enumerate(zip(self._states, self._workspaces, strict=True)):
             if state.schedule is not self._schedules[i]:
@@ -324,7 +282,7 @@ class AdversarialLoop:
                 return True
             what = f"the {wrong[0]}'s parameters"
         message = f"divergence: {what} stopped being finite in epoch {epoch}, step {self._judge.step}"
-        self._maker.history.stop_reason = message
+        self._state.history.stop_reason = message
         was_first_batch = self._rows_before + self._adversaries.position[0] == 0
         for start in self._earlier if was_first_batch else self._latest:
             start.restore()
