@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastnn.engine.workspace import aligned_zeros
+from fastnn.engine.memory import aligned_zeros
 from fastnn.kernels import tables
 from fastnn.kernels.gemm import (
     PANEL,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 import fastnn
-from fastnn.engine.workspace import Rows
+from fastnn.engine.rows import Rows
 from fastnn.inputs.splits import class_numbers, split_off, train_validation_test_split
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,8 @@ from numba.core.runtime import _nrt_python, rtsys
 
 import fastnn
 from citizen import python
-from fastnn.engine.workspace import Rows, Workspace
+from fastnn.engine.rows import Rows
+from fastnn.engine.workspace import Workspace
 from fastnn.kernels import losses, optimizers, tables
 from support import rng
 

@@ -8,7 +8,8 @@ from scipy import stats
 
 import fastnn
 import reference as ref
-from fastnn.engine.workspace import Rows, Workspace
+from fastnn.engine.rows import Rows
+from fastnn.engine.workspace import Workspace
 from fastnn.kernels import sources, tables
 from fastnn.kernels.random import mix, normal_pair, shuffle, uniform
 from fastnn.kernels.simd import lanes, store

@@ -9,7 +9,8 @@ from numba.core.runtime import _nrt_python, rtsys
 import fastnn
 import reference as ref
 from fastnn.callbacks import ModelCheckpoint
-from fastnn.engine.workspace import Rows, Workspace
+from fastnn.engine.rows import Rows
+from fastnn.engine.workspace import Workspace
 from fastnn.kernels import losses, optimizers, tables
 from reference.recurrent import lstm
 from support import rng

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.common.validation import check_finite, check_integer, check_real
-from fastnn.engine.plan import are_variances_sound
+from fastnn.engine.layout import are_variances_sound
 from fastnn.model.network import Network
 
 _LIMIT = 2**63 - 1

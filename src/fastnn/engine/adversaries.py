@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine.entries import train_adversaries_of
-from fastnn.engine.plan import Plan
+from fastnn.engine.layout import Plan
+from fastnn.engine.rows import Rows
 from fastnn.engine.team import Team
-from fastnn.engine.workspace import Rows, Workspace
+from fastnn.engine.workspace import Workspace
 from fastnn.kernels import tables
-from fastnn.kernels.adversarial import LOSSES, MADE_RIGHT, NOISES, REAL_RIGHT, SETTINGS
+from fastnn.kernels.adversarial import MADE_RIGHT, REAL_RIGHT, SETTINGS
+from fastnn.kernels.adversarial_samples import LOSSES, NOISES
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.ops.convolution import CONVOLUTION, DEPTHWISE_CONVOLUTION
 from fastnn.kernels.ops.dense import DENSE

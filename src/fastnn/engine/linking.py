@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fastnn.engine.plan import Plan
+from fastnn.engine.layout import Plan
 from fastnn.kernels.layerwise import LEAST_PARAMETERS
 
 

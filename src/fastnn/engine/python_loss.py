@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.common.validation import check_real, read_only
-from fastnn.engine.plan import Plan
-from fastnn.engine.workspace import Rows, Workspace, source_of
+from fastnn.engine.layout import Plan
+from fastnn.engine.rows import Rows, source_of
+from fastnn.engine.workspace import Workspace
 from fastnn.kernels import tables
 from fastnn.kernels.sources import SCATTERS
 from fastnn.losses import Compiled, LossFunction, PythonLoss, get

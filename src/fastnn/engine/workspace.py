@@ -1,21 +1,19 @@
-"""Python's side of a kernel call: memory that is sized once, data as addresses, jobs filled in.
+"""Python's side of a kernel call: jobs filled in, memory that is sized once, data as addresses.
 
 Nothing here computes, and nothing here knows what a user passed in: `network` and `trainer` check first.
 """
 
-import ctypes
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fastnn.common.cpus import FLOPS_A_CALL, FLOPS_A_STEP, available_cpus, threads_for
-from fastnn.engine.entries import finite_test, predict_of, run_of
+from fastnn.common.cpus import FLOPS_A_CALL, FLOPS_A_STEP, threads_for
+from fastnn.engine.entries import predict_of, run_of
+from fastnn.engine.layout import Plan
 from fastnn.engine.linking import LinkedOps, can_update_by_layer, link, once_a_plan
-from fastnn.engine.plan import Plan
+from fastnn.engine.memory import address_of, aligned_zeros, whole_lines
+from fastnn.engine.rows import IN_PIECES, SOURCES, Rows
 from fastnn.engine.team import Team
 from fastnn.kernels import sources, tables
 from fastnn.kernels.constraints import add_penalties, hold_norms
@@ -24,16 +22,14 @@ from fastnn.kernels.layerwise import area_size
 from fastnn.kernels.losses import count_metrics
 from fastnn.kernels.mixup import mix_samples
 from fastnn.kernels.tables import SHARED_SIZE
-from fastnn.kernels.tile import PREFETCH_STEPS, reading_tile, writing_tile
+from fastnn.kernels.tile import reading_tile, writing_tile
 from fastnn.kernels.units import Unit
 
-CACHE_LINE = 64  # bytes
 _SIZES = {
     "parameters": "n_values", "moments": "n_moments", "order": "n_order", "sample_weight": "n_sample_weight",
     "row_lengths": "n_row_lengths",
 }  # fmt: skip
 _BACKWARD_MODES = (int(tables.Mode.TRAIN), int(tables.Mode.GRADIENT))
-PLAIN = 0x1 | 0x100 | 0x400  # the flags of a C-contiguous, aligned, writable array
 
 # A micro-batch of 128 samples is long enough for the weight gradient's products to run at full rate and short enough
 # for the activations of usual networks to stay in cache (measured: bench/NOTES.md).
@@ -41,124 +37,11 @@ MICRO_BATCH_PANELS = 4
 
 _TRAINING_PRODUCTS = 3  # Z = X W, dX = dZ W', dW = X' dZ, each with as many operations as the first
 
-IN_PIECES = -1  # in place of a Source: the array is converted piece by piece
 _PIECE_BYTES = 2**21  # of converted rows at a time: they stay in cache until the kernel has read them
 
 _NO_ROWS = np.empty(0, np.int64)
 _NO_WEIGHTS = np.empty(0)
 _NO_RECORDS = np.empty((0, tables.N_SUMS))
-_SOURCES = {
-    np.dtype(np.float32): tables.Source.FLOAT32,
-    np.dtype(np.float64): tables.Source.FLOAT64,
-    np.dtype(np.uint8): tables.Source.UINT8,
-    np.dtype(np.int64): tables.Source.LABELS,
-}
-_INDEX_SOURCES = {
-    np.dtype(name): tables.Source[name.upper()]
-    for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-}
-_FEATURE_INDICES = frozenset(map(int, _INDEX_SOURCES.values())) - {int(tables.Source.UINT8)}
-_CSR_SOURCES = {
-    np.dtype(np.float32): tables.Source.CSR_FLOAT32,
-    np.dtype(np.float64): tables.Source.CSR_FLOAT64,
-}
-
-
-def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return zeros that start on a cache line, and after which a whole vector may be read (not written)."""
-    spare = 2 * CACHE_LINE // dtype.itemsize
-    raw = np.zeros(size + spare, dtype)
-    start = (-raw.ctypes.data % CACHE_LINE) // dtype.itemsize
-    return raw[start : start + size]
-
-
-def whole_lines(size: int, dtype: np.dtype) -> int:
-    """Round a number of elements up to whole cache lines."""
-    per_line = CACHE_LINE // dtype.itemsize
-    return -(-size // per_line) * per_line
-
-
-def address_of(array: np.ndarray) -> int:
-    """Return where an array's first element lies: 0.2 us for a plain one, where `array.ctypes.data` takes 0.7."""
-    if array.flags.num & PLAIN == PLAIN and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
-    return array.ctypes.data
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Features or targets where they lie in the user's memory. Holding the array keeps the address valid."""
-
-    array: Any  # an ndarray, or a SciPy CSR matrix
-    address: int
-    row_stride: int
-    column_stride: int
-    source: int
-    record: np.ndarray | None = None  # what `address` leads to, if it is not the array's memory
-    keeps_dtype: bool = False  # in pieces: whether these are class numbers
-
-    @classmethod
-    def of(cls, array: Any) -> "Rows":
-        """Wrap a 2-D array of float32, float64 or uint8, int64 class numbers (1-D, or 2-D), or a CSR matrix."""
-        if hasattr(array, "indptr"):
-            return cls.of_csr(array)
-        source = _SOURCES[array.dtype]
-        strides = array.strides if array.ndim == 2 else (array.strides[0], 0)
-        return cls(array, array.ctypes.data, strides[0], strides[1], int(source))
-
-    @classmethod
-    def of_indices(cls, array: np.ndarray) -> "Rows":
-        """Wrap a 2-D array of integers that are features."""
-        return cls(array, array.ctypes.data, array.strides[0], array.strides[1], index_source_of(array.dtype))
-
-    @classmethod
-    def of_csr(cls, matrix: Any, first: int = 0) -> "Rows":
-        """Wrap the rows of a SciPy CSR matrix of float32 or float64, from number `first` on."""
-        values, indices, indptr = matrix.data, matrix.indices, matrix.indptr
-        record = np.zeros(1, tables.CSR)
-        record["values"], record["indices"] = values.ctypes.data, indices.ctypes.data
-        record["indptr"] = indptr.ctypes.data + first * indptr.itemsize
-        record["index_size"] = indptr.itemsize
-        return cls(matrix, record.ctypes.data, 0, 0, int(_CSR_SOURCES[values.dtype]), record)
-
-    @classmethod
-    def in_pieces(cls, array: Any, *, are_labels: bool = False) -> "Rows":
-        """Wrap a 2-D array that kernels cannot read: `Workspace.run` converts the rows of a few batches at a time."""
-        return cls(array, 0, 0, 0, IN_PIECES, keeps_dtype=are_labels)
-
-    @property
-    def n_rows(self) -> int:
-        return self.array.shape[0]
-
-    def take(self, rows: "np.ndarray | slice", dtype: np.dtype) -> "Rows":
-        """Return some of the rows as a copy that kernels can read."""
-        part = self.array[rows]
-        if self.source == IN_PIECES:
-            is_labels = self.array.dtype == np.int64 and self.keeps_dtype
-            return Rows.of(part if is_labels else part.astype(dtype))
-        return Rows.of_indices(part) if self.source in _FEATURE_INDICES else Rows.of(part)
-
-    def is_finite(self, dtype: np.dtype) -> bool:
-        """Whether there is neither NaN nor infinity once every number is of the network's dtype."""
-        if self.source in _CSR_SOURCES.values():
-            return Rows.of(self.array.data.reshape(1, -1)).is_finite(dtype)
-        if self.source not in (tables.Source.FLOAT32, tables.Source.FLOAT64):
-            return True
-        return self.finite_test(dtype)()
-
-    def finite_test(self, dtype: np.dtype) -> Callable[[], bool]:
-        """Return a function that says, whenever it is called, whether the floats of a plain array are finite.
-
-        It does not hold the array: its caller does.
-        """
-        n, width = self.array.shape
-        test = finite_test(tables.Source(self.source), dtype.itemsize == 8)
-        return partial(test, self.address, self.row_stride, self.column_stride, n, width)
-
-    def gather_unit(self, dtype: np.dtype) -> Unit:
-        """Return the unit that brings such rows into panels of a dtype."""
-        is_own = self.source == _SOURCES.get(dtype) and self.column_stride == dtype.itemsize
-        return sources.gather_in_place if is_own else sources.GATHERS[tables.Source(self.source)]
 
 
 class Workspace:
@@ -304,7 +187,7 @@ class Workspace:
 
     def write_input_gradient(self, out: np.ndarray) -> None:
         """Have the backward pass write the gradient of the inputs to rows of an array, which the caller holds."""
-        unit = sources.INPUT_GRADIENT_SCATTERS[_SOURCES[out.dtype]]
+        unit = sources.INPUT_GRADIENT_SCATTERS[SOURCES[out.dtype]]
         self.set(
             **{
                 "input_gradient.gather": unit, "input_gradient.address": out.ctypes.data,
@@ -479,7 +362,7 @@ class Workspace:
         if self._ops is None:
             self._link()
             self._predict_of = predict_of(self.dtype)
-        scatter = sources.SCATTERS[_SOURCES[out.dtype]]
+        scatter = sources.SCATTERS[SOURCES[out.dtype]]
         if self._units != (gather, scatter):
             self._units = gather, scatter
             self.set(**{"x.gather": gather, "y.gather": scatter})
@@ -542,53 +425,3 @@ def threads_to_infer(plan: Plan, dtype: np.dtype, n_rows: int) -> int:
     """Return how many threads pay for predictions or an evaluation of `n_rows` rows."""
     flops = plan.flops * n_rows * dtype.itemsize / 4
     return threads_for(flops, n_parts=math.ceil(n_rows / PANEL), least=FLOPS_A_CALL)
-
-
-class RowWorkspace:
-    """What `kernels.rows` works in: a record, and two rows of the widest layer, each of whole vectors."""
-
-    def __init__(self, plan: Plan, dtype: np.dtype, parameters: np.ndarray, ops: LinkedOps):
-        row_size, buffer_size = row_sizes(plan, dtype)
-        self.buffer = aligned_zeros(buffer_size, dtype)
-        self.parameters, self.ops = parameters, ops  # whose addresses the record holds
-        self.rows = np.zeros(1, tables.ROWS[dtype])
-        self.rows["ops"], self.rows["n_ops"] = ops.table.ctypes.data, ops.table.size
-        self.rows["parameters"], self.rows["n_values"] = parameters.ctypes.data, parameters.size
-        self.rows["buffer"], self.rows["buffer_size"] = self.buffer.ctypes.data, self.buffer.size
-        self.rows["row_size"] = row_size
-
-
-def row_sizes(plan: Plan, dtype: np.dtype) -> tuple[int, int]:
-    """Return how many elements a row of the widest layer takes, in whole vectors, and the buffer for single rows."""
-    # Where a layer works at several positions, the last vector of the last may reach past the row's end.
-    row_size = whole_lines(plan.widest_row, dtype) + CACHE_LINE // dtype.itemsize
-    return row_size, 2 * row_size + plan.n_kept_for_rows
-
-
-def parameter_buffer(plan: Plan, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the memory of a network, and in it the views of its parameters and of its state."""
-    spare = CACHE_LINE // 4  # whole vectors are read past the last parameter and the last state
-    size = plan.parameter_stride + plan.n_states + spare
-    # Products ask for rows of a kernel ahead of their use. Behind the last of all lies memory that nobody uses: another
-    # thread would have to take the lines back.
-    nobodys = min(PREFETCH_STEPS * max(plan.units_after), plan.parameter_stride)
-    buffer = aligned_zeros(size + nobodys, dtype)[:size]
-    stride = plan.parameter_stride
-    return buffer, buffer[: plan.n_parameters], buffer[stride : stride + plan.n_states]
-
-
-def index_source_of(dtype: np.dtype) -> int:
-    """Return how kernels read a dtype of integers that are features."""
-    return int(_INDEX_SOURCES[dtype])
-
-
-def source_of(dtype: np.dtype) -> int:
-    """Return how kernels read a dtype."""
-    return int(_SOURCES[dtype])
-
-
-__all__: Sequence[str] = (
-    "MICRO_BATCH_PANELS", "PLAIN", "RowWorkspace", "Rows", "Workspace", "aligned_zeros", "available_cpus",
-    "index_source_of", "parameter_buffer", "row_sizes", "source_of", "threads_to_infer", "threads_to_train",
-    "whole_lines",
-)  # fmt: skip

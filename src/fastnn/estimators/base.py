@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn.common.validation import check_finite
-from fastnn.engine.workspace import Rows
+from fastnn.engine.rows import Rows
 from fastnn.estimators import parameters
 from fastnn.estimators.ensemble import fit_members, mean_outputs
 from fastnn.estimators.files import load_estimator, save_estimator

@@ -12,7 +12,8 @@ from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
-from fastnn.engine.plan import Plan, are_variances_sound, make_plan
+from fastnn.engine.layout import Plan, are_variances_sound
+from fastnn.engine.plan import make_plan
 from fastnn.files import container
 from fastnn.files.container import FileFormatError, SavedFile, printable, shown
 from fastnn.layers import Layer, check_layers, from_config

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastnn.common.validation import as_sample_weight, check_not_empty, read_only
-from fastnn.engine.plan import Plan
-from fastnn.engine.workspace import Rows
+from fastnn.engine.layout import Plan
+from fastnn.engine.rows import Rows
 from fastnn.inputs.sequences import NO_LENGTHS, take_sequences
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.losses import LossFunction, PythonLoss

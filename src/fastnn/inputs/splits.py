@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.common.validation import check_integer, check_real
-from fastnn.engine.workspace import Rows
+from fastnn.engine.rows import Rows
 from fastnn.losses import LossFunction
 
 

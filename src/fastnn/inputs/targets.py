@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.common.validation import as_array, as_gatherable, check_finite, is_gatherable, read_only
-from fastnn.engine.workspace import Rows
+from fastnn.engine.rows import Rows
 from fastnn.inputs.sequences import NO_LENGTHS, as_ragged
 from fastnn.losses import LossFunction, PythonLoss
 

@@ -10,9 +10,10 @@ from fastnn import initializers
 from fastnn.common.attributes import Guarded
 from fastnn.common.records import as_plain, from_plain
 from fastnn.common.validation import as_array, check_dtype, check_finite, check_integer
+from fastnn.engine.layout import Plan, Variable, are_variances_sound
 from fastnn.engine.linking import LinkedOps, link
-from fastnn.engine.plan import Plan, Variable, are_variances_sound, make_plan
-from fastnn.engine.workspace import aligned_zeros, parameter_buffer
+from fastnn.engine.memory import aligned_zeros, parameter_buffer
+from fastnn.engine.plan import make_plan
 from fastnn.kernels.gemm import PANEL
 from fastnn.layers import Layer, check_layers, from_config
 

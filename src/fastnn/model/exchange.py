@@ -8,7 +8,7 @@ from fastnn.common.later import later
 from fastnn.common.own_parts import parts_at_hand
 from fastnn.common.validation import check_integer
 from fastnn.common.words import meant_by
-from fastnn.engine.workspace import row_sizes
+from fastnn.engine.memory import row_sizes
 from fastnn.files import persistence
 from fastnn.kernels.rows import make_predictor
 from fastnn.model.core import NetworkCore

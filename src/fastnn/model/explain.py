@@ -7,8 +7,10 @@ import numpy as np
 
 from fastnn import losses
 from fastnn.common.validation import as_array, as_features, check_not_empty
-from fastnn.engine.plan import Plan, make_plan
-from fastnn.engine.workspace import MICRO_BATCH_PANELS, Workspace, parameter_buffer
+from fastnn.engine.layout import Plan
+from fastnn.engine.memory import parameter_buffer
+from fastnn.engine.plan import make_plan
+from fastnn.engine.workspace import MICRO_BATCH_PANELS, Workspace
 from fastnn.inputs.sequences import take_sequences
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.kernels import tables

@@ -14,15 +14,10 @@ from fastnn.common.validation import (
     overlaps,
 )
 from fastnn.common.words import check_keywords
+from fastnn.engine.memory import PLAIN, RowWorkspace
+from fastnn.engine.rows import index_source_of, source_of
 from fastnn.engine.team import share_out
-from fastnn.engine.workspace import (
-    PLAIN,
-    RowWorkspace,
-    Workspace,
-    index_source_of,
-    source_of,
-    threads_to_infer,
-)
+from fastnn.engine.workspace import Workspace, threads_to_infer
 from fastnn.inputs.sequences import NO_LENGTHS, Ragged, take_sequences
 from fastnn.kernels.rows import predict_rows
 from fastnn.layers import Dense, Dropout, Input, Layer

@@ -7,8 +7,8 @@ import numpy as np
 
 from fastnn import losses
 from fastnn.common.validation import as_sample_weight, check_bool, check_not_empty
+from fastnn.engine.memory import aligned_zeros
 from fastnn.engine.python_loss import make_workspace
-from fastnn.engine.workspace import aligned_zeros
 from fastnn.inputs.data import DataSpec
 from fastnn.inputs.sequences import take_sequences
 from fastnn.inputs.targets import as_targets, finite_rows

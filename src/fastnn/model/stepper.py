@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.common.validation import as_array
+from fastnn.engine.layout import Plan
 from fastnn.engine.linking import link
-from fastnn.engine.plan import Plan, make_plan
-from fastnn.engine.workspace import aligned_zeros, row_sizes, whole_lines
+from fastnn.engine.memory import aligned_zeros, row_sizes, whole_lines
+from fastnn.engine.plan import make_plan
 from fastnn.kernels import tables
 from fastnn.kernels.rows import make_step
 from fastnn.layers import (

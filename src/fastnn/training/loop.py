@@ -13,8 +13,9 @@ import numpy as np
 from fastnn.callbacks import Callback
 from fastnn.engine.entries import shuffle_of
 from fastnn.engine.python_loss import make_workspace
+from fastnn.engine.rows import Rows
 from fastnn.engine.team import Team
-from fastnn.engine.workspace import Rows, Workspace
+from fastnn.engine.workspace import Workspace
 from fastnn.inputs.data import Data
 from fastnn.kernels import tables
 from fastnn.losses import PythonLoss

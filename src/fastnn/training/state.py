@@ -13,7 +13,8 @@ import numpy as np
 from fastnn import callbacks as own_callbacks
 from fastnn.callbacks import Callback
 from fastnn.common.validation import check_bool, check_integer
-from fastnn.engine.workspace import Workspace, aligned_zeros
+from fastnn.engine.memory import aligned_zeros
+from fastnn.engine.workspace import Workspace
 from fastnn.model.core import NetworkCore
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer

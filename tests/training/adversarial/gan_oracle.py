@@ -4,7 +4,8 @@ import numpy as np
 
 import fastnn
 from fastnn.kernels import random
-from fastnn.kernels.adversarial import _BLENDED, _CRITICIZED, _JUDGED, _MADE, _NOISE, _SHOWN
+from fastnn.kernels.adversarial import _BLENDED, _CRITICIZED, _JUDGED, _MADE, _SHOWN
+from fastnn.kernels.adversarial_samples import NOISE as _NOISE
 from fastnn.kernels.simd import lanes, store
 from support import test_kernel
 

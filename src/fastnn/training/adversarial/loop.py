@@ -15,8 +15,8 @@ import numpy as np
 from fastnn.callbacks import Callback
 from fastnn.engine.adversaries import Adversaries
 from fastnn.engine.entries import shuffle_of
+from fastnn.engine.rows import Rows
 from fastnn.engine.team import Team
-from fastnn.engine.workspace import Rows
 from fastnn.schedules import Schedule
 from fastnn.training.adversarial.task import GanTask
 from fastnn.training.hooks import HookedTraining

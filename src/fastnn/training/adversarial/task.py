@@ -9,7 +9,7 @@ import numpy as np
 from fastnn import losses
 from fastnn.common.validation import as_array, as_features, check_choice, check_integer, check_not_empty, check_real
 from fastnn.engine.adversaries import LOSSES, NOISES, has_exact_penalty
-from fastnn.engine.workspace import Rows
+from fastnn.engine.rows import Rows
 from fastnn.inputs.data import DataSpec, check_batches
 from fastnn.inputs.targets import as_targets, finite_rows
 from fastnn.model.network import Network
