@@ -43,7 +43,7 @@ def test_data_of_every_kind_give_the_same():
 
 def test_pieces_give_the_numbers_of_the_whole(monkeypatch):
     whole = fastnn.Normalization().adapt(X)
-    monkeypatch.setattr("fastnn.layers.adapted._PIECE", 21)
+    monkeypatch.setattr("fastnn.layers.numbers._PIECE", 21)
     for data in (X, scipy.sparse.csr_matrix(X), X.reshape(50, 10, 3)):
         layer = fastnn.Normalization().adapt(data)
         np.testing.assert_allclose(layer.mean, whole.mean, rtol=1e-12)

@@ -25,10 +25,10 @@ MOVED = {f"fastnn.{name}": f"fastnn.{package}.{name}" for package, names in _PAC
 # Pickles name what is in these: CallbackStates, Task, estimators, layers.
 MOVED |= dict.fromkeys(("fastnn.state", "fastnn.snapshot", "fastnn.training.callback_states"), "fastnn.training.state")
 MOVED |= {
-    **dict.fromkeys(
-        ("fastnn.estimators.network_classifier", "fastnn.estimators.network_regressor"), "fastnn.estimators.networks"
-    ),
+    **{f"fastnn.estimators.{kind}": "fastnn.estimators.perceptrons" for kind in ("classifier", "regressor")},
+    **{f"fastnn.estimators.network_{kind}": "fastnn.estimators.networks" for kind in ("classifier", "regressor")},
     "fastnn.layers.activation": "fastnn.layers.base",
+    "fastnn.layers.adapted": "fastnn.layers.numbers",
     "fastnn.layers.scaling": "fastnn.layers.numbers",
     "fastnn.tables": "fastnn.tabular",
     "fastnn.training.task": "fastnn.training.evaluation",

@@ -13,7 +13,6 @@ from fastnn.common.validation import check_choice
 from fastnn.layers.base import Input, Layer
 
 if TYPE_CHECKING:  # at run time `__getattr__` below imports them
-    from fastnn.layers.adapted import Normalization
     from fastnn.layers.base import Activation
     from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
     from fastnn.layers.dense import Dense
@@ -22,7 +21,7 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
     from fastnn.layers.noise import Dropout, GaussianNoise
     from fastnn.layers.normalization import BatchNormalization, LayerNormalization
-    from fastnn.layers.numbers import PiecewiseLinear, Scale
+    from fastnn.layers.numbers import Normalization, PiecewiseLinear, Scale
     from fastnn.layers.pooling import (
         AveragePooling1D,
         AveragePooling2D,
@@ -38,9 +37,8 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
 
 # The layers of each file.
 _MODULES = {
-    "base": ("Input",),
+    "base": ("Input", "Activation"),
     "dense": ("Dense",),
-    "activation": ("Activation",),
     "noise": ("Dropout", "GaussianNoise"),
     "normalization": ("LayerNormalization", "BatchNormalization"),
     "structure": ("Flatten", "Reshape", "Residual"),
@@ -57,9 +55,7 @@ _MODULES = {
     ),
     "images": ("RandomFlip", "RandomTranslation", "SpatialDropout1D", "SpatialDropout2D", "UpSampling2D"),
     "recurrent": ("SimpleRNN", "LSTM", "GRU", "Bidirectional"),
-    "adapted": ("Normalization",),
-    "scaling": ("Scale",),
-    "numbers": ("PiecewiseLinear",),
+    "numbers": ("Normalization", "Scale", "PiecewiseLinear"),
     "ensemble": ("Ensemble",),
     "embedding": ("CategoryEmbedding", "Embedding"),
 }
