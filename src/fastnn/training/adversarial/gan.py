@@ -14,8 +14,8 @@ from fastnn.common.cpus import FLOPS_A_STEP, threads_for
 from fastnn.common.interrupts import InterruptGate
 from fastnn.common.validation import check_integer, is_sparse
 from fastnn.common.words import check_keywords
+from fastnn.engine.rows import Rows
 from fastnn.engine.team import Team
-from fastnn.engine.workspace import Rows
 from fastnn.kernels.gemm import PANEL
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer

@@ -6,8 +6,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
