@@ -114,6 +114,14 @@ class GanCore(Trained):
         self._judge.assign_rate(its_before * (value / before) if before else value)
 
     @property
+    def seed(self) -> int:
+        return self._maker.seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._maker.seed = value
+
+    @property
     def log_names(self) -> tuple[str, ...]:
         return self._task.log_names
 
