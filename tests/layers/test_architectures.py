@@ -34,6 +34,7 @@ def networks(draw):
             ]
         )
     )
+    n_outputs = max(n_outputs, 2 if output == "softmax" else 1)  # one output of softmax is refused
     middle = draw(st.lists(layer, max_size=6))
     layers = [fastnn.Input(n_inputs), *middle, fastnn.Dense(n_outputs), fastnn.Activation(output)]
     network = fastnn.Network(layers, dtype="float64", seed=draw(st.integers(0, 3)))
