@@ -71,8 +71,9 @@ def _fill(job, at, height, bias):
 
 
 @inner
-def _gather_row(job, d, w, at_a, at_b, at_c, x, n_next, first_x, n_x, height, bias, column):
+def _gather_row(job, d, w, at_a, at_b, at_c, columns, height, bias, column):
     """All windows of one column of them, or of some neighbouring columns that see the same taps."""
+    x, n_next, first_x, n_x = columns
     width = lanes(buffer_of(job))
     item_size = VECTOR_BYTES // width
     in_size, channels, filters = d.channels // d.groups, d.channels, d.filters
@@ -129,17 +130,17 @@ def gather_products(job, d, large, small, weights, bias):
                             break
                         end += 1
                     for column in range(0, PANEL, TILE_VECTORS * width):
-                        _gather_row(
-                            job, d, w, weights + unit, at_b, at_c, x, end - x, first, n, height, own_bias, column
-                        )
+                        columns = x, end - x, first, n
+                        _gather_row(job, d, w, weights + unit, at_b, at_c, columns, height, own_bias, column)
                     x = end
                 unit += height
                 at_b += height * PANEL * d.is_diagonal
 
 
 @inner
-def _spread_row(job, d, w, at_a, at_b, at_c, x, n_next, first_x, n_x, window_x, height, bias, column):
+def _spread_row(job, d, w, at_a, at_b, at_c, columns, height, bias, column):
     """All places of one column of the image, or of columns a stride apart that the same taps reach."""
+    x, n_next, first_x, n_x, window_x = columns
     item_size = VECTOR_BYTES // lanes(buffer_of(job))
     in_size, channels, filters = d.channels // d.groups, d.channels, d.filters
     w.n_next, w.n_middle = n_next, n_x
@@ -201,8 +202,8 @@ def spread_products(job, d, small, large, weights, bias):
                             end += d.stride_x
                         n_next = (end - x) // d.stride_x
                         for column in range(0, PANEL, TILE_VECTORS * width):
-                            _spread_row(job, d, w, at_a, at_b, at_c, x, n_next, first, n, window, height, own_bias,
-                                        column)  # fmt: skip
+                            columns = x, n_next, first, n, window
+                            _spread_row(job, d, w, at_a, at_b, at_c, columns, height, own_bias, column)
                         x = end
                 unit += height
                 at_b += height * PANEL * d.is_diagonal

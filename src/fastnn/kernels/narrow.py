@@ -19,6 +19,7 @@ Jobs
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
@@ -77,14 +78,19 @@ def _fold(builder, value, group):
 
 
 @intrinsic
-def _narrow_tile(typingctx, group, n_rows, a, a_at, a_row, a_jump, b, b_at, c, c_at, c_row, n_outer, n_inner, start,
-                 units):  # fmt: skip
-    """C[r, u] (+)= sum over panels o, groups k, samples s of A(r, o, k * group + s) B[o, k, u, s]."""
-    sig = signature(types.void, types.intp, types.intp, a, *[types.intp] * 3, b, types.intp, c, *[types.intp] * 6)
+def _narrow_tile(typingctx, group, n_rows, a, at_a, b, b_at, c, at_c, counts, start, units):
+    """C[r, u] (+)= sum over panels o, groups k, samples s of A(r, o, k * group + s) B[o, k, u, s].
+
+    `at_a` is where A begins, and how far apart its rows and panels are; `at_c` where C begins, and its rows; `counts`
+    how many panels there are, and groups in each.
+    """
+    one, pair = types.intp, types.UniTuple(types.intp, 2)
+    sig = signature(types.void, one, one, a, types.UniTuple(one, 3), b, one, c, pair, pair, one, one)
 
     def codegen(context, builder, sig, args):
-        (group_v, rows_v, a_v, a_at, a_row, a_jump, b_v, b_at, c_v, c_at, c_row, n_outer, n_inner, start,
-         units) = args  # fmt: skip
+        group_v, rows_v, a_v, at_a, b_v, b_at, c_v, at_c, counts, start, units = args
+        a_at, a_row, a_jump = cgutils.unpack_tuple(builder, at_a, 3)
+        (c_at, c_row), (n_outer, n_inner) = (cgutils.unpack_tuple(builder, pair, 2) for pair in (at_c, counts))
         n_lanes = lanes_of(a.dtype)
         a_pointer = data_pointer(context, builder, a, a_v, a_at)
         b_pointer = data_pointer(context, builder, b, b_v, b_at)
@@ -186,9 +192,9 @@ def multiply_narrow(gradient, weights, bias, fan_in, units, buffer, source, stri
             done = part * n_full * PANEL
             for tile in range(n_tiles):
                 row, end = tile * fan_in // n_tiles, (tile + 1) * fan_in // n_tiles
-                _narrow_tile(group, end - row, buffer, source + done * fan_in + row * PANEL, PANEL,
-                             fan_in * PANEL, buffer, strips + done // group * width, gradient,
-                             weights + row * units, units, n_outer, n_inner, begin, units)  # fmt: skip
+                at_a = source + done * fan_in + row * PANEL, PANEL, fan_in * PANEL
+                _narrow_tile(group, end - row, buffer, at_a, buffer, strips + done // group * width, gradient,
+                             (weights + row * units, units), (n_outer, n_inner), begin, units)  # fmt: skip
     if bias >= 0:
         sum_0, sum_1 = filled(buffer, 0.0), filled(buffer, 0.0)
         n_groups = (n_samples + group - 1) // group

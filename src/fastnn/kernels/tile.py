@@ -9,6 +9,9 @@ Jobs
 - `Operands`, `emit_products`: its loops, for tiles with other ends
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import signature
@@ -110,18 +113,28 @@ def _vector_pointer(builder, vector_type, base, offset):
     return builder.bitcast(builder.gep(base, [offset]), vector_type.as_pointer())
 
 
+@dataclass(frozen=True)
 class Operands:
     """The LLVM values a tile is built from; `start`, `bias` and `last` are for the ends of this file's own."""
 
-    def __init__(self, a, a_row, a_step, a_jump, b, b_row, c, c_row, n_outer, n_inner, start, bias, last, ahead,
-                 ahead_step, writes_ahead, vector_type, align):  # fmt: skip
-        self.a, self.a_row, self.a_step, self.a_jump = a, a_row, a_step, a_jump
-        self.b, self.b_row = b, b_row
-        self.c, self.c_row = c, c_row
-        self.n_outer, self.n_inner = n_outer, n_inner
-        self.start, self.bias, self.last = start, bias, last
-        self.ahead, self.ahead_step, self.writes_ahead = ahead, ahead_step, writes_ahead
-        self.vector_type, self.align = vector_type, align
+    a: Any
+    a_row: Any
+    a_step: Any
+    a_jump: Any
+    b: Any
+    b_row: Any
+    c: Any
+    c_row: Any
+    n_outer: Any
+    n_inner: Any
+    start: Any
+    bias: Any
+    last: Any
+    ahead: Any
+    ahead_step: Any
+    writes_ahead: bool
+    vector_type: ir.VectorType
+    align: int
 
 
 def _emit_tile(builder, o, rows, vectors):
