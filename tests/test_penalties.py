@@ -140,7 +140,7 @@ def test_bad_arguments_are_named(make, message):
 
 
 def test_a_string_is_a_type_error():
-    with pytest.raises(TypeError, match="kernel_regularizer must be a number"):
+    with pytest.raises(TypeError, match="kernel_regularizer must be L1, L2 or L1L2 of numbers"):
         fastnn.Dense(1, kernel_regularizer="l2")
 
 

@@ -9,8 +9,8 @@ import pytest
 import fastnn
 from fastnn import layers
 from fastnn.activations import ELU, NAMES, LeakyReLU
+from fastnn.interop.onnx.activations import FORMS as ACTIVATION_FORMS
 from fastnn.interop.onnx.graph import OPSET
-from fastnn.interop.onnx.layers import FORMS as ACTIVATION_FORMS
 from fastnn.interop.onnx.network import FORMS
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
