@@ -56,8 +56,9 @@ def _need_no_check(X: Any, y: Any) -> bool:
 
 def _checked_outputs(outputs: np.ndarray) -> np.ndarray:
     """Return outputs, or raise ValueError if one is NaN: the likeliest class would be a guess, and called certain."""
-    # A sum of squares is NaN only if one of the values is; `vdot` is the quickest for a row.
-    if math.isnan(np.vdot(outputs, outputs)) and np.isnan(outputs).any():
+    # Sums are NaN where one of the values is. Of a few numbers Python's is the quickest, of more that of squares.
+    total = sum(outputs.ravel().tolist()) if outputs.size <= 32 else np.vdot(outputs, outputs)
+    if math.isnan(total) and np.isnan(outputs).any():
         row = int(np.isnan(outputs).any(axis=1).argmax())
         raise ValueError(
             f"X holds values so large that the network's outputs are not a number, first in row {row}; "

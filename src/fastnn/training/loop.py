@@ -215,10 +215,12 @@ class TrainingLoop(HookedTraining):
             logs.update(self._validation.run("val_"))
         state.history.append(epoch, logs, time.perf_counter() - self._began, state.learning_rate)
         state.epochs_done = epoch + 1
-        for hook in hooks:
-            hook(epoch, logs)
         if hooks:
-            state.history.take(logs)
+            before = logs.copy()
+            for hook in hooks:
+                hook(epoch, logs)
+            if logs != before:
+                state.history.take(logs)
 
     def _begin_block(self, epoch: int, block: int, data: Data) -> None:
         """Make a block ready for its steps."""
