@@ -84,8 +84,6 @@ class Session:
         raise RuntimeError("all workers died again and again while X and y were loaded")
 
     def _load(self, again: str) -> None:
-        from distributed import wait
-
         client, name = self._client, f"{self._name}{again}"
         spec = DataSpec.of(self._trainer.network, self._trainer.loss)
         self._shards, self._owners = blocks.make_shards(client, spec, self._data, self._cuts, name)
@@ -99,10 +97,7 @@ class Session:
             )
         notes = client.map(work.describe, [*self._shards, *self._validation_shards], pure=False)
         self._running = notes
-        while True:
-            with contextlib.suppress(TimeoutError), client.as_current():
-                wait(notes, timeout=_POLL_SECONDS)
-                break
+        while not self._are_over(notes):
             self._check_stranded()
         try:
             found = client.gather(notes)
@@ -274,19 +269,27 @@ class Session:
 
     def _wait(self, root: Any, trained: list[tuple[int, Any]]) -> None:
         """Wait for the round's end, and show what is done meanwhile."""
-        from distributed import wait
-
         listeners = [hook.on_progress for hook in self._hooks if hook.overrides("on_progress")]
-        while True:
-            with contextlib.suppress(TimeoutError), self._client.as_current():  # `wait` takes no client
-                wait(root, timeout=_POLL_SECONDS)
-                return
+        while not self._are_over(root):
             done = sum(rows for rows, future in trained if future.status == "finished")
             for hook in listeners:
                 hook(done, sum(self._rows))
             if any(future.status in ("cancelled", "lost") for _, future in trained):
                 return
             self._check_stranded()
+
+    def _are_over(self, futures: Any) -> bool:
+        """Wait a moment for futures to be done, or lost, of which `gather` and `result` tell more."""
+        from distributed import CancelledError, wait
+
+        try:
+            with self._client.as_current():  # `wait` takes no client
+                wait(futures, timeout=_POLL_SECONDS)
+        except TimeoutError:
+            return False
+        except CancelledError:
+            return True
+        return True
 
     def _check_stranded(self) -> None:
         """Raise where all workers that shards were meant for are gone, and others are there.
