@@ -77,15 +77,16 @@ def _fold(builder, value, group):
     return value
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def _narrow_tile(typingctx, group, n_rows, a, at_a, b, b_at, c, at_c, counts, start, units):
     """C[r, u] (+)= sum over panels o, groups k, samples s of A(r, o, k * group + s) B[o, k, u, s].
 
     `at_a` is where A begins, and how far apart its rows and panels are; `at_c` where C begins, and its rows; `counts`
-    how many panels there are, and groups in each.
+    how many panels there are, and groups in each. Where `group` is a constant, there are tiles for no other.
     """
+    sizes = (group.literal_value,) if isinstance(group, types.IntegerLiteral) else GROUPS
     one, pair = types.intp, types.UniTuple(types.intp, 2)
-    sig = signature(types.void, one, one, a, types.UniTuple(one, 3), b, one, c, pair, pair, one, one)
+    sig = signature(types.void, group, one, a, types.UniTuple(one, 3), b, one, c, pair, pair, one, one)
 
     def codegen(context, builder, sig, args):
         group_v, rows_v, a_v, at_a, b_v, b_at, c_v, at_c, counts, start, units = args
@@ -105,7 +106,7 @@ def _narrow_tile(typingctx, group, n_rows, a, at_a, b, b_at, c, at_c, counts, st
         switch = builder.switch(builder.add(builder.mul(group_v, ir.Constant(_INT64, 64)), rows_v), unreachable)
         with builder.goto_block(unreachable):
             builder.unreachable()
-        for size in GROUPS:
+        for size in sizes:
             if 4 * size > n_lanes:
                 continue
             for rows in range(1, TILE_ROWS + 1):

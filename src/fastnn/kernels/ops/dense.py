@@ -16,7 +16,7 @@ from fastnn.kernels.gemm import (
 )
 from fastnn.kernels.jit import inner
 from fastnn.kernels.layerwise import own_range, update_dense
-from fastnn.kernels.narrow import group_for, group_of, multiply_narrow, transpose_narrow
+from fastnn.kernels.narrow import group_for, multiply_narrow, transpose_narrow
 from fastnn.kernels.ops.common import samples_of
 from fastnn.kernels.simd import VECTOR_BYTES, filled, fma, lanes, load, store
 from fastnn.kernels.team import wait_for_all
@@ -74,16 +74,32 @@ def dense_weight_gradient(job, op):
     return True
 
 
-@op_unit
-def dense_narrow_weight_gradient(job, op):
+@inner
+def _narrow_weight_gradient(job, op, group):
     """dW and db of a layer of few units, several samples at a time."""
     scale = job.capacity * PANEL
     buffer, n_samples, strips = buffer_of(job), samples_of(job, op), job.strips * scale
-    group = group_of(op.units, lanes(buffer))
     transpose_narrow(buffer, job.delta * scale, op.units, n_samples, strips, group)
     multiply_narrow(gradient_of(job), op.weights, op.bias, op.fan_in, op.units, buffer, op.source * scale, strips,
                     n_samples, job.start, group)  # fmt: skip
     return True
+
+
+@op_unit
+def dense_weight_gradient_by_pairs(job, op):
+    """The weight gradient where a vector holds two samples."""
+    return _narrow_weight_gradient(job, op, 2)
+
+
+@op_unit
+def dense_weight_gradient_by_fours(job, op):
+    """The weight gradient where a vector holds four samples."""
+    return _narrow_weight_gradient(job, op, 4)
+
+
+_WEIGHT_GRADIENTS = {  # by how many samples share a vector
+    1: dense_weight_gradient, 2: dense_weight_gradient_by_pairs, 4: dense_weight_gradient_by_fours,
+}  # fmt: skip
 
 
 @op_unit
@@ -163,8 +179,7 @@ def _parts(op, dtype, *, by_layer, is_large):
     if by_layer:
         parts["update"] = dense_update
     # A large network trains by layers or with several samples a block: few units are no reason for another product.
-    is_narrow = group_for(op["units"], dtype) > 1 and not is_large
-    parts["weight_gradient"] = dense_narrow_weight_gradient if is_narrow else dense_weight_gradient
+    parts["weight_gradient"] = _WEIGHT_GRADIENTS[1 if is_large else group_for(op["units"], dtype)]
     return parts
 
 
