@@ -76,7 +76,7 @@ def meant_by(name: str, known: list[str]) -> str:
 
 def check_values(cls: type, given: tuple) -> None:
     """Raise TypeError where a constructor is given more values without a name than it takes."""
-    known = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    known = list(_signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     names = [parameter.name for parameter in known if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     if len(given) <= len(names) or any(parameter.kind is parameter.VAR_POSITIONAL for parameter in known):
         return
