@@ -116,8 +116,8 @@ class TrainingLoop(HookedTraining):
         task, state, network, plan = self._task, self._state, self._task.network, self._task.network.plan
         workspace, state.kept_workspace = state.kept_workspace, None
         if (
-            workspace is None or workspace.n_rows != self._batch_size or self._team.n_threads > 1
-            or isinstance(task.loss, PythonLoss)
+            workspace is None or workspace.plan is not plan or workspace.n_rows != self._batch_size
+            or self._team.n_threads > 1 or isinstance(task.loss, PythonLoss)
         ):  # fmt: skip
             workspace = make_workspace(
                 task.loss, plan, network.dtype, n_rows=self._batch_size, team=self._team,
