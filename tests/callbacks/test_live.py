@@ -2,6 +2,7 @@
 
 import copy
 import http.client
+import importlib.machinery
 import json
 import pickle
 import threading
@@ -55,6 +56,13 @@ def test_page_needs_the_token_and_this_machine_s_name(view):
     assert get(view, urlsplit(view.url).path + "../live.py")[0].status == 404
     with LiveView() as other:
         assert urlsplit(other.url).path != urlsplit(view.url).path
+
+
+@pytest.mark.parametrize("found", [None, importlib.machinery.ModuleSpec("uplot", None, is_package=True)])
+def test_extra_is_named_where_it_is_missing(monkeypatch, found):
+    monkeypatch.setattr("fastnn.callbacks.live_server.find_spec", lambda name: found)
+    with pytest.raises(ImportError, match=r'pip install "fastnn\[live\]"'):
+        LiveView()
 
 
 def test_nothing_can_be_written(view):

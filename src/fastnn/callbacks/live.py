@@ -22,7 +22,7 @@ def _serve(board: Board, port: int) -> "LiveServer":
 class LiveView(Callback):
     """Shows training in a browser: loss, metrics, learning rate and the norms of layers, as they come.
 
-    The page is served on 127.0.0.1 under an address with a random token, and loads nothing from anywhere else. It
+    It needs the extra: ``pip install "fastnn[live]"``. The page is served on 127.0.0.1 under an address with a random token, and loads nothing from anywhere else. It
     only shows: nothing can be changed through it, and closing it changes nothing. The view can follow many fits, one
     after the other or side by side (`fit_many`, a search in threads): each copy of it is a row of the page's table.
 
@@ -44,6 +44,8 @@ class LiveView(Callback):
     ------
     ValueError, TypeError
         If an argument is wrong.
+    ImportError
+        If the extra is not installed.
     OSError
         If the port is taken.
 

@@ -10,6 +10,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,8 +23,10 @@ _FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "live.js": ("live.js", "text/javascript; charset=utf-8"),
     "live.css": ("live.css", "text/css; charset=utf-8"),
-    "uplot.js": ("uplot.js", "text/javascript; charset=utf-8"),
-    "uplot.css": ("uplot.css", "text/css; charset=utf-8"),
+}
+_UPLOT_FILES = {
+    "uplot.js": ("uPlot.iife.js", "text/javascript; charset=utf-8"),
+    "uplot.css": ("uPlot.min.css", "text/css; charset=utf-8"),
 }
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -33,6 +37,16 @@ _HEADERS = {
 }
 
 
+def _uplot_folder() -> Path:
+    """Return the folder of uPlot, which draws the curves, without importing the package that brings it."""
+    found = find_spec("uplot")
+    for package in (found and found.submodule_search_locations) or ():
+        folder = Path(package, "static")
+        if (folder / "uPlot.iife.js").is_file():
+            return folder
+    raise ImportError('the live page needs uplot-python: pip install "fastnn[live]"')
+
+
 class LiveServer:
     """Serves a board until it is closed.
 
@@ -41,10 +55,16 @@ class LiveServer:
     board : Board
     port : int
         0 takes a free one.
+
+    Raises
+    ------
+    ImportError
+        If uPlot is not installed.
     """
 
     def __init__(self, board: Board, port: int):
         self.board = board
+        self.uplot = _uplot_folder()
         self.token = secrets.token_urlsafe(16)
         self.is_closed = False
         self._http = _Server(("127.0.0.1", port), _Handler)
@@ -102,6 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif name in _FILES:
             file, kind = _FILES[name]
             self._send(200, resources.files("fastnn.callbacks").joinpath("live_page", file).read_bytes(), kind)
+        elif name in _UPLOT_FILES:
+            file, kind = _UPLOT_FILES[name]
+            self._send(200, (live.uplot / file).read_bytes(), kind)
         else:
             self._send(404, b"not found", "text/plain")
 
