@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     quick = commands.add_parser("quick", parents=[chosen], help="the core workloads in few turns: half a minute to two")
     quick.add_argument("--check", action="store_true", help="for CI: fail where fastnn lost half its lead over NumPy")
 
-    everything = commands.add_parser("all", parents=[chosen], help="everything; 15 minutes of a quiet machine")
+    everything = commands.add_parser("all", parents=[chosen], help="everything; 25 minutes of a quiet machine")
     everything.add_argument("--pages", action="store_true", help="measure nothing, write the pages from the JSON file")
 
     threads = commands.add_parser("threads", help="how training and searches scale with threads; 10 minutes")

@@ -22,9 +22,10 @@ def _serve(board: Board, port: int) -> "LiveServer":
 class LiveView(Callback):
     """Shows training in a browser: loss, metrics, learning rate and the norms of layers, as they come.
 
-    It needs the extra: ``pip install "fastnn[live]"``. The page is served on 127.0.0.1 under an address with a random token, and loads nothing from anywhere else. It
-    only shows: nothing can be changed through it, and closing it changes nothing. The view can follow many fits, one
-    after the other or side by side (`fit_many`, a search in threads): each copy of it is a row of the page's table.
+    It needs the extra: ``pip install "fastnn[live]"``. The page is served on 127.0.0.1 under an address with a random
+    token, and loads nothing from anywhere else. It only shows: nothing can be changed through it, and closing it
+    changes nothing. The view can follow many fits, one after the other or side by side (`fit_many`, a search in
+    threads): each copy of it is a row of the page's table.
 
     Parameters
     ----------
