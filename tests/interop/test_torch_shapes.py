@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.interop.torch.shared import places_of, to_first, to_last
+from fastnn.interop.parts import to_first
+from fastnn.interop.torch.shared import places_of, to_last
 from interop_support import disturbed, samples
 
 F = fastnn

@@ -1,7 +1,9 @@
 """What the interchange with other libraries shares.
 
-For readers, layers beside the values of their parameters; and how the windows of a layer lie on each axis, in the words
-of libraries that pad by numbers.
+- families of layers, which every library treats alike
+- for readers, layers beside the values of their parameters, and a network of them
+- for writers, the weights of layers within a layer
+- how the windows of a layer lie on each axis, in the words of libraries that pad by numbers
 """
 
 from dataclasses import dataclass, field, replace
@@ -9,17 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn import layers
 from fastnn.activations import ActivationFunction
 from fastnn.common.validation import check_finite
-from fastnn.layers import Activation, Conv1D, Conv2D, Conv2DTranspose, Dense, Input, Layer
+from fastnn.layers import Activation, Conv1D, Conv2D, Conv2DTranspose, Dense, Input, Layer, Residual
 from fastnn.layers.normalization import BatchNormalization
 from fastnn.layers.windows import both, lay, lay_transposed
 
 if TYPE_CHECKING:
     from fastnn.model.network import Network
 
+Weights = dict[str, np.ndarray]  # the parameters and the state of a layer, by name
 
-_WITH_ACTIVATION = (Dense, Conv1D, Conv2D, Conv2DTranspose)
+CONVOLUTIONS = (Conv1D, Conv2D)
+MAX_POOLING = (layers.MaxPooling1D, layers.MaxPooling2D)
+AVERAGE_POOLING = (layers.AveragePooling1D, layers.AveragePooling2D)
+GLOBAL_MAX_POOLING = (layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D)
+GLOBAL_AVERAGE_POOLING = (layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D)
+SPATIAL_DROPOUT = (layers.SpatialDropout1D, layers.SpatialDropout2D)
+RECURRENT = (layers.SimpleRNN, layers.LSTM, layers.GRU)
+
+_WITH_ACTIVATION = (Dense, *CONVOLUTIONS, Conv2DTranspose)
 
 
 @dataclass
@@ -64,6 +76,65 @@ def dense(kernel: np.ndarray, bias: np.ndarray | None, activation: "str | Activa
 def batch_normalization(layer: BatchNormalization, weights: list[np.ndarray], state: list[np.ndarray]) -> Part:
     """Return a batch normalization with gamma and beta as far as it has them, and its moving mean and variance."""
     return Part(layer, weights, state, state[0].size)
+
+
+def residual(inside: list[Part]) -> Part:
+    """Return a residual layer around others.
+
+    Moving statistics come after the parameters of all layers inside; a network has both in the order of the layers.
+    """
+    return Part(
+        Residual([part.layer for part in inside]), [array for part in inside for array in part.weights],
+        [array for part in inside for array in part.state],
+        next((part.n_inputs for part in inside if part.n_inputs is not None), None),
+    )  # fmt: skip
+
+
+def weights_inside(weights: Weights, number: int) -> Weights:
+    """Return the weights of layer `number` within the layer whose weights these are.
+
+    Examples
+    --------
+    >>> weights_inside({"0.kernel": 1, "1.kernel": 2, "1.bias": 3}, 1)
+    {'kernel': 2, 'bias': 3}
+    """
+    prefix = f"{number}."
+    return {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
+
+
+def reorder_gates(array: np.ndarray, order: list[int]) -> np.ndarray:
+    """Return numbers of gates that lie side by side along the last axis, with the gates in another order.
+
+    Examples
+    --------
+    >>> reorder_gates(np.array([1, 2, 3, 4]), [1, 0])
+    array([3, 4, 1, 2])
+    """
+    parts = np.split(array, len(order), axis=-1)
+    return np.concatenate([parts[gate] for gate in order], axis=-1)
+
+
+def one_number(sizes: Any) -> Any:
+    """Return sizes along several axes as one number where they are the same.
+
+    Examples
+    --------
+    >>> one_number((2, 2)), one_number((2, 3)), one_number(4)
+    (2, (2, 3), 4)
+    """
+    sizes = tuple(sizes) if isinstance(sizes, (tuple, list)) else (sizes,)
+    return sizes[0] if len(set(sizes)) == 1 else sizes
+
+
+def to_first(n_axes: int) -> tuple[int, ...]:
+    """Return the order that brings the channels of samples of so many axes behind axis 0, the samples.
+
+    Examples
+    --------
+    >>> to_first(3)
+    (0, 3, 1, 2)
+    """
+    return (0, n_axes, *range(1, n_axes))
 
 
 def assemble(

@@ -10,7 +10,7 @@ from fastnn import layers
 from fastnn.interop.keras import activations, recurrent, windows
 from fastnn.interop.keras.activations import read_activation
 from fastnn.interop.keras.windows import weights_of
-from fastnn.interop.parts import Part, assemble, batch_normalization, dense, require_keras
+from fastnn.interop.parts import Part, assemble, batch_normalization, dense, require_keras, residual
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
@@ -145,14 +145,7 @@ def _walk(keras: Any, tensor: Any, stop: Any) -> list[Any] | None:
 def _parts(chain: list[Any]) -> list[Part]:
     parts: list[Part] = []
     for layer in chain:
-        if isinstance(layer, list):
-            inside = _parts(layer)
-            part: Part | None = Part(
-                layers.Residual([one.layer for one in inside]), [array for one in inside for array in one.weights],
-                [array for one in inside for array in one.state],
-            )  # fmt: skip
-        else:
-            part = read(layer)
+        part = residual(_parts(layer)) if isinstance(layer, list) else read(layer)
         if part is not None:
             parts.append(part)
     return parts

@@ -7,16 +7,17 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.interop.keras.activations import read_activation
-from fastnn.interop.parts import Part, floats
+from fastnn.interop.parts import RECURRENT, Part, floats
 from fastnn.kernels.recurrence import ACTIVATIONS
 from fastnn.layers.recurrent import MERGE_MODES
 
+_CELLS = {cls.__name__: cls for cls in RECURRENT}
 # What only Keras's layers can do.
 _UNKNOWN = ("recurrent_dropout", "stateful", "return_state")
 
 
 def _read(layer: Any) -> Part:
-    cls = {"SimpleRNN": layers.SimpleRNN, "LSTM": layers.LSTM, "GRU": layers.GRU}[type(layer).__name__]
+    cls: Any = _CELLS[type(layer).__name__]
     config = layer.get_config()
     for name in _UNKNOWN:
         if config.get(name):
@@ -45,7 +46,7 @@ def _read(layer: Any) -> Part:
 
 
 def _read_bidirectional(layer: Any) -> Part:
-    if type(layer.forward_layer).__name__ not in READ or type(layer.backward_layer) is not type(layer.forward_layer):
+    if type(layer.forward_layer).__name__ not in _CELLS or type(layer.backward_layer) is not type(layer.forward_layer):
         raise ValueError(f"{layer.name!r} has no equal in fastnn, which doubles a SimpleRNN, LSTM or GRU")
     if layer.merge_mode not in MERGE_MODES:
         raise ValueError(
@@ -60,8 +61,6 @@ def _read_bidirectional(layer: Any) -> Part:
 
 
 READ: dict[str, Callable[[Any], Part | None]] = {
-    "SimpleRNN": _read,
-    "LSTM": _read,
-    "GRU": _read,
+    **dict.fromkeys(_CELLS, _read),
     "Bidirectional": _read_bidirectional,
 }

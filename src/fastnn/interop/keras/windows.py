@@ -7,7 +7,16 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.interop.keras.activations import read_activation
-from fastnn.interop.parts import Part, floats
+from fastnn.interop.parts import (
+    AVERAGE_POOLING,
+    GLOBAL_AVERAGE_POOLING,
+    GLOBAL_MAX_POOLING,
+    MAX_POOLING,
+    SPATIAL_DROPOUT,
+    Part,
+    floats,
+    one_number,
+)
 
 
 def weights_of(layer: Any) -> list[np.ndarray]:
@@ -18,12 +27,6 @@ def weights_of(layer: Any) -> list[np.ndarray]:
 def _check_channels_last(layer: Any) -> None:
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise ValueError(f"{layer.name!r}, with data_format={layer.data_format!r}, has no equal in fastnn")
-
-
-def _one(sizes: Any) -> Any:
-    """One number where all are the same."""
-    sizes = tuple(sizes) if isinstance(sizes, (tuple, list)) else (sizes,)
-    return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def _check_padding(layer: Any) -> None:
@@ -44,8 +47,8 @@ def _read_convolution(cls: type) -> Callable[[Any], Part]:
         else:
             filters, groups = layer.filters, layer.groups
         ours = cls(
-            filters, _one(layer.kernel_size), strides=_one(layer.strides), padding=layer.padding,
-            dilation=_one(layer.dilation_rate), activation=read_activation(layer.activation),
+            filters, one_number(layer.kernel_size), strides=one_number(layer.strides), padding=layer.padding,
+            dilation=one_number(layer.dilation_rate), activation=read_activation(layer.activation),
             use_bias=bool(layer.use_bias), groups=groups,
         )  # fmt: skip
         return Part(ours, weights)
@@ -56,10 +59,10 @@ def _read_convolution(cls: type) -> Callable[[Any], Part]:
 def _read_transposed(layer: Any) -> Part:
     _check_channels_last(layer)
     _check_padding(layer)
-    if layer.output_padding is not None or _one(layer.dilation_rate) != 1:
+    if layer.output_padding is not None or one_number(layer.dilation_rate) != 1:
         raise ValueError(f"{layer.name!r}, with output_padding or dilation_rate, has no equal in fastnn")
     ours = layers.Conv2DTranspose(
-        layer.filters, _one(layer.kernel_size), strides=_one(layer.strides), padding=layer.padding,
+        layer.filters, one_number(layer.kernel_size), strides=one_number(layer.strides), padding=layer.padding,
         activation=read_activation(layer.activation), use_bias=bool(layer.use_bias),
     )  # fmt: skip
     return Part(ours, weights_of(layer))
@@ -69,7 +72,7 @@ def _read_pooling(cls: type) -> Callable[[Any], Part]:
     def read(layer: Any) -> Part:
         _check_channels_last(layer)
         _check_padding(layer)
-        size, strides = _one(layer.pool_size), _one(layer.strides)
+        size, strides = one_number(layer.pool_size), one_number(layer.strides)
         return Part(cls(size, None if strides == size else strides, layer.padding))
 
     return read
@@ -89,7 +92,7 @@ def _read_upsampling(layer: Any) -> Part:
     _check_channels_last(layer)
     if layer.interpolation != "nearest":
         raise ValueError(f"{layer.name!r}, with interpolation={layer.interpolation!r}, has no equal in fastnn")
-    return Part(layers.UpSampling2D(_one(layer.size)))
+    return Part(layers.UpSampling2D(one_number(layer.size)))
 
 
 def _read_spatial_dropout(cls: type) -> Callable[[Any], Part]:
@@ -118,20 +121,10 @@ READ: dict[str, Callable[[Any], Part | None]] = {
     "DepthwiseConv1D": _read_convolution(layers.Conv1D),
     "DepthwiseConv2D": _read_convolution(layers.Conv2D),
     "Conv2DTranspose": _read_transposed,
-    **{
-        cls.__name__: _read_pooling(cls)
-        for cls in (layers.MaxPooling1D, layers.MaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D)
-    },
-    **{
-        cls.__name__: _read_global(cls)
-        for cls in (
-            layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalAveragePooling1D,
-            layers.GlobalAveragePooling2D,
-        )
-    },
+    **{cls.__name__: _read_pooling(cls) for cls in (*MAX_POOLING, *AVERAGE_POOLING)},
+    **{cls.__name__: _read_global(cls) for cls in (*GLOBAL_MAX_POOLING, *GLOBAL_AVERAGE_POOLING)},
     "UpSampling2D": _read_upsampling,
-    "SpatialDropout1D": _read_spatial_dropout(layers.SpatialDropout1D),
-    "SpatialDropout2D": _read_spatial_dropout(layers.SpatialDropout2D),
+    **{cls.__name__: _read_spatial_dropout(cls) for cls in SPATIAL_DROPOUT},
     "RandomFlip": lambda layer: Part(layers.RandomFlip(layer.mode)),
     "RandomTranslation": _read_translation,
-}  # fmt: skip
+}

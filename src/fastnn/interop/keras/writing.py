@@ -8,33 +8,31 @@ import numpy as np
 from fastnn import layers
 from fastnn.files.persistence import arrays_by_layer
 from fastnn.interop.keras.activations import write_activation
-from fastnn.interop.parts import require_keras
+from fastnn.interop.parts import (
+    AVERAGE_POOLING,
+    CONVOLUTIONS,
+    GLOBAL_AVERAGE_POOLING,
+    GLOBAL_MAX_POOLING,
+    MAX_POOLING,
+    RECURRENT,
+    SPATIAL_DROPOUT,
+    Weights,
+    require_keras,
+    weights_inside,
+)
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
     from fastnn.model.network import Network
 
-Weights = dict[str, np.ndarray]
-
 # Arguments that both sides call the same.
 _SAME: dict[type, tuple[str, ...]] = {
     layers.Dense: ("units", "use_bias"),
-    **dict.fromkeys(
-        (layers.Conv1D, layers.Conv2D), ("filters", "kernel_size", "strides", "padding", "groups", "use_bias")
-    ),
+    **dict.fromkeys(CONVOLUTIONS, ("filters", "kernel_size", "strides", "padding", "groups", "use_bias")),
     layers.Conv2DTranspose: ("filters", "kernel_size", "strides", "padding", "use_bias"),
-    **dict.fromkeys(
-        (layers.MaxPooling1D, layers.MaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D),
-        ("pool_size", "strides", "padding"),
-    ),
-    **dict.fromkeys(
-        (
-            layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalAveragePooling1D,
-            layers.GlobalAveragePooling2D, layers.Flatten,
-        ),
-        (),
-    ),
-    **dict.fromkeys((layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D), ("rate",)),
+    **dict.fromkeys((*MAX_POOLING, *AVERAGE_POOLING), ("pool_size", "strides", "padding")),
+    **dict.fromkeys((*GLOBAL_MAX_POOLING, *GLOBAL_AVERAGE_POOLING, layers.Flatten), ()),
+    **dict.fromkeys((layers.Dropout, *SPATIAL_DROPOUT), ("rate",)),
     layers.GaussianNoise: ("stddev",),
     layers.Embedding: ("input_dim", "output_dim"),
     layers.UpSampling2D: ("size",),
@@ -42,16 +40,12 @@ _SAME: dict[type, tuple[str, ...]] = {
     layers.RandomTranslation: ("height_factor", "width_factor"),
     LayerNormalization: ("epsilon", "center", "scale"),
     BatchNormalization: ("momentum", "epsilon", "center", "scale"),
-    **dict.fromkeys(
-        (layers.SimpleRNN, layers.LSTM, layers.GRU),
-        ("units", "use_bias", "return_sequences", "go_backwards", "dropout"),
-    ),
-}  # fmt: skip
+    **dict.fromkeys(RECURRENT, ("units", "use_bias", "return_sequences", "go_backwards", "dropout")),
+}
 _CHANNELS_LAST = (
-    layers.Conv1D, layers.Conv2D, layers.Conv2DTranspose, layers.MaxPooling1D, layers.MaxPooling2D,
-    layers.AveragePooling1D, layers.AveragePooling2D, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
-    layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.UpSampling2D, layers.SpatialDropout2D,
-    layers.Flatten, layers.RandomFlip, layers.RandomTranslation,
+    *CONVOLUTIONS, layers.Conv2DTranspose, *MAX_POOLING, *AVERAGE_POOLING, *GLOBAL_MAX_POOLING,
+    *GLOBAL_AVERAGE_POOLING, layers.UpSampling2D, layers.SpatialDropout2D, layers.Flatten, layers.RandomFlip,
+    layers.RandomTranslation,
 )  # fmt: skip
 
 
@@ -100,10 +94,7 @@ class _Writer:
         if isinstance(layer, layers.Residual):
             y = x
             for i, inside in enumerate(layer.layers):
-                own = {
-                    name.partition(".")[2]: array for name, array in weights.items() if name.startswith(f"{i}.")
-                }  # fmt: skip
-                y = self.connect(y, inside, own)
+                y = self.connect(y, inside, weights_inside(weights, i))
             return self.keras.layers.Add(dtype=self.dtype)([x, y])
         for made in self.layer(layer, weights):
             x = made(x)

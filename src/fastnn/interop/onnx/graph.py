@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.interop.parts import to_first
+
 OPSET = 17  # of ONNX 1.12, 2022; the first with LayerNormalization
 IR_VERSION = 8  # the file format of that release, so that runtimes since then read the file
 
@@ -20,7 +22,6 @@ IR_VERSION = 8  # the file format of that release, so that runtimes since then r
 AddNode = Callable[[str, list[str], dict[str, Any], int], str]
 # Adds a constant: (array) -> name.
 AddConstant = Callable[[np.ndarray], str]
-Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,7 @@ class Graph:
 
     def first(self, x: Tensor) -> Tensor:
         """Return the tensor with channels behind the samples, as convolutions want it."""
-        n_axes = len(x.shape)
-        return self.ordered(x, (0, n_axes, *range(1, n_axes)))
+        return self.ordered(x, to_first(len(x.shape)))
 
     def along(self, x: Tensor, array: np.ndarray) -> np.ndarray:
         """Return an array with a number for each channel in the shape that it is broadcast to the tensor from."""

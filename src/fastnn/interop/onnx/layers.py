@@ -7,7 +7,8 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.interop.onnx.activations import activation
-from fastnn.interop.onnx.graph import Graph, Tensor, Weights, tensor
+from fastnn.interop.onnx.graph import Graph, Tensor, tensor
+from fastnn.interop.parts import SPATIAL_DROPOUT, Weights
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 _Shape = tuple[int, ...]
@@ -142,8 +143,8 @@ def _reshape(graph: Graph, layer: layers.Reshape, x: Tensor, weights: Weights, s
 FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
     **dict.fromkeys(
         (
-            layers.Input, layers.Dropout, layers.GaussianNoise, layers.SpatialDropout1D, layers.SpatialDropout2D,
-            layers.RandomFlip, layers.RandomTranslation,
+            layers.Input, layers.Dropout, layers.GaussianNoise, *SPATIAL_DROPOUT, layers.RandomFlip,
+            layers.RandomTranslation,
         ),
         _nothing,
     ),

@@ -11,7 +11,8 @@ from fastnn.files.persistence import arrays_by_layer
 from fastnn.interop.onnx import layers as plain
 from fastnn.interop.onnx import recurrent, windows
 from fastnn.interop.onnx.activations import activation
-from fastnn.interop.onnx.graph import IR_VERSION, OPSET, Graph, Tensor, Weights, element_type, tensor
+from fastnn.interop.onnx.graph import IR_VERSION, OPSET, Graph, Tensor, element_type, tensor
+from fastnn.interop.parts import Weights, weights_inside
 
 if TYPE_CHECKING:
     import onnx
@@ -22,16 +23,11 @@ if TYPE_CHECKING:
 def _residual(graph: Graph, layer: layers.Residual, x: Tensor, weights: Weights, shape: tuple[int, ...]) -> Tensor:
     y = x
     for i, inside in enumerate(layer.layers):
-        own = _weights_inside(weights, i)
+        own = weights_inside(weights, i)
         y = write_layer(graph, inside, y, own, make_plan([layers.Input(y.shape), inside]).output_shape)
     if y.places is not None or x.places is not None:
         x, y = graph.last(x), graph.last(y)
     return y.named(graph.node("Add", graph.ordered(x, y.order).name, y.name))
-
-
-def _weights_inside(weights: Weights, i: int) -> Weights:
-    prefix = f"{i}."
-    return {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
 
 
 def _ensemble(graph: Graph, layer: layers.Ensemble, x: Tensor, weights: Weights, shape: tuple[int, ...]) -> Tensor:
@@ -44,7 +40,7 @@ def _ensemble(graph: Graph, layer: layers.Ensemble, x: Tensor, weights: Weights,
     fan_in = weights[f"{dense[0]}.kernel"].shape[-2]
     y = reshaped(graph.last(x), 1, fan_in)
     for i, inside in enumerate(layer.layers):
-        own = _weights_inside(weights, i)
+        own = weights_inside(weights, i)
         if not isinstance(inside, layers.Dense):
             y = write_layer(graph, inside, y, own, y.shape)
             continue

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers
-from fastnn.interop.onnx.graph import Graph, Tensor, Weights, tensor
+from fastnn.interop.onnx.graph import Graph, Tensor, tensor
+from fastnn.interop.parts import RECURRENT, Weights, reorder_gates
 
 _STEPS_FIRST = (1, 0, 2)
 _NAMES = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu", "linear": "Affine"}
@@ -18,20 +19,14 @@ _OPERATORS: dict[type, tuple[str, list[int]]] = {
 }
 
 
-def _gates(array: np.ndarray, order: list[int]) -> np.ndarray:
-    """(fan_in, gates * units), or a bias (gates * units,), as ONNX has it: gates in its order, and first."""
-    parts = np.split(array, len(order), axis=-1)
-    return np.concatenate([parts[gate] for gate in order], axis=-1).T
-
-
 def _arrays(layer: layers.Recurrent, weights: Weights, prefix: str) -> list[np.ndarray]:
-    """Kernel, recurrent kernel and both biases of one direction."""
+    """Kernel, recurrent kernel and both biases of one direction: gates in ONNX's order, and along the first axis."""
     order = _OPERATORS[type(layer)][1]
-    arrays = [_gates(weights[prefix + name], order) for name in ("kernel", "recurrent_kernel")]
+    arrays = [reorder_gates(weights[prefix + name], order).T for name in ("kernel", "recurrent_kernel")]
     if layer.use_bias:
         bias = weights[prefix + "bias"]
         pair = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
-        arrays.append(np.concatenate([_gates(one, order) for one in pair]))
+        arrays.append(np.concatenate([reorder_gates(one, order) for one in pair]))
     return arrays
 
 
@@ -87,6 +82,6 @@ def _run(
 
 
 FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, tuple[int, ...]], Tensor]] = {
-    **dict.fromkeys((layers.SimpleRNN, layers.LSTM, layers.GRU), _recurrent),
+    **dict.fromkeys(RECURRENT, _recurrent),
     layers.Bidirectional: _bidirectional,
 }

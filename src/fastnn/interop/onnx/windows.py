@@ -7,8 +7,17 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.interop.onnx.activations import activation
-from fastnn.interop.onnx.graph import Graph, Tensor, Weights, tensor
-from fastnn.interop.parts import lay_transposed_windows, lay_windows
+from fastnn.interop.onnx.graph import Graph, Tensor, tensor
+from fastnn.interop.parts import (
+    AVERAGE_POOLING,
+    CONVOLUTIONS,
+    GLOBAL_AVERAGE_POOLING,
+    GLOBAL_MAX_POOLING,
+    MAX_POOLING,
+    Weights,
+    lay_transposed_windows,
+    lay_windows,
+)
 
 _Shape = tuple[int, ...]
 
@@ -49,7 +58,7 @@ def _pooling(graph: Graph, layer: Any, x: Tensor, weights: Weights, shape: _Shap
         "kernel_shape": [w.taps for w in windows], "strides": [w.stride for w in windows],
         "pads": [*(w.pad for w in windows), *(w.pad_after for w in windows)],
     }  # fmt: skip
-    if isinstance(layer, (layers.MaxPooling1D, layers.MaxPooling2D)):
+    if isinstance(layer, MAX_POOLING):
         return x.named(graph.node("MaxPool", x.name, **attributes), shape)
     return x.named(graph.single("AveragePool", x.name, count_include_pad=0, **attributes), shape)
 
@@ -76,12 +85,10 @@ def _upsampling(graph: Graph, layer: layers.UpSampling2D, x: Tensor, weights: We
 
 
 FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
-    **dict.fromkeys((layers.Conv1D, layers.Conv2D), _convolution),
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
     layers.Conv2DTranspose: _transposed_convolution,
-    **dict.fromkeys(
-        (layers.MaxPooling1D, layers.MaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D), _pooling
-    ),
-    **dict.fromkeys((layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D), _global_pooling("ReduceMax")),
-    **dict.fromkeys((layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D), _global_pooling("ReduceMean")),
+    **dict.fromkeys((*MAX_POOLING, *AVERAGE_POOLING), _pooling),
+    **dict.fromkeys(GLOBAL_MAX_POOLING, _global_pooling("ReduceMax")),
+    **dict.fromkeys(GLOBAL_AVERAGE_POOLING, _global_pooling("ReduceMean")),
     layers.UpSampling2D: _upsampling,
 }

@@ -14,9 +14,9 @@ import numpy as np
 from fastnn import layers
 from fastnn.common.validation import check_shape
 from fastnn.engine.plan import make_plan
-from fastnn.interop.parts import Part, assemble, batch_normalization, dense, floats, require_torch
+from fastnn.interop.parts import Part, assemble, batch_normalization, dense, floats, require_torch, residual, to_first
 from fastnn.interop.torch import shared
-from fastnn.interop.torch.shared import places_of, to_first, to_last
+from fastnn.interop.torch.shared import places_of, to_last
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
@@ -225,13 +225,7 @@ def _read_residual(reader: Reader, module: Any) -> None:
         reader.shape = inside.shape
     if inside.is_first != reader.is_first or inside.places is not None:
         raise ValueError(f"{module} has no equal in fastnn: its axes must lie in the same order before and behind it")
-    parts = inside.parts
-    # Moving statistics come after the parameters of all layers inside; ours are in the order of the layers as well.
-    reader.add(Part(
-        layers.Residual([part.layer for part in parts]), [array for part in parts for array in part.weights],
-        [array for part in parts for array in part.state],
-        next((part.n_inputs for part in parts if part.n_inputs is not None), None),
-    ))  # fmt: skip
+    reader.add(residual(inside.parts))
 
 
 READ: dict[str, Callable[[Reader, Any], None]] = {

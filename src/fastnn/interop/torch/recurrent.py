@@ -10,21 +10,15 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers
-from fastnn.interop.parts import Part
+from fastnn.interop.parts import RECURRENT, Part, Weights, reorder_gates
 from fastnn.interop.torch.reading import LAST as READ_LAST
 from fastnn.interop.torch.reading import READ, Reader, array_of
 from fastnn.interop.torch.writing import LAST as WRITE_LAST
-from fastnn.interop.torch.writing import WRITE, Weights, Writer
+from fastnn.interop.torch.writing import WRITE, Writer
 
 _NAMES = {layers.SimpleRNN: "RNN", layers.LSTM: "LSTM", layers.GRU: "GRU"}
 # Where each of PyTorch's gates stands among ours, and the other way round.
 _GATES = {layers.SimpleRNN: [0], layers.LSTM: [0, 1, 2, 3], layers.GRU: [1, 0, 2]}
-
-
-def _reordered(array: np.ndarray, gates: list[int]) -> np.ndarray:
-    """Numbers with gates side by side in the last axis, with these in another order."""
-    parts = np.split(array, len(gates), axis=-1)
-    return np.concatenate([parts[gate] for gate in gates], axis=-1)
 
 
 # --- to torch -------------------------------------------------------------------------------------------------------
@@ -70,9 +64,9 @@ def _write(writer: Writer, layer: Any, weights: Weights, prefixes: list[str], me
         **options,
     )  # fmt: skip
     for prefix, suffix in zip(prefixes, ("_l0", "_l0_reverse"), strict=False):
-        kernels = [_reordered(weights[prefix + part], gates).T for part in ("kernel", "recurrent_kernel")]
+        kernels = [reorder_gates(weights[prefix + part], gates).T for part in ("kernel", "recurrent_kernel")]
         if layer.use_bias:
-            bias = _reordered(weights[prefix + "bias"], gates)
+            bias = reorder_gates(weights[prefix + "bias"], gates)
             kernels += list(bias) if bias.ndim == 2 else [bias, np.zeros_like(bias)]
         for part, array in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), kernels, strict=False):
             setattr(module, part + suffix, writer.parameter(array))
@@ -80,11 +74,9 @@ def _write(writer: Writer, layer: Any, weights: Weights, prefixes: list[str], me
     writer.add(RecurrentOutput(layer.return_sequences, both, merge_mode))
 
 
-WRITE |= {
-    **dict.fromkeys((layers.SimpleRNN, layers.LSTM, layers.GRU), _write_recurrent),
-    layers.Bidirectional: _write_bidirectional,
-}
-WRITE_LAST |= {layers.SimpleRNN, layers.LSTM, layers.GRU, layers.Bidirectional}
+_WRITE = {**dict.fromkeys(RECURRENT, _write_recurrent), layers.Bidirectional: _write_bidirectional}
+WRITE |= _WRITE
+WRITE_LAST |= set(_WRITE)
 
 
 # --- from torch -----------------------------------------------------------------------------------------------------
@@ -97,7 +89,7 @@ def _weights(module: Any, suffix: str, gates: list[int]) -> list[np.ndarray]:
         both = [array_of(getattr(module, f"bias_{part}{suffix}")) for part in ("ih", "hh")]
         # A GRU's second bias stands inside the reset gate; elsewhere only their sum counts.
         arrays.append(np.stack(both) if len(gates) == 3 else both[0] + both[1])
-    return [_reordered(array, gates) for array in arrays]
+    return [reorder_gates(array, gates) for array in arrays]
 
 
 def _read_recurrent(reader: Reader, module: Any, *, go_backwards: bool = False) -> None:

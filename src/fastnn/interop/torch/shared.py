@@ -52,19 +52,8 @@ WRITE: dict[str, Callable[[Any, float, int], Any]] = {
 }
 
 
-def to_first(n_axes: int) -> tuple[int, ...]:
-    """Return the order that brings the channels of samples of so many axes behind axis 0, the samples.
-
-    Examples
-    --------
-    >>> to_first(3)
-    (0, 3, 1, 2)
-    """
-    return (0, n_axes, *range(1, n_axes))
-
-
 def to_last(n_axes: int) -> tuple[int, ...]:
-    """Return the order that brings them to the end.
+    """Return the order that brings channels behind the samples to the end, as `to_first` brings them there.
 
     Examples
     --------

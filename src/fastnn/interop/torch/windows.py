@@ -10,15 +10,27 @@ from typing import Any
 import numpy as np
 
 from fastnn import layers
-from fastnn.interop.parts import Axis, Part, lay_axis, lay_transposed_axis, lay_transposed_windows, lay_windows
+from fastnn.interop.parts import (
+    AVERAGE_POOLING,
+    CONVOLUTIONS,
+    GLOBAL_AVERAGE_POOLING,
+    GLOBAL_MAX_POOLING,
+    MAX_POOLING,
+    SPATIAL_DROPOUT,
+    Axis,
+    Part,
+    Weights,
+    lay_axis,
+    lay_transposed_axis,
+    lay_transposed_windows,
+    lay_windows,
+    one_number,
+)
 from fastnn.interop.torch.reading import FIRST as READ_FIRST
 from fastnn.interop.torch.reading import READ, Reader, array_of
 from fastnn.interop.torch.writing import FIRST as WRITE_FIRST
-from fastnn.interop.torch.writing import WRITE, Weights, Write, Writer
+from fastnn.interop.torch.writing import WRITE, Write, Writer
 from fastnn.layers.windows import PADDINGS
-
-_MAX = (layers.MaxPooling1D, layers.MaxPooling2D)
-
 
 # --- to torch -------------------------------------------------------------------------------------------------------
 
@@ -75,7 +87,7 @@ def _write_pooling(writer: Writer, layer: Any, weights: Weights) -> None:
     axes = lay_windows(layer, writer.shape)
     sizes = (tuple(axis.taps for axis in axes), tuple(axis.stride for axis in axes))
     padding: Any = tuple(axis.pad for axis in axes)
-    name = f"{'Max' if isinstance(layer, _MAX) else 'Avg'}Pool{len(axes)}d"
+    name = f"{'Max' if isinstance(layer, MAX_POOLING) else 'Avg'}Pool{len(axes)}d"
     if not _symmetric(axes):
         if name.startswith("Avg"):
             raise ValueError(
@@ -109,20 +121,16 @@ def _write_spatial_dropout(writer: Writer, layer: Any, weights: Weights) -> None
 
 
 _WRITE: dict[type, Write] = {
-    **dict.fromkeys((layers.Conv1D, layers.Conv2D), _write_convolution),
+    **dict.fromkeys(CONVOLUTIONS, _write_convolution),
     layers.Conv2DTranspose: _write_transposed,
-    **dict.fromkeys((*_MAX, layers.AveragePooling1D, layers.AveragePooling2D), _write_pooling),
-    **dict.fromkeys((layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D), _write_global("Avg")),
-    **dict.fromkeys((layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D), _write_global("Max")),
+    **dict.fromkeys((*MAX_POOLING, *AVERAGE_POOLING), _write_pooling),
+    **dict.fromkeys(GLOBAL_AVERAGE_POOLING, _write_global("Avg")),
+    **dict.fromkeys(GLOBAL_MAX_POOLING, _write_global("Max")),
     layers.UpSampling2D: _write_upsampling,
-    **dict.fromkeys((layers.SpatialDropout1D, layers.SpatialDropout2D), _write_spatial_dropout),
+    **dict.fromkeys(SPATIAL_DROPOUT, _write_spatial_dropout),
 }
 WRITE |= _WRITE
-WRITE_FIRST |= {
-    layers.Conv1D, layers.Conv2D, layers.Conv2DTranspose, *_MAX, layers.AveragePooling1D, layers.AveragePooling2D,
-    layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
-    layers.UpSampling2D, layers.SpatialDropout1D, layers.SpatialDropout2D,
-}  # fmt: skip
+WRITE_FIRST |= set(_WRITE)
 
 
 # --- from torch -----------------------------------------------------------------------------------------------------
@@ -140,11 +148,6 @@ def _image(reader: Reader, module: Any, n: int) -> tuple[int, ...]:
 
 def _per_axis(value: Any, n: int) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,) * n
-
-
-def _one(values: tuple[int, ...]) -> Any:
-    """One number where all are the same."""
-    return values[0] if len(set(values)) == 1 else values
 
 
 def _padding(
@@ -181,7 +184,8 @@ def _read_convolution(n: int, pads: Sequence[tuple[int, int]] | None = None) -> 
         total = [(a + c, b + d) for (a, b), (c, d) in zip(own, pads or [(0, 0)] * n, strict=True)]
         cls = layers.Conv1D if n == 1 else layers.Conv2D
         layer = cls(
-            module.out_channels, _one(module.kernel_size), strides=_one(module.stride), dilation=_one(module.dilation),
+            module.out_channels, one_number(module.kernel_size), strides=one_number(module.stride),
+            dilation=one_number(module.dilation),
             padding=_padding(module, shape, sizes, total), groups=module.groups, use_bias=module.bias is not None,
         )  # fmt: skip
         reader.add(Part(layer, _weights(module), n_inputs=module.in_channels))
@@ -220,7 +224,7 @@ def _read_transposed(reader: Reader, module: Any) -> None:
             f'Keras does with padding="same"'
         )
     layer = layers.Conv2DTranspose(
-        module.out_channels, _one(module.kernel_size), strides=_one(module.stride), padding=word,
+        module.out_channels, one_number(module.kernel_size), strides=one_number(module.stride), padding=word,
         use_bias=module.bias is not None,
     )  # fmt: skip
     reader.add(Part(layer, _weights(module), n_inputs=module.in_channels))
@@ -255,7 +259,7 @@ def _read_pooling(n: int, pads: Sequence[tuple[int, int]] | None = None) -> Call
         total = [(pad + c, pad + d) for pad, (c, d) in zip(own, pads or [(0, 0)] * n, strict=True)]
         cls = getattr(layers, f"{'Max' if is_max else 'Average'}Pooling{n}D")
         padding = _padding(module, shape, sizes, total)
-        reader.add(Part(cls(_one(taps), None if strides == taps else _one(strides), padding)))
+        reader.add(Part(cls(one_number(taps), None if strides == taps else one_number(strides), padding)))
 
     return read
 
@@ -281,7 +285,7 @@ def _read_upsample(reader: Reader, module: Any) -> None:
     factors = () if module.scale_factor is None else _per_axis(module.scale_factor, 2)
     if module.mode != "nearest" or not factors or any(factor != int(factor) for factor in factors):
         raise ValueError(f"{module} has no equal in fastnn, which repeats places a whole number of times")
-    reader.add(Part(layers.UpSampling2D(_one(tuple(map(int, factors))))))
+    reader.add(Part(layers.UpSampling2D(one_number(tuple(map(int, factors))))))
 
 
 def _read_spatial_dropout(n: int) -> Callable[[Reader, Any], None]:

@@ -13,17 +13,15 @@ from fastnn import layers
 from fastnn.activations import ActivationFunction
 from fastnn.engine.plan import make_plan
 from fastnn.files.persistence import arrays_by_layer
-from fastnn.interop.parts import require_torch
+from fastnn.interop.parts import Weights, require_torch, to_first, weights_inside
 from fastnn.interop.torch import shared
-from fastnn.interop.torch.shared import places_of, to_first, to_last
+from fastnn.interop.torch.shared import places_of, to_last
 from fastnn.layers.normalization import BatchNormalization, LayerNormalization
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fastnn.model.network import Network
-
-Weights = dict[str, np.ndarray]
 
 
 class Writer:
@@ -179,11 +177,7 @@ def _write_residual(writer: Writer, layer: layers.Residual, weights: Weights) ->
 
     inside = Writer(writer.torch, np.float64 if writer.dtype == writer.torch.float64 else np.float32, writer.shape,
                     writer.is_first)  # fmt: skip
-    own = [
-        {name.partition(".")[2]: array for name, array in weights.items() if name.startswith(f"{i}.")}
-        for i in range(len(layer.layers))
-    ]
-    inside.layers(layer.layers, own)
+    inside.layers(layer.layers, [weights_inside(weights, i) for i in range(len(layer.layers))])
     inside._want(writer.is_first)
     writer.add(Residual(writer.nn.Sequential(*inside.modules)))
 
