@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.utils.metaestimators import available_if
 
 from fastnn.common.validation import as_array, check_finite
@@ -99,6 +100,77 @@ class BaseMLP(BaseNetworkEstimator):
     """A multilayer perceptron that is fitted; subclasses say what the targets are."""
 
     _parameter_constraints: ClassVar[dict[str, list]] = parameters.CONSTRAINTS
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the network to X and y, from new weights unless `warm_start`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features. float32 and float64 arrays, and sparse CSR rows of them, are read in place.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            For a classifier labels of any sortable type, or a column of 0 and 1 for each of several labels; for a
+            regressor numbers.
+        sample_weight : array-like of shape (n_samples,) or None, default None
+            Weights of the mean over samples.
+        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
+            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
+            `early_stopping` looks at them instead of a share of X.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong, or training diverges.
+
+        Examples
+        --------
+        >>> from fastnn import MLPClassifier, MLPRegressor
+        >>> MLPClassifier(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], ["no", "yes"]).predict([[0.9]])
+        array(['yes'], dtype='<U3')
+        >>> regressor = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0])
+        >>> round(float(regressor.predict([[1.5]])[0]))
+        3
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
+
+    @only_stochastic
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Train for one epoch over the given samples, going on from the last call.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        X_val, y_val, sample_weight_val
+            As for `fit`. With them `early_stopping` is possible: `network_` then holds the best weights so far.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong.
+
+        Examples
+        --------
+        >>> from fastnn import MLPRegressor
+        >>> regressor = MLPRegressor(random_state=0)
+        >>> for _ in range(3):
+        ...     regressor = regressor.partial_fit([[0.0], [1.0]], [0.0, 2.0])
+        >>> len(regressor.loss_curve_)
+        3
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
 
     # --- what the base class asks for -------------------------------------------------------------------------------
 

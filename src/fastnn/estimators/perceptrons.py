@@ -187,40 +187,6 @@ class MLPClassifier(BaseClassifier, BaseMLP):
     ):
         parameters.store_parameters(self, locals())
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit the network to X and y, from new weights unless `warm_start`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. float32 and float64 arrays, and sparse CSR rows of them, are read in place.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels of any sortable type, or a column of 0 and 1 for each of several labels.
-        sample_weight : array-like of shape (n_samples,) or None, default None
-            Weights of the mean over samples.
-        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
-            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
-            `early_stopping` looks at them instead of a share of X.
-
-        Returns
-        -------
-        MLPClassifier
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a parameter or the data are wrong, or training diverges.
-
-        Examples
-        --------
-        >>> from fastnn import MLPClassifier
-        >>> MLPClassifier(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], ["no", "yes"]).predict([[0.9]])
-        array(['yes'], dtype='<U3')
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
-
     @only_stochastic
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -228,16 +194,12 @@ class MLPClassifier(BaseClassifier, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels; they need not hold all classes.
-        sample_weight : array-like of shape (n_samples,) or None, default None
-            Weights of the mean over samples.
+        X, y, sample_weight
+            As for `fit`; y need not hold all classes.
         classes : array-like of shape (n_classes,), default None
             All labels of all calls; required in the first.
-        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
-            As in `fit`. With them `early_stopping` is possible: `network_` then holds the best weights so far.
+        X_val, y_val, sample_weight_val
+            As for `fit`. With them `early_stopping` is possible: `network_` then holds the best weights so far.
 
         Returns
         -------
@@ -429,78 +391,6 @@ class MLPRegressor(BaseRegressor, BaseMLP):
         bootstrap=False,
     ):
         parameters.store_parameters(self, locals())
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit the network to X and y, from new weights unless `warm_start`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. float32 and float64 arrays, and sparse CSR rows of them, are read in place.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers.
-        sample_weight : array-like of shape (n_samples,) or None, default None
-            Weights of the mean over samples.
-        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
-            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
-            `early_stopping` looks at them instead of a share of X.
-
-        Returns
-        -------
-        MLPRegressor
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a parameter or the data are wrong, or training diverges.
-
-        Examples
-        --------
-        >>> from fastnn import MLPRegressor
-        >>> regressor = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0])
-        >>> round(float(regressor.predict([[1.5]])[0]))
-        3
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
-
-    @only_stochastic
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Train for one epoch over the given samples, going on from the last call.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers.
-        sample_weight : array-like of shape (n_samples,) or None, default None
-            Weights of the mean over samples.
-        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
-            As in `fit`. With them `early_stopping` is possible: `network_` then holds the best weights so far.
-
-        Returns
-        -------
-        MLPRegressor
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a parameter or the data are wrong.
-
-        Examples
-        --------
-        >>> from fastnn import MLPRegressor
-        >>> regressor = MLPRegressor(random_state=0)
-        >>> for _ in range(3):
-        ...     regressor = regressor.partial_fit([[0.0], [1.0]], [0.0, 2.0])
-        >>> len(regressor.loss_curve_)
-        3
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
 
     def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
         n_outputs = y.shape[1]
