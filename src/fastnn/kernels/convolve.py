@@ -23,6 +23,7 @@ import numpy as np
 from fastnn.kernels.conv_tile import DIAGONAL_ROWS, PAIR_COLUMNS, PAIR_ROWS
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
+from fastnn.kernels.ops.common import sample_panels
 from fastnn.kernels.ops.windows import GEOMETRY, outputs_of_tap, taps_of_input, taps_of_output
 from fastnn.kernels.simd import VECTOR_BYTES, filled, lanes, load, store, total
 from fastnn.kernels.tables import WINDOW
@@ -45,11 +46,6 @@ DETAILS = np.dtype(
 )
 
 _new_window = on_stack(WINDOW)
-
-
-@inner
-def _panels(job):
-    return (job.n_samples + PANEL - 1) // PANEL
 
 
 @inner
@@ -112,7 +108,7 @@ def gather_products(job, d, large, small, weights, bias):
     w.has_bias, w.n_columns = bias >= 0, 1
     n_tiles = (out_size + TILE_ROWS - 1) // TILE_ROWS
     for group in range(n_groups):
-        for panel in range(_panels(job)):
+        for panel in range(sample_panels(job)):
             at_b = large + (panel * d.in_y * d.in_x * d.channels + group * in_size) * PANEL
             unit = group * out_size
             for t in range(n_tiles):
@@ -177,7 +173,7 @@ def spread_products(job, d, small, large, weights, bias):
     w.n_inner, w.has_bias, w.n_columns = 1 if d.is_diagonal else out_size, bias >= 0, 1
     n_tiles = (in_size + TILE_ROWS - 1) // TILE_ROWS
     for group in range(n_groups):
-        for panel in range(_panels(job)):
+        for panel in range(sample_panels(job)):
             at_b = small + (panel * d.out_y * d.out_x * d.filters + group * out_size) * PANEL
             unit = 0
             for t in range(n_tiles):
@@ -250,7 +246,7 @@ def pair_products(job, d, large, small, weights):
     w.a_inner = d.stride_x * d.channels * PANEL
     w.b_outer, w.b_middle = d.out_y * d.out_x * d.filters * PANEL, d.out_x * d.filters * PANEL
     w.b_inner = d.filters * PANEL
-    w.n_outer = _panels(job)
+    w.n_outer = sample_panels(job)
     # Without padding all taps of a row of the kernel see the image from every window.
     _, n_last = outputs_of_tap(d.taps_x - 1, d.in_x, d.out_x, d.stride_x, d.dilation_x, d.pad_x)
     is_joined = d.dilation_x == 1 and d.groups == 1 and d.pad_x == 0 and n_last == d.out_x
@@ -275,7 +271,7 @@ def sums_over_positions(job, at, positions, units, bias):
     """The gradient of a bias: the sum of a region over all samples and positions, for each unit."""
     buffer, gradient = buffer_of(job), gradient_of(job)
     width = lanes(buffer)
-    n = _panels(job) * positions
+    n = sample_panels(job) * positions
     for unit in range(units):
         sum_0, sum_1 = filled(buffer, 0.0), filled(buffer, 0.0)
         for panel in range(n):

@@ -17,24 +17,24 @@ import numpy as np
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
-from fastnn.kernels.random import mix, symmetric_beta
+from fastnn.kernels.random import mix, step_key, symmetric_beta
 from fastnn.kernels.simd import filled, fma, lanes, load, store
 from fastnn.kernels.units import step_unit
 from fastnn.kernels.views import buffer_of
 
-_KEY = 0x6D69787570  # apart from the keys of layers
+_KEY = 0x6D69787570  # of its random numbers; no layer has this key
 
 
 @inner
 def _weight(job):
     """Draw lambda from Beta(alpha, alpha), one for the batch."""
-    return symmetric_beta(mix(mix(job.seed, job.step), _KEY), job.mixup_alpha)
+    return symmetric_beta(step_key(job, _KEY), job.mixup_alpha)
 
 
 @inner
 def _mix_panels(job, buffer, at, width, first_sample, n_samples, weight, scratch):
     """x = weight * x + (1 - weight) * (the partner's x) for `width` rows of the panels of `n_samples` samples."""
-    key = mix(mix(mix(job.seed, job.step), _KEY), 1)
+    key = mix(step_key(job, _KEY), 1)
     weight_v, rest = filled(buffer, weight), filled(buffer, 1.0 - weight)
     for first in range(0, n_samples, PANEL):
         count = min(PANEL, n_samples - first)

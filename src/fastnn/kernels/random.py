@@ -2,7 +2,7 @@
 
 Jobs
 ----
-- `mix`: one 64-bit key from several integers (SplitMix64's finaliser)
+- `mix`: one 64-bit key from several integers (SplitMix64's finaliser); `step_key`: that of a step and something in it
 - `uniform`: a vector of uniforms in [0, 1) for consecutive counters under a key
 - `normal`, `normal_pair`: a vector of standard normal numbers, or two
 - `symmetric_beta`: one number between 0 and 1
@@ -34,6 +34,12 @@ def mix(key, value):
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
     return z ^ (z >> np.uint64(31))
+
+
+@inner
+def step_key(job, key):
+    """The key of all random numbers that one thing, such as an op, draws in this step; `key` is its own number."""
+    return mix(mix(job.seed, job.step), key)
 
 
 @inner

@@ -3,12 +3,19 @@
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
 from fastnn.kernels.simd import filled, lanes, load, store
+from fastnn.kernels.views import buffer_of
+
+
+@inlined
+def sample_panels(job):
+    """How many panels the samples of the micro-batch fill."""
+    return (job.n_samples + PANEL - 1) // PANEL
 
 
 @inlined
 def panels_of(job, op):
     """How many panels of the op's last axis the micro-batch fills: one for every position of every 32 samples."""
-    return (job.n_samples + PANEL - 1) // PANEL * op.positions
+    return sample_panels(job) * op.positions
 
 
 @inlined
@@ -29,6 +36,13 @@ def copy(buffer, source, target, size):
         return
     for i in range(0, size, lanes(buffer)):
         store(buffer, target + i, load(buffer, source + i))
+
+
+@inner
+def pass_on(job, op):
+    """Give the op's input as its output."""
+    scale = job.capacity * PANEL
+    copy(buffer_of(job), op.source * scale, op.target * scale, panels_of(job, op) * op.units * PANEL)
 
 
 @inner

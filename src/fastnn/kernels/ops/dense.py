@@ -63,7 +63,7 @@ def dense_weight_gradient(job, op):
     scale, n_samples = job.capacity * PANEL, samples_of(job, op)
     item_size = VECTOR_BYTES // lanes(buffer_of(job))
     transpose_deltas(buffer_of(job), job.delta * scale, op.units, n_samples, job.strips * scale)
-    # What this thread updates next is fetched meanwhile, where nobody reads it any more: after the last product.
+    # The last product of a backward pass also fetches what this thread will update next: nobody reads it by then.
     first, end = 0, 0
     if job.n_threads > 1 and not op.has_gradient_below:
         first, end = own_range(job)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.ops.common import clear, copy, panels_of
+from fastnn.kernels.ops.common import clear, copy, panels_of, sample_panels
 from fastnn.kernels.simd import (
     VECTOR_BYTES,
     filled,
@@ -63,7 +63,7 @@ def embedding_forward(job, op):
     item_size = VECTOR_BYTES // width
     address, stride = job.parameters + op.weights * item_size, size * item_size
     nothing = filled(buffer, 0.0)
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
+    for panel in range(sample_panels(job)):
         used = min(PANEL, job.n_samples - panel * PANEL)
         for position in range(panel * op.positions, (panel + 1) * op.positions):
             source = op.source * scale + position * op.fan_in * PANEL
@@ -112,7 +112,7 @@ def embedding_backward(job, op):
             last = op.weights + op.n_parameters
             for i in range(op.weights, last, width):
                 store_first(gradient, i, nothing, min(width, last - i))
-        for panel in range((job.n_samples + PANEL - 1) // PANEL):
+        for panel in range(sample_panels(job)):
             used = min(PANEL, job.n_samples - panel * PANEL)
             for position in range(panel * op.positions, (panel + 1) * op.positions):
                 _add_rows(job, op, position, used, job.strips * scale)

@@ -7,7 +7,8 @@ times as many samples. What a member has for itself, a factor or a shift a unit,
 import numpy as np
 
 from fastnn.kernels.gemm import PANEL
-from fastnn.kernels.jit import inlined, inner
+from fastnn.kernels.jit import inner
+from fastnn.kernels.ops.common import panels_of, sample_panels
 from fastnn.kernels.ops.normalization import put, samples_in, valid
 from fastnn.kernels.simd import filled, fma, lanes, load, store, total
 from fastnn.kernels.units import OpKind, op_unit, row_unit
@@ -19,11 +20,6 @@ _details = details_of(DETAILS)
 _TOGETHER = 4  # outputs of a head that are summed up side by side
 
 
-@inlined
-def _panels(job):
-    return (job.n_samples + PANEL - 1) // PANEL
-
-
 # --- a copy of the input for each member ------------------------------------------------------------------------------
 
 
@@ -32,7 +28,7 @@ def members_start_forward(job, op):
     """Every member's input is the sample."""
     buffer, scale = buffer_of(job), job.capacity * PANEL
     source, target, size = op.source * scale, op.target * scale, op.fan_in * PANEL
-    for panel in range(_panels(job)):
+    for panel in range(sample_panels(job)):
         for member in range(_details(op).members):
             at = target + (panel * _details(op).members + member) * size
             for i in range(0, size, lanes(buffer)):
@@ -45,7 +41,7 @@ def members_start_backward(job, op):
     """The sum of the members' deltas, in place: what is written has been read."""
     buffer, scale = buffer_of(job), job.capacity * PANEL
     delta, size = job.delta * scale, op.fan_in * PANEL
-    for panel in range(_panels(job)):
+    for panel in range(sample_panels(job)):
         at = delta + panel * _details(op).members * size
         for i in range(0, size, lanes(buffer)):
             sums = load(buffer, at + i)
@@ -74,7 +70,7 @@ def heads_forward(job, op):
     """Z_m = X_m W_m + b_m, for each member m."""
     parameters, buffer, scale = parameters_of(job), buffer_of(job), job.capacity * PANEL
     fan_in, units = op.fan_in, op.units
-    for panel in range(_panels(job) * op.positions):
+    for panel in range(panels_of(job, op)):
         member = panel % op.positions
         x, z = op.source * scale + panel * fan_in * PANEL, op.target * scale + panel * units * PANEL
         kernel, bias = op.weights + member * fan_in * units, op.bias + member * units
@@ -134,14 +130,14 @@ def _heads_weight_gradient(job, op):
         for unit in range(units):
             if op.bias >= 0:
                 sums = filled(buffer, 0.0)
-                for panel in range(member, _panels(job) * op.positions, op.positions):
+                for panel in range(member, panels_of(job, op), op.positions):
                     d, count = job.delta * scale + (panel * units + unit) * PANEL, samples_in(op, job.n_samples, panel)
                     for column in range(0, PANEL, lanes(buffer)):
                         sums = sums + valid(buffer, load(buffer, d + column), column, count)
                 put(gradient, op.bias + member * units + unit, total(sums), job.start)
             for k in range(fan_in):
                 sums = filled(buffer, 0.0)
-                for panel in range(member, _panels(job) * op.positions, op.positions):
+                for panel in range(member, panels_of(job, op), op.positions):
                     x = op.source * scale + (panel * fan_in + k) * PANEL
                     d, count = job.delta * scale + (panel * units + unit) * PANEL, samples_in(op, job.n_samples, panel)
                     for column in range(0, PANEL, lanes(buffer)):
@@ -154,7 +150,7 @@ def _heads_weight_gradient(job, op):
 def _heads_input_gradient(job, op):
     parameters, buffer, scale = parameters_of(job), buffer_of(job), job.capacity * PANEL
     fan_in, units = op.fan_in, op.units
-    for panel in range(_panels(job) * op.positions):
+    for panel in range(panels_of(job, op)):
         kernel = op.weights + panel % op.positions * fan_in * units
         d, target = job.delta * scale + panel * units * PANEL, job.other_delta * scale + panel * fan_in * PANEL
         for k in range(fan_in):
@@ -192,7 +188,7 @@ def members_mean_forward(job, op):
     buffer, scale = buffer_of(job), job.capacity * PANEL
     members, size = _details(op).members, op.units * PANEL
     share = filled(buffer, 1.0 / members)
-    for panel in range(_panels(job)):
+    for panel in range(sample_panels(job)):
         source, target = op.source * scale + panel * members * size, op.target * scale + panel * size
         for i in range(0, size, lanes(buffer)):
             sums = load(buffer, source + i)
@@ -208,7 +204,7 @@ def members_mean_backward(job, op):
     buffer, scale = buffer_of(job), job.capacity * PANEL
     members, size = _details(op).members, op.units * PANEL
     share = filled(buffer, 1.0 / members)
-    for panel in range(_panels(job)):
+    for panel in range(sample_panels(job)):
         delta, target = job.delta * scale + panel * size, job.other_delta * scale + panel * members * size
         for i in range(0, size, lanes(buffer)):
             part = load(buffer, delta + i) * share

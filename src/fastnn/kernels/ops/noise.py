@@ -6,29 +6,22 @@ a batch is cut over panels and threads.
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
-from fastnn.kernels.ops.common import copy
-from fastnn.kernels.random import keep_scale, mix, normal
+from fastnn.kernels.ops.common import pass_on, sample_panels
+from fastnn.kernels.random import keep_scale, mix, normal, step_key
 from fastnn.kernels.simd import filled, lanes, load, store
 from fastnn.kernels.units import OpKind, op_unit, row_unit
 from fastnn.kernels.views import buffer_of
 
 
 @inner
-def _pass_on(job, op):
-    scale = job.capacity * PANEL
-    size = (job.n_samples + PANEL - 1) // PANEL * PANEL * op.positions * op.units
-    copy(buffer_of(job), op.source * scale, op.target * scale, size)
-
-
-@inner
 def _drop(job, op, source, target):
     """target = source * mask."""
     buffer = buffer_of(job)
-    key = mix(mix(job.seed, job.step), op.key)
+    key = step_key(job, op.key)
     n_units = op.positions * op.units
     for unit in range(n_units):
         unit_key = mix(key, unit)
-        for panel in range((job.n_samples + PANEL - 1) // PANEL):
+        for panel in range(sample_panels(job)):
             at = (panel * n_units + unit) * PANEL
             for column in range(0, PANEL, lanes(buffer)):
                 scale = keep_scale(buffer, unit_key, job.first_sample + panel * PANEL + column, op.value)
@@ -41,7 +34,7 @@ def dropout_forward(job, op):
     if job.is_training:
         _drop(job, op, op.source * scale, op.target * scale)
     else:
-        _pass_on(job, op)
+        pass_on(job, op)
     return True
 
 
@@ -58,15 +51,15 @@ def dropout_backward(job, op):
 def noise_forward(job, op):
     """target = source + standard deviation * noise."""
     if not job.is_training:
-        _pass_on(job, op)
+        pass_on(job, op)
         return True
     buffer, scale = buffer_of(job), job.capacity * PANEL
     source, target = op.source * scale, op.target * scale
-    key = mix(mix(job.seed, job.step), op.key)
+    key = step_key(job, op.key)
     n_units = op.positions * op.units
     for unit in range(n_units):
         unit_key = mix(key, unit)
-        for panel in range((job.n_samples + PANEL - 1) // PANEL):
+        for panel in range(sample_panels(job)):
             at = (panel * n_units + unit) * PANEL
             for column in range(0, PANEL, lanes(buffer)):
                 noise = normal(buffer, unit_key, job.first_sample + panel * PANEL + column) * filled(buffer, op.value)

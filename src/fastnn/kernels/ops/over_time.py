@@ -4,7 +4,8 @@ import numpy as np
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined
-from fastnn.kernels.ops.pooling import DETAILS, average_pooling_row, max_pooling_row
+from fastnn.kernels.ops.common import sample_panels
+from fastnn.kernels.ops.pooling import AVERAGE_POOLING, DETAILS, MAX_POOLING
 from fastnn.kernels.simd import filled, lanes, load, maximum, select, store
 from fastnn.kernels.units import OpKind, op_unit
 from fastnn.kernels.views import buffer_of
@@ -23,7 +24,7 @@ def _lengths(job, buffer, scale, panel, column):
 @op_unit
 def mean_over_time_forward(job, op):
     buffer, scale, run = buffer_of(job), job.capacity * PANEL, op.units * PANEL
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
+    for panel in range(sample_panels(job)):
         source, target = op.source * scale + panel * op.positions * run, op.target * scale + panel * run
         for column in range(0, PANEL, lanes(buffer)):
             lengths = _lengths(job, buffer, scale, panel, column)
@@ -44,7 +45,7 @@ def mean_over_time_backward(job, op):
     if not op.has_gradient_below:
         return True
     buffer, scale, run = buffer_of(job), job.capacity * PANEL, op.units * PANEL
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
+    for panel in range(sample_panels(job)):
         below, delta = job.other_delta * scale + panel * op.positions * run, job.delta * scale + panel * run
         for column in range(0, PANEL, lanes(buffer)):
             lengths = _lengths(job, buffer, scale, panel, column)
@@ -61,7 +62,7 @@ def mean_over_time_backward(job, op):
 @op_unit
 def max_over_time_forward(job, op):
     buffer, scale, run = buffer_of(job), job.capacity * PANEL, op.units * PANEL
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
+    for panel in range(sample_panels(job)):
         source, target = op.source * scale + panel * op.positions * run, op.target * scale + panel * run
         for column in range(0, PANEL, lanes(buffer)):
             lengths = _lengths(job, buffer, scale, panel, column)
@@ -81,7 +82,7 @@ def max_over_time_backward(job, op):
     if not op.has_gradient_below:
         return True
     buffer, scale, run = buffer_of(job), job.capacity * PANEL, op.units * PANEL
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
+    for panel in range(sample_panels(job)):
         source, target = op.source * scale + panel * op.positions * run, op.target * scale + panel * run
         below, delta = job.other_delta * scale + panel * op.positions * run, job.delta * scale + panel * run
         for column in range(0, PANEL, lanes(buffer)):
@@ -99,10 +100,10 @@ def max_over_time_backward(job, op):
 
 
 MEAN_OVER_TIME = OpKind(
-    "mean_over_time", mean_over_time_forward, mean_over_time_backward, average_pooling_row, details=DETAILS,
+    "mean_over_time", mean_over_time_forward, mean_over_time_backward, AVERAGE_POOLING.row, details=DETAILS,
     minds_lengths=True,
 )  # fmt: skip
 MAX_OVER_TIME = OpKind(
-    "max_over_time", max_over_time_forward, max_over_time_backward, max_pooling_row, details=DETAILS,
+    "max_over_time", max_over_time_forward, max_over_time_backward, MAX_POOLING.row, details=DETAILS,
     minds_lengths=True,
 )  # fmt: skip

@@ -6,8 +6,8 @@ What lies in the padding counts neither as a number nor for the mean, as in Kera
 import numpy as np
 
 from fastnn.kernels.gemm import PANEL
-from fastnn.kernels.jit import inlined, inner
-from fastnn.kernels.ops.common import clear, copy
+from fastnn.kernels.jit import inlined, inner, named
+from fastnn.kernels.ops.common import clear, copy, sample_panels
 from fastnn.kernels.ops.windows import GEOMETRY, taps_of_output
 from fastnn.kernels.simd import lanes, load, maximum, select, store, store_first
 from fastnn.kernels.units import OpKind, op_unit, row_unit
@@ -77,7 +77,7 @@ def _pool_panels(job, op, is_max):
     run = op.units * PANEL
     down = d.in_x * run
     is_quartering = is_max and _is_quartering(d)
-    for panel in range((job.n_samples + PANEL - 1) // PANEL):
+    for panel in range(sample_panels(job)):
         source = op.source * scale + panel * d.in_y * down
         target = op.target * scale + panel * d.out_y * d.out_x * run
         for y in range(d.out_y):
@@ -109,7 +109,7 @@ def _pass_back(job, op, is_max):
     buffer, scale, d = buffer_of(job), job.capacity * PANEL, _details(op)
     run = op.units * PANEL
     down = d.in_x * run
-    n_panels = (job.n_samples + PANEL - 1) // PANEL
+    n_panels = sample_panels(job)
     is_tiling = _is_tiling(d)
     if not is_tiling:
         clear(buffer, job.other_delta * scale, n_panels * d.in_y * down)
@@ -160,45 +160,29 @@ def _pool_row(row, op, is_max):
     row.source, row.target = row.target, row.source
 
 
-@op_unit
-def max_pooling_forward(job, op):
-    _pool_panels(job, op, True)
-    return True
+def _pooling(name, is_max):
+    """Build the op of one kind: the largest number of a window, or the mean."""
+
+    @op_unit
+    @named(f"{name}_forward")
+    def forward(job, op):
+        _pool_panels(job, op, is_max)
+        return True
+
+    @op_unit
+    @named(f"{name}_backward")
+    def backward(job, op):
+        if op.has_gradient_below:
+            _pass_back(job, op, is_max)
+        return True
+
+    @row_unit
+    @named(f"{name}_row")
+    def single_row(row, op):
+        _pool_row(row, op, is_max)
+        return True
+
+    return OpKind(name, forward, backward, single_row, details=DETAILS)
 
 
-@op_unit
-def max_pooling_backward(job, op):
-    if op.has_gradient_below:
-        _pass_back(job, op, True)
-    return True
-
-
-@row_unit
-def max_pooling_row(row, op):
-    _pool_row(row, op, True)
-    return True
-
-
-@op_unit
-def average_pooling_forward(job, op):
-    _pool_panels(job, op, False)
-    return True
-
-
-@op_unit
-def average_pooling_backward(job, op):
-    if op.has_gradient_below:
-        _pass_back(job, op, False)
-    return True
-
-
-@row_unit
-def average_pooling_row(row, op):
-    _pool_row(row, op, False)
-    return True
-
-
-MAX_POOLING = OpKind("max_pooling", max_pooling_forward, max_pooling_backward, max_pooling_row, details=DETAILS)
-AVERAGE_POOLING = OpKind(
-    "average_pooling", average_pooling_forward, average_pooling_backward, average_pooling_row, details=DETAILS
-)  # fmt: skip
+MAX_POOLING, AVERAGE_POOLING = _pooling("max_pooling", True), _pooling("average_pooling", False)

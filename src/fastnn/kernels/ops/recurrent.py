@@ -8,6 +8,7 @@ Jobs
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inlined, inner, named
+from fastnn.kernels.ops.common import sample_panels
 from fastnn.kernels.ops.recurrent_rows import simple_rnn_row
 from fastnn.kernels.recurrence import (
     DETAILS,
@@ -38,7 +39,7 @@ from fastnn.kernels.recurrent_products import (
     multiply_inputs,
     multiply_states,
     multiply_states_back,
-    turn_kernels,
+    transpose_kernels,
 )
 from fastnn.kernels.simd import filled, lanes, load, select, store
 from fastnn.kernels.tile import ADD, ZERO
@@ -101,7 +102,7 @@ def forward_of(name, n_states, multiply, activate):
     @named(name)
     def forward(job, op):
         own, run = own_record(op), new_run()
-        for panel in range((job.n_samples + PANEL - 1) // PANEL):
+        for panel in range(sample_panels(job)):
             for direction in range(own.n_directions):
                 open_run(job, op, panel, direction, run)
                 multiply_inputs(job, op, run)
@@ -142,10 +143,10 @@ def backward_of(name, n_states, activate_back, add_all, adds):
     @named(name)
     def backward(job, op):
         own, run = own_record(op), new_run()
-        for panel in range((job.n_samples + PANEL - 1) // PANEL):
+        for panel in range(sample_panels(job)):
             for direction in range(own.n_directions):
                 open_run(job, op, panel, direction, run)
-                turn_kernels(job, op, run)
+                transpose_kernels(job, op, run)
                 clear_block(job, run, run.carry)
                 if n_states > 1:
                     clear_block(job, run, run.cell_carry)

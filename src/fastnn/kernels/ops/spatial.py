@@ -8,9 +8,9 @@ import numpy as np
 
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner
-from fastnn.kernels.ops.common import clear, copy
+from fastnn.kernels.ops.common import clear, copy, pass_on, sample_panels
 from fastnn.kernels.ops.noise import identity_row
-from fastnn.kernels.random import keep_scale, mix, uniform
+from fastnn.kernels.random import keep_scale, mix, step_key, uniform
 from fastnn.kernels.simd import lanes, load, select, store
 from fastnn.kernels.units import OpKind, op_unit, row_unit
 from fastnn.kernels.views import buffer_of, details_of
@@ -26,23 +26,6 @@ DETAILS = np.dtype(
 _details = details_of(DETAILS)
 
 
-@inner
-def _panels(job):
-    return (job.n_samples + PANEL - 1) // PANEL
-
-
-@inner
-def _key(job, op):
-    return mix(mix(job.seed, job.step), op.key)
-
-
-@inner
-def _pass_on(job, op):
-    scale = job.capacity * PANEL
-    size = _panels(job) * PANEL * op.positions * op.units
-    copy(buffer_of(job), op.source * scale, op.target * scale, size)
-
-
 # --- upsampling -------------------------------------------------------------------------------------------------------
 
 
@@ -52,7 +35,7 @@ def upsampling_forward(job, op):
     buffer, scale, d = buffer_of(job), job.capacity * PANEL, _details(op)
     run, out_x = op.units * PANEL, d.in_x * d.amount_x
     target = op.target * scale
-    for row in range(_panels(job) * d.in_y):
+    for row in range(sample_panels(job) * d.in_y):
         source = op.source * scale + row * d.in_x * run
         for _ in range(d.amount_y):
             for x in range(out_x):
@@ -69,9 +52,9 @@ def upsampling_backward(job, op):
     buffer, scale, d = buffer_of(job), job.capacity * PANEL, _details(op)
     run, out_x = op.units * PANEL, d.in_x * d.amount_x
     below = job.other_delta * scale
-    clear(buffer, below, _panels(job) * d.in_y * d.in_x * run)
+    clear(buffer, below, sample_panels(job) * d.in_y * d.in_x * run)
     delta = job.delta * scale
-    for row in range(_panels(job) * d.in_y):
+    for row in range(sample_panels(job) * d.in_y):
         for _ in range(d.amount_y):
             for x in range(out_x):
                 at = below + (row * d.in_x + x // d.amount_x) * run
@@ -101,8 +84,8 @@ def upsampling_row(row, op):
 
 @inner
 def _drop_channels(job, op, source, target):
-    buffer, key = buffer_of(job), _key(job, op)
-    for panel in range(_panels(job)):
+    buffer, key = buffer_of(job), step_key(job, op.key)
+    for panel in range(sample_panels(job)):
         for channel in range(op.units):
             for column in range(0, PANEL, lanes(buffer)):
                 scale = keep_scale(buffer, mix(key, channel), job.first_sample + panel * PANEL + column, op.value)
@@ -117,7 +100,7 @@ def spatial_dropout_forward(job, op):
     if job.is_training:
         _drop_channels(job, op, op.source * scale, op.target * scale)
     else:
-        _pass_on(job, op)
+        pass_on(job, op)
     return True
 
 
@@ -146,9 +129,9 @@ def _swap(buffer, a, b, size, key, first_sample):
 
 @inner
 def _flip(job, op, at):
-    buffer, d, key = buffer_of(job), _details(op), _key(job, op)
+    buffer, d, key = buffer_of(job), _details(op), step_key(job, op.key)
     run = op.units * PANEL
-    for panel in range(_panels(job)):
+    for panel in range(sample_panels(job)):
         image, sample = at + panel * op.positions * run, job.first_sample + panel * PANEL
         if d.amount_x:
             for y in range(d.in_y):
@@ -163,7 +146,7 @@ def _flip(job, op, at):
 
 @op_unit
 def flip_forward(job, op):
-    _pass_on(job, op)
+    pass_on(job, op)
     if job.is_training:
         _flip(job, op, op.target * job.capacity * PANEL)
     return True
@@ -190,8 +173,8 @@ def _shift(key, sample, most):
 @inner
 def _translate(job, op, source, target, sign):
     """target[y, x] = source[y - down, x - right], 0 where that is outside; `sign` -1 turns shifts round."""
-    buffer, d, key = buffer_of(job), _details(op), _key(job, op)
-    for panel in range(_panels(job)):
+    buffer, d, key = buffer_of(job), _details(op), step_key(job, op.key)
+    for panel in range(sample_panels(job)):
         image = panel * op.positions * op.units * PANEL
         for lane in range(PANEL):
             sample = job.first_sample + panel * PANEL + lane
@@ -212,7 +195,7 @@ def translation_forward(job, op):
     if job.is_training:
         _translate(job, op, op.source * scale, op.target * scale, 1)
     else:
-        _pass_on(job, op)
+        pass_on(job, op)
     return True
 
 
