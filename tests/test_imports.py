@@ -92,3 +92,25 @@ def test_the_one_way_around_the_order_is_for_doors_only():
     late = {name for name, path in MODULES.items() if "import_module" in path.read_text(encoding="utf-8")}
     # Layers import their own modules when they are asked for, and the ONNX export packages of others.
     assert late <= {"", "common.moved", "layers", "interop.onnx.graph"}
+
+
+def named_for_editors(module):
+    """What type checkers and editors find in a package: its imports, and the names in its `__all__`."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    (listed,) = [
+        [element.value for element in node.value.elts]
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    return {alias.name for node in imports for alias in node.names}, set(listed)
+
+
+def test_editors_know_every_layer_and_optimizer():
+    """Layers are imported when they are first asked for, so nothing would miss them here."""
+    layers = set(fastnn.layers.LAYERS)
+    optimizers = {cls.__name__ for cls in fastnn.optimizers.BY_NAME.values()}
+    for module, names in (("layers", layers), ("optimizers", optimizers), ("", layers | optimizers)):
+        imported, listed = named_for_editors(module)
+        assert names <= imported, module
+        assert names <= listed, module

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _MOST = 2**48  # numbers of a tensor, or of a sample after a layer: above any memory, far below what overflows
 
-_INSIDE = 2**32  # apart from the keys of layers
+# Random numbers have their layer's number as a key; what is inside a layer adds a multiple of this, above any of those.
+_INSIDE = 2**32
 _STRIP = 32  # a strip of transposed deltas is at most this many units wide, in either dtype
 
 
@@ -114,17 +115,9 @@ class PlanBuilder:
         l1, l2 = (regularizer.l1, regularizer.l2) if regularizer and self.is_trained else (0.0, 0.0)
         max_norm = constraint.max_value if constraint else 0.0
         variable = Variable(
-            self.layer,
-            self._prefix + name,
-            shape,
-            self._n_parameters,
-            initializer,
-            l1,
-            l2,
-            max_norm,
-            is_kernel,
-            self.is_trained,
-        )
+            self.layer, self._prefix + name, shape, self._n_parameters, initializer, l1=l1, l2=l2, max_norm=max_norm,
+            is_kernel=is_kernel, is_trained=self.is_trained,
+        )  # fmt: skip
         if variable.size > _MOST:
             size = f"{variable.size:,} parameters"
             raise ValueError(f"layers[{self.layer}] would have {size} in {name!r} of shape {shape}")
@@ -333,10 +326,12 @@ class PlanBuilder:
             ],
         )  # fmt: skip
         return Plan(
-            ops, tuple(self._kinds), details, tuple(self._variables), variable_table, self.n_inputs, n_outputs,
-            self._n_parameters, tuple(self._states), tuple(shapes), tuple(self._flops), regions, self._n_units,
-            self._n_kept_for_rows, self._steps, self._ignores_lengths, self.n_categories, tuple(self._row_states),
-            self._carried_units,
+            ops=ops, kinds=tuple(self._kinds), details=details, variables=tuple(self._variables),
+            variable_table=variable_table, n_inputs=self.n_inputs, n_outputs=n_outputs,
+            n_parameters=self._n_parameters, states=tuple(self._states), shapes=tuple(shapes),
+            op_flops=tuple(self._flops), regions=regions, n_units=self._n_units,
+            n_kept_for_rows=self._n_kept_for_rows, output_steps=self._steps, ignores_lengths=self._ignores_lengths,
+            n_categories=self.n_categories, row_states=tuple(self._row_states), carried_units=self._carried_units,
         )  # fmt: skip
 
 

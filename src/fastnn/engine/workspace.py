@@ -10,13 +10,13 @@ import numpy as np
 
 from fastnn.common.cpus import FLOPS_A_CALL, FLOPS_A_STEP, threads_for
 from fastnn.engine.entries import predict_of, run_of
+from fastnn.engine.jobs import job_of, set_fields
 from fastnn.engine.layout import Plan
-from fastnn.engine.linking import LinkedOps, can_update_by_layer, link, once_a_plan
+from fastnn.engine.linking import LinkedOps, can_update_by_layer, link
 from fastnn.engine.memory import address_of, aligned_zeros, whole_lines
 from fastnn.engine.rows import IN_PIECES, SOURCES, Rows
 from fastnn.engine.team import Team
 from fastnn.kernels import sources, tables
-from fastnn.kernels.constraints import add_penalties, hold_norms
 from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.layerwise import area_size
 from fastnn.kernels.losses import count_metrics
@@ -100,7 +100,7 @@ class Workspace:
         self._sum_view, self._no_sums = self.sums.reshape(-1).data, np.zeros(self.sums.size).data
         self._own_sums = self.sums[0] if n_threads == 1 else None
         self._shared = np.zeros(SHARED_SIZE, np.int64) if team is None else team.shared
-        self.jobs = np.frombuffer(bytearray(_job_of(plan, dtype) * n_threads), tables.JOBS[dtype])
+        self.jobs = np.frombuffer(bytearray(job_of(plan, dtype) * n_threads), tables.JOBS[dtype])
         self.jobs["thread"] = np.arange(n_threads)
         self.position, self.step, self.failed, self.epochs_left, self.epochs_fused = (
             self.jobs[name].data for name in ("position", "step", "failed", "epochs_left", "epochs_fused")
@@ -158,7 +158,10 @@ class Workspace:
                     self.jobs[size] = array.size
 
     def carry(self, states: np.ndarray, first: int = 0) -> None:
-        """Have states carried on in this memory, of which the first row of the data is row number `first`."""
+        """Let recurrent layers carry their states from batch to batch in an array.
+
+        It has a row for every sample; that of the first row of the data is number `first`.
+        """
         self._held["carried"] = states
         skipped = first // PANEL * PANEL * self.plan.carried_units * self.dtype.itemsize
         self.set(carried=states.ctypes.data + skipped, carried_units=self.plan.carried_units)
@@ -377,42 +380,11 @@ class Workspace:
         return (self.sums.sum(axis=0) if self._own_sums is None else self._own_sums).tolist()
 
 
-def set_fields(jobs: np.ndarray, dtype: np.dtype, fields: dict[str, Any]) -> None:
-    """Set fields of job records; "x.width" is a field of a record within them, a unit becomes its address."""
-    for name, value in fields.items():
-        if isinstance(value, Unit):
-            value = value.address(dtype)
-        if "." in name:
-            record, name = name.split(".")
-            jobs[record][name] = value
-        else:
-            jobs[name] = value
-
-
-@once_a_plan
-def _job_of(plan: Plan, dtype: np.dtype) -> bytes:
-    """Return a job record with what depends on nothing but the plan; `numpy.repeat` takes 14 us for a record."""
-    job = np.zeros(1, tables.JOBS[dtype])
-    regions = dict(plan.regions)
-    fields = {
-        "n_outputs": plan.output_units, "positions": plan.output_positions, "output_steps": plan.output_steps,
-        "weights_a_row": 1, "n_parameters": plan.n_parameters, "parameter_stride": plan.parameter_stride,
-        "loss_scale": 1.0, "sees_batch": plan.has_batch_statistics,
-        "penalty": add_penalties if plan.has_penalties else 0, "constrain": hold_norms if plan.has_constraints else 0,
-        "variables": plan.variable_table.ctypes.data, "n_variables": len(plan.variable_table),
-        "x.target": regions.pop("input"), "x.width": plan.n_inputs,
-        "y.target": regions.pop("targets"), "y.width": plan.n_outputs, "y.positions": plan.output_positions,
-        "y.smoothed_to": 0.5 if plan.output_units == 1 else 1.0 / plan.output_units,
-    }  # fmt: skip
-    set_fields(job, dtype, fields | regions)
-    return job.tobytes()
-
-
 def threads_to_train(plan: Plan, dtype: np.dtype, batch_size: int, wanted: int | None) -> int:
     """Return how many threads a batch is cut over: at most one a panel; None asks for as many as pay.
 
-    A thread has to have two panels: what it costs to exchange gradients and parameters grows with the parameters as
-    the work for each row does, and is worth about a panel.
+    A thread pays from two panels on. What it costs to exchange gradients and parameters is worth about one panel,
+    whatever the network's size, since that cost and the work for a panel both grow with the number of parameters.
     """
     n_panels = math.ceil(batch_size / PANEL)
     if wanted is not None:

@@ -31,7 +31,7 @@ from fastnn.kernels.units import call_data, data_unit
 from fastnn.kernels.views import buffer_of, ops_of
 from fastnn.kernels.walk import forward
 
-NOISE = 0x6E6F697365  # apart from the keys of layers
+NOISE = 0x6E6F697365  # the key of its random numbers; no layer has it
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------

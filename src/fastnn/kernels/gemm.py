@@ -149,7 +149,7 @@ def multiply_forward(job, op, n_samples):
 
 @inlined
 def _pays_packed(depth, units, n_samples, width):
-    """Whether `depth` rows of a kernel evict each other from the first-level cache, and enough tiles would mind.
+    """Whether `depth` rows of a kernel evict each other from the first-level cache, and enough tiles read them.
 
     Addresses that are multiples of p apart, a power of two, share an (L1 / p)-th of its lines. A tile of two vectors
     multiplies for 14 cycles with what a row brings, and the line from the second level has come by then; one of a

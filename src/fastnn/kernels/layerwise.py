@@ -7,9 +7,10 @@ the next block takes its place. Each thread makes the gradient of some rows of e
 threads: what moves between cores is activations and deltas. So the sums are the same, to the bit, whatever the threads.
 Penalties are added to a block just before its update; only a limit on the gradient looks at all of it.
 
-Updates work on whole cache lines, layers begin and end anywhere, and the last layer comes first. So the line that a
-layer shares with the one before it waits, its gradients put down in the gradient vector, until those of the other
-complete it. The line that two threads' rows share is the first one's, which makes the gradient of that row, too.
+Updates work on whole cache lines, but a layer may begin and end within a line, and the last layer is updated first. A
+line that two layers share is therefore updated with the earlier one; until then the later one's gradients in it are
+kept in the gradient vector. A line that the rows of two threads share belongs to the first of these threads, which
+makes the gradient of that row, too.
 
 Jobs
 ----

@@ -8,8 +8,8 @@ is one product of all states, moved by one block, with all deltas of the gates. 
 their deltas are still in cache.
 
 A panel of a few samples would leave most lanes of a vector idle. Gates and states lie in rows then, with units across
-the lanes: [gate][step][sample][hidden], and [step][sample][hidden]. What is elementwise does not see the difference,
-for both are `RUN.row` numbers that belong together, again and again; sums are taken in the same order.
+the lanes: [gate][step][sample][hidden], and [step][sample][hidden]. Elementwise code is the same for both, since it
+works on runs of `RUN.row` numbers; sums are taken in the same order.
 
 Jobs
 ----
@@ -88,7 +88,7 @@ RUN = np.dtype(
         ("gate", np.int64),  # how far the gates of a step lie apart
         ("step", np.int64),  # how far the gates of two steps lie apart
         ("group", np.int64),  # steps whose deltas are turned into gradients of parameters at a time
-        ("turned", np.int64),  # the recurrent kernel and the kernel, transposed, of few samples
+        ("transposed", np.int64),  # of few samples: where the recurrent kernel and the kernel lie transposed
         ("weights", np.int64),
         ("recurrent_kernel", np.int64),
         ("bias", np.int64),
@@ -171,7 +171,7 @@ def open_run(job, op, panel, direction, run):
         run.few, run.row, run.used, run.group = n_samples, hidden, hidden, group
         run.block = run.step = n_samples * hidden
         run.gate = n_steps * run.block
-        run.turned = run.gates + own.gates * run.gate
+        run.transposed = run.gates + own.gates * run.gate
     if job.n_row_lengths > 0:
         _open_lengths(job, run, job.lengths * scale + panel * PANEL)
 

@@ -4,7 +4,7 @@ Jobs
 ----
 - `multiply_inputs`, `multiply_states`, `multiply_states_back`: of all steps, and of one
 - `add_all_gradients`, made of `transpose_steps`, `add_gradients`, `add_recurrent_gradient`, `add_bias_gradient`
-- `add_input_deltas`: the deltas of the inputs of some steps; `turn_kernels`: what few samples need for them
+- `add_input_deltas`: the deltas of the inputs of some steps; `transpose_kernels`: what few samples need for them
 """
 
 from fastnn.kernels.gemm import PANEL, column_sum, rows_of_tiles
@@ -123,7 +123,7 @@ def multiply_states_back(job, op, run, gates, start):
     own = own_record(op)
     item_size = VECTOR_BYTES // lanes(buffer_of(job))
     units = own.gates * own.hidden
-    a, b = job.buffer + gates * item_size, job.buffer + run.turned * item_size
+    a, b = job.buffer + gates * item_size, job.buffer + run.transposed * item_size
     n_rows, n_columns = run.few, run.row
     tile = _new_tile()
     tile.a_row, tile.a_step, tile.a_jump, tile.b_row, tile.c_row = run.row, 1, run.gate, run.row, run.row
@@ -136,32 +136,32 @@ def multiply_states_back(job, op, run, gates, start):
 
 
 @inlined
-def _turned_size(op, width):
+def _transposed_size(op, width):
     """The length of a row of the transposed kernel: whole vectors."""
     return (op.fan_in + width - 1) // width * width
 
 
 @inner
-def turn_kernels(job, op, run):
-    """Transpose the kernels that few samples need so."""
+def transpose_kernels(job, op, run):
+    """Transpose the kernels, which panels of few samples need in that form."""
     if run.few == 0:
         return
     parameters, buffer, units = parameters_of(job), buffer_of(job), own_record(op).gates * run.row
     width = lanes(buffer)
-    kernel, n_rows, row_size, target = run.recurrent_kernel, run.row, run.row, run.turned
+    kernel, n_rows, row_size, target = run.recurrent_kernel, run.row, run.row, run.transposed
     for _ in range(2 if op.has_gradient_below else 1):
         for row in range(0, n_rows, width):
             for unit in range(0, units, width):
                 transpose_block(parameters, kernel + row * units + unit, units, buffer, target + unit * row_size + row,
                                 row_size)  # fmt: skip
         target += run.row * units
-        kernel, n_rows, row_size = run.weights, op.fan_in, _turned_size(op, width)
+        kernel, n_rows, row_size = run.weights, op.fan_in, _transposed_size(op, width)
 
 
 @inner
 def transpose_steps(job, run, units, first_unit, time, n_steps):
     """Write the deltas of some steps as strips: strip s is (steps * columns in use, strip), samples down."""
-    if run.few > 0:  # they are
+    if run.few > 0:  # rows of samples need no transposing
         return
     buffer = buffer_of(job)
     width = lanes(buffer)
@@ -248,8 +248,8 @@ def add_input_deltas(job, op, run, time, n_steps):
     a, b, c = job.parameters + run.weights * item_size, job.buffer + gates * item_size, target
     a_step, b_step, c_step, times, n_rows, n_columns = 0, run.step, size, n_steps, op.fan_in, run.used
     if run.few > 0:  # in rows first
-        row_size, turned = _turned_size(op, width), run.turned + run.row * units
-        a, b, c = b, job.buffer + turned * item_size, turned + row_size * units
+        row_size, kernel = _transposed_size(op, width), run.transposed + run.row * units
+        a, b, c = b, job.buffer + kernel * item_size, kernel + row_size * units
         a_step, b_step, c_step, times, n_rows, n_columns = run.row, 0, 0, run.few, n_steps, op.fan_in
         tile.a_row, tile.a_jump, tile.b_row, tile.c_row = run.step, run.gate, row_size, op.fan_in
         tile.n_outer, tile.n_inner, tile.start = own.gates, run.row, ZERO

@@ -1,8 +1,8 @@
 """Inference for single rows, without panels: one row's latency is what a control loop or a simulation waits for.
 
-A panel computes 16 samples where there is one. Here the vectors run along the units instead: an activation is a plain
-row, padded to whole vectors, and the buffer is two such rows between which the layers go back and forth. Sums are
-taken in the same order as in panels, so a row alone gives the same bits as within a batch.
+A panel would compute a whole vector of samples where there is one. Here the vectors run along the units instead: an
+activation is a plain row, padded to whole vectors, and the buffer is two such rows between which the layers go back and
+forth. Sums are taken in the same order as in panels, so a row alone gives the same bits as within a batch.
 
 Jobs
 ----

@@ -4,7 +4,8 @@ LLVM's loop vectoriser stops working for reasons a reader cannot see (an index t
 a preference for narrow registers). Kernels therefore name their vectors, which are one cache line (64 bytes) long:
 
 - `vector`: the type, its arithmetic
-- `memory`: loads, stores, conversions, transposes
+- `memory`: loads, stores, conversions
+- `transposes`: transposition in registers
 - `processor`: registers and modes
 """
 
@@ -14,22 +15,24 @@ from fastnn.kernels.memory import (
     element_at,
     emit_prefetch,
     first_lanes,
-    indexed_rows,
-    integers_at,
     load,
     load_at,
     load_first,
-    make_transpose,
     masked_load,
     masked_store,
     put_at,
-    row_addresses,
     store,
     store_first,
+)
+from fastnn.kernels.processor import flush_denormals, restore_denormals, vector_registers
+from fastnn.kernels.transposes import (
+    indexed_rows,
+    integers_at,
+    make_transpose,
+    row_addresses,
     transpose_block,
     transpose_rows,
 )
-from fastnn.kernels.processor import flush_denormals, restore_denormals, vector_registers
 from fastnn.kernels.vector import (
     VECTOR_BYTES,
     Vector,

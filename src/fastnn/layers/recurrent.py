@@ -70,6 +70,23 @@ class Recurrent(Layer):
         build_recurrent(plan, (self,), "concat")
 
 
+def _add_weights(plan: PlanBuilder, layer: "Recurrent", prefix: str) -> tuple[int, int]:
+    """Reserve the tensors of one direction; return the offsets of the kernel and the bias, -1 without one."""
+    hidden, units = layer.units, layer.gates * layer.units
+    weights = plan.add_variable(
+        prefix + "kernel", (plan.units, units), layer.kernel_initializer, is_kernel=True,
+        regularizer=layer.kernel_regularizer,
+    )  # fmt: skip
+    plan.add_variable(
+        prefix + "recurrent_kernel", (hidden, units), layer.recurrent_initializer, is_kernel=True,
+        regularizer=layer.recurrent_regularizer,
+    )  # fmt: skip
+    if not layer.use_bias:
+        return weights, -1
+    name, shape, initializer = prefix + "bias", layer.bias_shape, layer.bias_initializer
+    return weights, plan.add_variable(name, shape, initializer, regularizer=layer.bias_regularizer)
+
+
 def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mode: str) -> None:
     """Write one op for one layer, or for two that differ in their direction."""
     first = layers[0]
@@ -84,23 +101,8 @@ def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mo
     if first.go_backwards and first.return_sequences and len(layers) == 1:
         plan.refuse_lengths("with go_backwards=True it puts out the last step first; take Bidirectional")
     units = first.gates * hidden
-    offsets = []
-    for number, layer in enumerate(layers):
-        prefix = "" if len(layers) == 1 else ("forward_", "backward_")[number]
-        weights = plan.add_variable(
-            prefix + "kernel", (fan_in, units), layer.kernel_initializer, is_kernel=True,
-            regularizer=layer.kernel_regularizer,
-        )  # fmt: skip
-        plan.add_variable(
-            prefix + "recurrent_kernel", (hidden, units), layer.recurrent_initializer, is_kernel=True,
-            regularizer=layer.recurrent_regularizer,
-        )  # fmt: skip
-        bias = -1
-        if layer.use_bias:
-            bias = plan.add_variable(
-                prefix + "bias", layer.bias_shape, layer.bias_initializer, regularizer=layer.bias_regularizer
-            )
-        offsets.append((weights, bias))
+    prefixes = ("",) if len(layers) == 1 else ("forward_", "backward_")
+    offsets = [_add_weights(plan, layer, prefix) for layer, prefix in zip(layers, prefixes, strict=True)]
     row_size = -(-hidden // STRIP) * STRIP
     n_states = 2 if first.kind is LSTM_KIND else 1
     row = plan.keep_state_for_rows(hidden, n_states, row_size, 3 * row_size + units + STRIP)
@@ -128,8 +130,7 @@ def build_recurrent(plan: PlanBuilder, layers: "tuple[Recurrent, ...]", merge_mo
             "n_directions": len(layers), "direction_parameters": offsets[-1][0] - offsets[0][0],
             "direction_units": direction_units, "backwards": first.go_backwards, "sequences": first.return_sequences,
             "carried": carried, "row": row, "row_size": row_size, "keeps": plan.keeps_state,
-             "aligned": len(layers) == 2, "target_units": target_units,
-            "second_column": hidden if is_joined else 0,
+            "aligned": len(layers) == 2, "target_units": target_units, "second_column": hidden if is_joined else 0,
             **places,
         },
     )  # fmt: skip

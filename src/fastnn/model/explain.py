@@ -10,6 +10,7 @@ from fastnn.common.validation import as_array, as_features, check_not_empty
 from fastnn.engine.layout import Plan
 from fastnn.engine.memory import parameter_buffer
 from fastnn.engine.plan import make_plan
+from fastnn.engine.rows import Rows
 from fastnn.engine.workspace import MICRO_BATCH_PANELS, Workspace
 from fastnn.inputs.sequences import take_sequences
 from fastnn.inputs.targets import as_targets, finite_rows
@@ -21,6 +22,8 @@ from fastnn.kernels.walk import trace
 from fastnn.layers import Bidirectional, Recurrent
 from fastnn.losses import LossFunction
 from fastnn.model.core import NetworkCore
+
+_DTYPE = np.dtype(np.float64)  # of all that is shown
 
 
 @dataclass(frozen=True)
@@ -106,42 +109,15 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
 
     The numbers are what the kernels compute, in float64, with the output activation and the loss taken apart.
     """
-    for layer in network.layers:
-        if isinstance(layer, (Recurrent, Bidirectional)):
-            raise ValueError(
-                f"a {type(layer).__name__} has many steps, which an account of one pass cannot show; "
-                "explain a network without it"
-            )
-    dtype = np.dtype(np.float64)
-    function = losses.get(loss)
-    if isinstance(function, losses.PythonLoss):
-        raise ValueError(f"loss must be one of fastnn's own to be explained, got {function.name!r}")
-    if function.from_logits:
-        raise ValueError(
-            "loss must not have from_logits=True to be explained, where output activation and loss are taken apart"
-        )
-    function.check_outputs(network.plan.output_activation, network.plan.output_units)
-    sample = as_features("x", np.atleast_2d(as_array("x", x)), network.n_inputs, dtype)
-    take_sequences(("x", "lengths"), sample, network.plan, dtype)  # which looks at the indices of an Embedding
-    if sample.shape[0] != 1:
-        raise ValueError(f"x must be one sample of shape ({network.n_inputs},), got shape {np.shape(x)}")
-    target = as_array("y", y)
-    is_label = target.size == 1 and network.n_outputs > 1
-    y_rows = as_targets(
-        "y", target.reshape(1) if is_label else target.reshape(1, -1), 1, network.plan.output_shape, function, dtype
-    )
-
+    sample, targets, function = _checked(network, x, y, loss)
     plan = make_plan(network.layers, works_in_place=False)
-    workspace = Workspace(plan, dtype, n_rows=1, through_inputs=True)
-    workspace.set_data(finite_rows("x", sample.astype(dtype), dtype), y_rows)
+    workspace = Workspace(plan, _DTYPE, n_rows=1, through_inputs=True)
+    workspace.set_data(finite_rows("x", sample, _DTYPE), targets)
     workspace.set(
-        mode=tables.Mode.GRADIENT,
-        batch_size=1,
-        loss=function.unit,
-        loss_value=function.value,
+        mode=tables.Mode.GRADIENT, batch_size=1, loss=function.unit, loss_value=function.value,
         loss_scale=function.scale,
-    )
-    buffer, parameters, state = parameter_buffer(plan, dtype)
+    )  # fmt: skip
+    buffer, parameters, state = parameter_buffer(plan, _DTYPE)
     parameters[:], state[:] = network.parameters, network.state
     deltas = np.zeros((len(plan.ops), plan.widest_row))
     workspace.prepare(buffer)
@@ -156,8 +132,7 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
     steps = []
     for op, kind, delta in zip(plan.ops, plan.kinds, deltas, strict=True):
         fan_in, units, positions = int(op["fan_in"]), int(op["units"]), int(op["positions"])
-        is_dense = kind is DENSE
-        weights, bias = (int(op["weights"]), int(op["bias"])) if is_dense else (-1, -1)
+        weights, bias = (int(op["weights"]), int(op["bias"])) if kind is DENSE else (-1, -1)
         steps.append(
             Step(
                 f"layer {op['layer']}: {kind.name}",
@@ -172,9 +147,35 @@ def explain(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") ->
         )
     y_shown = column(plan.regions["targets"], plan.n_outputs)
     output = column(plan.regions["output"], plan.n_outputs)
-    return Explanation(
-        sample[0].astype(dtype), y_shown, output, function.name, float(workspace.totals()[tables.Sum.LOSS]), steps
-    )
+    total = float(workspace.totals()[tables.Sum.LOSS])
+    return Explanation(sample[0], y_shown, output, function.name, total, steps)
+
+
+def _checked(network: NetworkCore, x: Any, y: Any, loss: "str | LossFunction") -> tuple[np.ndarray, Rows, LossFunction]:
+    """Return the sample and its target as kernels take them, and the loss; raise ValueError where none can be shown."""
+    for layer in network.layers:
+        if isinstance(layer, (Recurrent, Bidirectional)):
+            raise ValueError(
+                f"a {type(layer).__name__} has many steps, which an account of one pass cannot show; "
+                "explain a network without it"
+            )
+    function = losses.get(loss)
+    if isinstance(function, losses.PythonLoss):
+        raise ValueError(f"loss must be one of fastnn's own to be explained, got {function.name!r}")
+    if function.from_logits:
+        raise ValueError(
+            "loss must not have from_logits=True to be explained, where output activation and loss are taken apart"
+        )
+    function.check_outputs(network.plan.output_activation, network.plan.output_units)
+    sample = as_features("x", np.atleast_2d(as_array("x", x)), network.n_inputs, _DTYPE)
+    take_sequences(("x", "lengths"), sample, network.plan, _DTYPE)  # which looks at the indices of an Embedding
+    if sample.shape[0] != 1:
+        raise ValueError(f"x must be one sample of shape ({network.n_inputs},), got shape {np.shape(x)}")
+    target = as_array("y", y)
+    is_label = target.size == 1 and network.n_outputs > 1
+    shaped = target.reshape(1) if is_label else target.reshape(1, -1)
+    rows = as_targets("y", shaped, 1, network.plan.output_shape, function, _DTYPE)
+    return sample.astype(_DTYPE), rows, function
 
 
 def vjp(plan: Plan, dtype: np.dtype, parameters: np.ndarray, X: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:
