@@ -14,7 +14,7 @@ from fastnn.interop.parts import RECURRENT, Part, Weights, reorder_gates
 from fastnn.interop.torch.reading import LAST as READ_LAST
 from fastnn.interop.torch.reading import READ, Reader, array_of
 from fastnn.interop.torch.writing import LAST as WRITE_LAST
-from fastnn.interop.torch.writing import WRITE, Writer
+from fastnn.interop.torch.writing import WRITE, Write, Writer
 
 _NAMES = {layers.SimpleRNN: "RNN", layers.LSTM: "LSTM", layers.GRU: "GRU"}
 # Where each of PyTorch's gates stands among ours, and the other way round.
@@ -74,7 +74,7 @@ def _write(writer: Writer, layer: Any, weights: Weights, prefixes: list[str], me
     writer.add(RecurrentOutput(layer.return_sequences, both, merge_mode))
 
 
-_WRITE = {**dict.fromkeys(RECURRENT, _write_recurrent), layers.Bidirectional: _write_bidirectional}
+_WRITE: dict[type, Write] = {**dict.fromkeys(RECURRENT, _write_recurrent), layers.Bidirectional: _write_bidirectional}
 WRITE |= _WRITE
 WRITE_LAST |= set(_WRITE)
 
