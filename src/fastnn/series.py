@@ -13,8 +13,8 @@ from fastnn.files.persistence import member, network_part, read_network
 from fastnn.layers import Input
 from fastnn.model.network import Network
 from fastnn.tabular.dates import as_days, find_order, holds_dates
-from fastnn.tabular.preprocessing import Preprocessing, without_values
-from fastnn.tabular.values import as_numbers, as_texts, unknown_column
+from fastnn.tabular.preprocessing import Preprocessing, warn_of_nothing, without_values
+from fastnn.tabular.values import as_numbers, as_texts, check_outputs, unknown_column
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -162,13 +162,17 @@ class SeriesModel:
             rows = group_rows(table, self.by, self.order, self.dayfirst)
             X, lengths = padded(self.preprocessing.features(table), rows, self.network.plan.input_shape[0])
             outputs = _for_steps(self.network, X.shape[1]).predict(X, lengths=lengths)
+            check_outputs(outputs, "sequence")
             names = table[self.by][[int(own[0]) for own in rows]]
+            is_empty = self.preprocessing.empty_rows(table)
+            warn_of_nothing(np.array([is_empty[own].all() for own in rows]), "sequence", lambda i: repr(names[i]))
             return {self.by: names, **self.preprocessing.predictions(outputs)}
         features, past = series_features(self.preprocessing, table, self.order, self.dayfirst)
         if len(past) < self.window:
             raise ValueError(f"a series must have at least {self.window} rows, the window, got {len(past)}")
-        change = self.network.predict(np.ascontiguousarray(windows_of(features, self.window)))[:, 0]
-        first = self.window - 1
+        outputs = self.network.predict(np.ascontiguousarray(windows_of(features, self.window)))
+        check_outputs(outputs, "window")
+        change, first = outputs[:, 0], self.window - 1
         at = {} if self.order is None else {self.order: table[self.order][first:]}
         return {**at, "prediction": past[first:] + self.scale * change.astype(np.float64)}
 

@@ -191,3 +191,51 @@ def test_files_are_checked(folder):
     fastnn.Network.mlp(2, [2], 1).save("plain")
     with pytest.raises(container.FileFormatError, match="no model of series"):
         series.SeriesModel.load("plain")
+
+
+@pytest.mark.parametrize("arguments", [("--sequence-by", "who"), ("--window", "3")])
+def test_many_categories_have_a_learned_vector_at_every_step(folder, capsys, arguments):
+    """Whose sum over the steps is the class; by rank they say next to nothing."""
+    effect, draws, rows = rng(0).normal(size=220), rng(1), []
+    if arguments[0] == "--window":
+        codes = draws.integers(0, 220, 3000)
+        level = [0.0, *effect[codes[:-1]]]  # a code tells the next level
+        rows = [(t, f"c{code}", round(value, 4)) for t, (code, value) in enumerate(zip(codes, level, strict=True))]
+        write(folder / "visits.csv", "visit,code,kind", rows)
+    else:
+        for name in range(1200):
+            codes = draws.integers(0, 220, draws.integers(2, 4))
+            rows += [(f"p{name}", t, f"c{code}", ["down", "up"][int(effect[codes].sum() > 0)])
+                     for t, code in enumerate(codes)]  # fmt: skip
+        write(folder / "visits.csv", "who,visit,code,kind", rows)
+    options = ("--hidden", "8", "--epochs", "15", "--learning-rate", "0.01", "--quiet", "-o", "model")
+    assert main(["train", "visits.csv", "--target", "kind", "--order-by", "visit", *arguments, *options]) == 0
+    out = capsys.readouterr().out
+    network = fastnn.Network.load("model")
+    assert isinstance(network.layers[1], fastnn.CategoryEmbedding)
+    if arguments[0] == "--window":
+        error, naive = (float(re.search(rf"{name}: ([\d.e-]+)", out)[1]) for name in ("error", "value alone"))
+        assert error < naive / 2
+    else:
+        assert float(re.search(r"test accuracy: ([\d.]+) %", out)[1]) > 80
+    assert main(["predict", "model", "visits.csv", "-o", "out.csv"]) == 0
+
+
+def test_a_sequence_without_any_value_is_told(folder, capsys):
+    write_visits(folder)
+    assert main([*GROUPED, "--epochs", "1", *SMALL]) == 0
+    write(folder / "new.csv", "who,visit,value", [("a", 1, 0.5), ("b", 1, ""), ("b", 2, ""), ("a", 2, "")])
+    assert main(["predict", "visits-kind.safetensors", "new.csv"]) == 0
+    assert "1 sequence has no value in any column that the model uses (the first: 'b')" in capsys.readouterr().err
+
+
+def test_numbers_too_large_to_predict_are_refused(folder, capsys):
+    write_visits(folder)
+    assert main([*GROUPED, "--epochs", "1", *SMALL]) == 0
+    write(folder / "new.csv", "who,visit,value", [("a", 1, 0.5), ("b", 1, 1e39)])
+    error = usage_error(capsys, "predict", "visits-kind.safetensors", "new.csv")
+    assert "the features of the table must be finite, got inf in row 1" in error
+    model = series.SeriesModel.load("visits-kind.safetensors")
+    model.network.parameters[-6:] = np.nan  # as what overflows inside
+    with pytest.raises(ValueError, match="values so large that sequence 0 has no prediction"):
+        model.predict(polars.DataFrame({"who": ["a"], "visit": [1], "value": [0.5]}))

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from fastnn.cli import main
 from support import rng
 
 polars = pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+
+from fastnn.tabular import TableModel  # noqa: E402  (polars first)
 
 
 def table(n=400):
@@ -329,3 +332,27 @@ def test_types_and_missing_values_travel_with_the_model(folder, capsys):
     data.with_columns(store=polars.lit("x")).write_csv("strange.csv")
     assert main(["predict", "stores-label.safetensors", "strange.csv"]) == 0
     assert "warning: column 'store' holds no value that training saw" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n_categories", [200, 201, 300])
+def test_the_plain_network_learns_a_vector_for_each_of_many_categories(folder, capsys, n_categories):
+    """Where it took one number, their rank, for more than 200, R2 fell to a fifth at the 201st."""
+    effect, codes = rng(1).normal(size=n_categories), rng(2).permutation(np.arange(3000) % n_categories)
+    x = rng(3).normal(size=3000)
+    y = effect[codes] + 0.3 * x
+    polars.DataFrame({"x": x, "shop": [f"s{code}" for code in codes], "y": y}).write_csv("many.csv")
+    options = ("--hidden", "16", "--dropout", "0", "--epochs", "30", "--learning-rate", "0.01", "--quiet")
+    assert main(["train", "many.csv", "--target", "y", "--preset", "plain", *options]) == 0
+    out = capsys.readouterr().out
+    assert ("categories with a learned vector each: shop" in out) == (n_categories > 200)
+    assert float(re.search(r"test R2: ([\d.]+)", out)[1]) > 0.9
+    assert main(["predict", "many-y.safetensors", "many.csv"]) == 0
+
+
+def test_a_model_of_ranks_of_before_predicts_as_it_did():
+    folder = pathlib.Path(__file__).parents[1] / "files" / "data"
+    model = TableModel.load(folder / "ranks-0.1.safetensors")
+    assert [column.kind for column in model.preprocessing.columns] == ["number", "rank"]
+    new = polars.DataFrame({"x": [0.1, -1.0, 2.0, 0.0], "shop": ["s3", "s200", "never seen", None]})
+    expected = [float(line) for line in (folder / "ranks-0.1.txt").read_text().split()]
+    np.testing.assert_allclose(model.predict(new)["prediction"], expected, rtol=1e-5)

@@ -19,7 +19,7 @@ from fastnn.tabular.dates import PERIODS, DateColumn  # noqa: E402
 
 
 def learn(target="y", **columns):
-    options = {name: columns.pop(name) for name in ("task", "categorical", "drop", "rows") if name in columns}
+    options = {name: columns.pop(name) for name in ("task", "categorical", "drop", "rows", "embeds") if name in columns}
     n = len(next(iter(columns.values())))
     columns.setdefault("y", ["a", "b"] * (n // 2) + ["a"] * (n % 2))
     table = polars.DataFrame(columns)
@@ -50,14 +50,25 @@ def test_few_categories_have_a_feature_each_and_unseen_ones_are_zero():
     assert features.tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]]
 
 
-def test_many_categories_are_one_feature_by_rank_and_unseen_ones_come_last():
-    names = [f"c{i}" for i in range(MOST_ONE_HOT + 1)]
-    preprocessing, _ = learn(x=names + names + names[:5] + names[:1])
+def test_many_categories_are_numbers_for_a_learned_vector_or_told_to_be_ranks():
+    different = [f"c{i}" for i in range(MOST_ONE_HOT + 1)]
+    names = different + different + different[:5] + different[:1]
+    embedded, _ = learn(size=[0.5, 1.5] * (len(names) // 2), x=names, embeds=True)
+    assert embedded.categories == {1: MOST_ONE_HOT + 1}
+    later = polars.DataFrame({"size": [1, 2, 3], "x": ["c0", "c1", "never seen"]})
+    assert embedded.features(later)[:, 1].tolist() == [0, 1, MOST_ONE_HOT + 1]
+    again = Preprocessing.from_config(json.loads(json.dumps(embedded.config)))
+    assert again == embedded and again.categories == embedded.categories
+    few, _ = learn(x=["red", "blue"] * 4, embeds=True)
+    assert few.categories == {}
+    with pytest.warns(UserWarning, match=r"rank by frequency: 'x'; .*embeds=True.*preprocessing\.categories, 16"):
+        preprocessing, _ = learn(x=names)
+    assert preprocessing.categories == {}
     (column,) = preprocessing.columns
     assert isinstance(column, RankColumn)
     assert column.categories[:2] == ("c0", "c1")
     values = preprocessing.features(polars.DataFrame({"x": ["c0", "c1", "never seen"]}))[:, 0]
-    np.testing.assert_allclose(np.diff(values * column.deviation), [1, len(names) - 1], rtol=1e-5)
+    np.testing.assert_allclose(np.diff(values * column.deviation), [1, len(different) - 1], rtol=1e-5)
 
 
 def test_booleans_are_numbers_and_numbers_may_be_called_categories():
@@ -449,3 +460,18 @@ def test_numbers_too_large_to_predict_are_refused(model):
     large = table.with_columns(polars.lit(1e300).alias(name))
     with pytest.raises(ValueError, match=r"features of the table must be finite, got inf in row 0"):
         fitted.predict(large)
+
+
+# --- rows of nothing --------------------------------------------------------------------------------------------------
+
+
+def test_predictions_that_rest_on_nothing_are_told(model):
+    model, table = model
+    used = [column.name for column in model.preprocessing.columns]
+    some = table.head(6).with_columns(polars.when(polars.int_range(polars.len()) < 2).then(None)
+                                      .otherwise(polars.col(used)).name.keep())  # fmt: skip
+    with pytest.warns(UserWarning, match=r"2 rows have no value in any column .*\(the first: row 1\)"):
+        model.predict(some)
+    with pytest.warns(UserWarning, match=r"1 row has no value .*first: row 2.*rests on nothing"):
+        model.predict(some[2:3].vstack(some[:1]))
+    model.predict(some[2:])  # warnings are errors here

@@ -15,11 +15,12 @@ from fastnn.cli.output import say
 from fastnn.common.validation import check_integer, check_real
 from fastnn.files import container
 from fastnn.inputs.splits import split_off
-from fastnn.layers import GRU, LSTM, Dense, Input, Layer
+from fastnn.layers import GRU, LSTM, CategoryEmbedding, Dense, Input, Layer
 from fastnn.model.network import Network
 from fastnn.series import SeriesModel
 from fastnn.tabular.preprocessing import Preprocessing, without_values
 from fastnn.tabular.reading import read_table
+from fastnn.tabular.recipes import CATEGORY_UNITS
 from fastnn.tabular.scoring import scores
 from fastnn.training.trainer import Trainer
 
@@ -106,6 +107,7 @@ def _learn(table: "DataFrame", arguments: argparse.Namespace, rows: np.ndarray, 
         table, arguments.target, task=arguments.task, categorical=arguments.categorical or (),
         drop=list(dict.fromkeys([*(arguments.drop or ()), *(name for name in order if name is not None)])), rows=rows,
         missing=arguments.missing or (), dayfirst=arguments.dayfirst, keep=[*(arguments.keep_column or ()), *keep],
+        embeds=True,
     )  # fmt: skip
 
 
@@ -166,6 +168,8 @@ def make_trainer(data: Sequences, arguments: argparse.Namespace) -> Trainer:
     if not units:
         raise ValueError("--hidden must name the units of at least one recurrent layer, got none")
     layers: list[Layer] = [Input(data.X.shape[1:])]
+    if data.preprocessing.categories:
+        layers.append(CategoryEmbedding(data.preprocessing.categories, CATEGORY_UNITS))
     layers += [cell(n, return_sequences=i < len(units) - 1) for i, n in enumerate(units)]
     is_classes = bool(data.preprocessing.classes)
     layers.append(Dense(data.preprocessing.n_outputs, "softmax" if is_classes else "linear"))

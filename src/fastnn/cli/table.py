@@ -139,7 +139,7 @@ def load(arguments: argparse.Namespace) -> TableData:
     preprocessing = Preprocessing.learn(
         table, arguments.target, task=task, categorical=arguments.categorical or (), drop=dropped(arguments),
         rows=used[train_rows], missing=arguments.missing or (), dayfirst=arguments.dayfirst,
-        keep=arguments.keep_column or (),
+        keep=arguments.keep_column or (), embeds=True,
     )  # fmt: skip
     data = Dataset(
         name=path.name, task="regression" if preprocessing.task == "regression" else "classification",

@@ -21,13 +21,14 @@ from fastnn.cli.info import cached_kernels
 from fastnn.cli.output import say
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.datasets import Dataset
-from fastnn.layers import Input
+from fastnn.layers import CategoryEmbedding, Flatten, Input, Layer
 from fastnn.losses import CategoricalCrossentropy
 from fastnn.model.network import Network
 from fastnn.pictures import PictureModel
 from fastnn.schedules import CosineDecay
 from fastnn.tabular import TableModel
 from fastnn.tabular.model import sketch_rows
+from fastnn.tabular.recipes import CATEGORY_UNITS
 from fastnn.tabular.scoring import r2
 from fastnn.training.trainer import Trainer
 
@@ -174,8 +175,13 @@ def split_and_scale(data: Dataset, test_size: float, scale: str, seed: int) -> S
     return Split(X, y, X_test, y_test)
 
 
-def make_trainer(data: Dataset, n_samples: int, arguments: argparse.Namespace) -> Trainer:
-    """Return the trainer that the arguments describe; `n_samples` are there to train on."""
+def make_trainer(
+    data: Dataset, n_samples: int, arguments: argparse.Namespace, categories: dict[int, int] | None = None
+) -> Trainer:
+    """Return the trainer that the arguments describe, for features some of which may be numbers of `categories`.
+
+    `n_samples` are there to train on.
+    """
     is_regression = data.task == "regression"
     optimizer = optimizers.get(arguments.optimizer)
     if arguments.learning_rate is not None:
@@ -186,10 +192,11 @@ def make_trainer(data: Dataset, n_samples: int, arguments: argparse.Namespace) -
         math.prod(data.X.shape[1:]), arguments.hidden, data.n_outputs, activation=arguments.activation,
         dropout=arguments.dropout, output="linear" if is_regression else "softmax", seed=arguments.seed,
     )  # fmt: skip
-    if data.X.ndim > 2:
-        from fastnn.layers import Flatten
-
-        network = Network([Input(data.X.shape[1:]), Flatten(), *network.layers[1:]], seed=arguments.seed)
+    first: Layer | None = Flatten() if data.X.ndim > 2 else None
+    if categories:
+        first = CategoryEmbedding(categories, CATEGORY_UNITS)
+    if first is not None:
+        network = Network([Input(data.X.shape[1:]), first, *network.layers[1:]], seed=arguments.seed)
     return Trainer(
         network, loss="mse" if is_regression else "categorical_crossentropy", optimizer=optimizer,
         metrics=["r2" if is_regression else "accuracy"],
@@ -318,7 +325,8 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
             check_choice("NAME, where it is no file or folder,", arguments.name, datasets.NAMES)
             data = datasets.load(arguments.name)
             split = split_and_scale(data, arguments.test_size, arguments.scale or "minmax", arguments.seed)
-        trainer = make_trainer(data, len(split.X), arguments)
+        categories = None if loaded is None else loaded.preprocessing.categories
+        trainer = make_trainer(data, len(split.X), arguments, categories)
         say(_describe(data, split, trainer, arguments))
         if "float32" not in cached_kernels()["run"]:
             say("compiling the kernels: some seconds, once on this machine")

@@ -1,11 +1,13 @@
 """Attributes that do what assigning them says, or refuse with a sentence that says what to do instead.
 
 Jobs: `Guarded` refuses assignments that would change nothing (or break something); `Checked` looks at every value that
-is assigned, in the constructor as later.
+is assigned, in the constructor as later; `fitted_alone` refuses a second fit that would assign to the same.
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fastnn.common.words import check_keywords
@@ -55,6 +57,33 @@ class Guarded:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise AttributeError(f"{cls.__name__} has no attribute {name!r} that could be assigned{hint}")
         super().__setattr__(name, value)
+
+
+class KnowsKeywords:
+    """Mixin of estimators: a parameter that a constructor does not have is a helpful TypeError."""
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        if keywords:
+            check_keywords(cls, keywords)
+        return super().__new__(cls)
+
+
+_FITTING: dict[tuple[int, int], object] = {}  # process and id of the estimators that are being fitted
+
+
+@contextmanager
+def fitted_alone(estimator: Any) -> Iterator[None]:
+    """Refuse a fit of an estimator that is being fitted already."""
+    key, own = (os.getpid(), id(estimator)), object()
+    if _FITTING.setdefault(key, own) is not own:  # one step, so that of two threads one is refused
+        raise RuntimeError(
+            f"this {type(estimator).__name__} is already being fitted, in another thread or around this callback: "
+            "wait for the end of that fit, or clone it"
+        )
+    try:
+        yield
+    finally:
+        del _FITTING[key]
 
 
 class Checked:

@@ -16,15 +16,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, _check_n_features, _check_sample_weight, check_is_fitted
 
+from fastnn.common.attributes import KnowsKeywords, fitted_alone
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.files import container
 from fastnn.tabular import fitting
-from fastnn.tabular.columns import CategoryColumn, Column
+from fastnn.tabular.columns import Column
 from fastnn.tabular.fitting import Deadline
 from fastnn.tabular.frames import as_frame
 from fastnn.tabular.judging import importances
 from fastnn.tabular.model import TableModel
-from fastnn.tabular.preprocessing import Preprocessing, encode, learn_columns, without_values
+from fastnn.tabular.preprocessing import Preprocessing, categories_of, encode, learn_columns, without_values
 from fastnn.tabular.problem import Choice, Problem, scale_targets
 from fastnn.tabular.quantiles import QuantileColumn
 from fastnn.tabular.recipes import Recipe, candidates
@@ -38,7 +39,7 @@ _ROWS_OF_TWO_NETWORKS = 15_000  # larger tables have one network by default
 _TARGET = "target"
 
 
-class BaseTabular(BaseEstimator, ABC):
+class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
     """What the classifier and the regressor share."""
 
     classes_: np.ndarray
@@ -89,6 +90,10 @@ class BaseTabular(BaseEstimator, ABC):
     # --- the fit ----------------------------------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
+        with fitted_alone(self):
+            return self._fit_alone(X, y, sample_weight, eval_set)
+
+    def _fit_alone(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
         self._check_parameters()
         deadline = Deadline(self.time_limit)
         n_jobs = fitting.n_threads_of(self.n_threads)
@@ -193,12 +198,7 @@ class BaseTabular(BaseEstimator, ABC):
             for column in columns
         ]  # fmt: skip
         X = encode(columns, without_values(frame, self.missing))
-        starts = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
-        categories = {
-            first: len(column.categories) for first, column in zip(starts, columns, strict=False)
-            if isinstance(column, CategoryColumn)
-        }  # fmt: skip
-        return Problem(X, y, n_classes, weights, np.concatenate(plain), categories)
+        return Problem(X, y, n_classes, weights, np.concatenate(plain), categories_of(columns))
 
     def _held_out(self, columns: Sequence[Column], problem: Problem, eval_set: Any) -> Problem:
         if not isinstance(eval_set, tuple) or len(eval_set) != 2:

@@ -3,8 +3,8 @@
 Numbers (and booleans) are brought to mean 0 and deviation 1, or, for the estimators, scaled by their quantiles and
 encoded piecewise linearly; where one is missing the mean (or median) stands in, and a further feature says so if the
 training rows lacked any. Texts are categories: up to `MOST_ONE_HOT` of them have a feature each; more become one
-feature, their number by frequency, for which the estimators' networks learn a vector, and which is scaled for others. A
-category that training did not see is all zeros, or the number behind the last one. Dates are the business of `dates`.
+feature, their number by frequency, for which networks learn a vector, and which is scaled where none does. A category
+that training did not see is all zeros, or the number behind the last one. Dates are the business of `dates`.
 What tells rows apart, and nothing about them, as row numbers and identifiers do, is left out: a network would learn the
 order of the file from it, which on a sorted table is the answer.
 """
@@ -120,6 +120,7 @@ def learn_column(
     rows: np.ndarray | None = None,
     *,
     numbers: str = "standard",
+    embeds: bool = False,
     dayfirst: bool | None = None,
     is_first: bool = False,
     is_kept: bool = False,
@@ -134,6 +135,8 @@ def learn_column(
     rows : ndarray of int or None, default None
     numbers : "standard", "quantile" or "encoded", default "standard"
         How numbers become features: see `NumberColumn` and `QuantileColumn`, with or without its encoding.
+    embeds : bool, default False
+        Whether many categories become their number as it is, also with "standard".
     dayfirst : bool or None, default None
         Which of day and month comes first in dates such as 1/2/2020; None: as the column's own values say.
     is_first : bool, default False
@@ -176,7 +179,7 @@ def learn_column(
     if max(len(text) for text in categories if text is not None) > LONGEST_CATEGORY:
         return "texts, not categories"
     embedded = CategoryColumn(values.name, tuple(categories[:MOST_EMBEDDED]))
-    if numbers != "standard":
+    if embeds or numbers != "standard":
         return embedded
     ranks = np.empty((len(texts), 1))
     embedded.encode(texts, ranks)

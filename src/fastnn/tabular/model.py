@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.common.validation import check_finite
 from fastnn.files import container
 from fastnn.files.container import printable
 from fastnn.files.persistence import member, network_part, read_network
 from fastnn.model.network import Network
 from fastnn.tabular.fitting import soften
-from fastnn.tabular.preprocessing import Preprocessing
+from fastnn.tabular.preprocessing import Preprocessing, warn_of_nothing
 from fastnn.tabular.scoring import hash_rows, rows_with_target, scores, share_seen, sketch
-from fastnn.tabular.values import is_number
+from fastnn.tabular.values import check_outputs, is_number
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -53,15 +52,12 @@ class TableModel:
 
     def outputs(self, table: "DataFrame") -> np.ndarray:
         """Return probabilities of shape (n, n_classes), or the scaled target of shape (n, 1), for a table's rows."""
-        with np.errstate(over="ignore"):  # what float32 cannot hold is refused by row
-            features = self.preprocessing.features(table)
-        check_finite("the features of the table", features, self.network.dtype)
+        features = self.preprocessing.features(table)
+        warn_of_nothing(self.preprocessing.empty_rows(table), "row", lambda row: f"row {row + 1}")
         total = self.network.predict(features)
         for network in self.others:
             total = total + network.predict(features)
-        if np.isnan(total).any():
-            row = int(np.isnan(total).any(axis=1).argmax())
-            raise ValueError(f"the table holds values so large that row {row} has no prediction")
+        check_outputs(total, "row")
         return soften(total / (1 + len(self.others)), self.temperature)
 
     def predict(self, table: "DataFrame") -> dict[str, Any]:
@@ -81,6 +77,11 @@ class TableModel:
         ------
         ValueError
             If a column is missing, unknown, or holds text in place of numbers.
+
+        Warns
+        -----
+        UserWarning
+            If rows have no value in any column: their predictions rest on nothing.
         """
         return self.preprocessing.predictions(self.outputs(table))
 

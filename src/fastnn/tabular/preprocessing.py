@@ -1,16 +1,18 @@
 """From a table to features and targets, and from outputs to predictions: learnt once, applied alike ever after."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.common.validation import check_choice
+from fastnn.common.validation import check_bool, check_choice, check_finite
 from fastnn.tabular.columns import (
     NUMBER_STYLES,
+    CategoryColumn,
     Column,
+    RankColumn,
     column_config,
     column_from_config,
     learn_column,
@@ -95,6 +97,7 @@ class Preprocessing:
         dayfirst: bool | None = None,
         keep: Sequence[str] = (),
         numbers: str = "standard",
+        embeds: bool = False,
     ) -> "Preprocessing":
         """Return the preprocessing for a table.
 
@@ -119,8 +122,10 @@ class Preprocessing:
             Columns to use although they look like identifiers.
         numbers : "standard", "quantile" or "encoded", default "standard"
             How numbers become features: mean 0 and deviation 1; or scaled by quantiles, without or with a
-            piecewise-linear encoding. Other than "standard", more than 200 categories become their number as it is, for
-            a `fastnn.CategoryEmbedding`.
+            piecewise-linear encoding. Other than "standard" implies `embeds`.
+        embeds : bool, default False
+            Whether more than 200 categories become their number as it is, for a network whose first layer is a
+            `fastnn.CategoryEmbedding` of `categories`. False: they become their rank by frequency, with a warning.
 
         Raises
         ------
@@ -129,6 +134,7 @@ class Preprocessing:
             column is left to learn from.
         """
         check_choice("numbers", numbers, NUMBER_STYLES)
+        check_bool("embeds", embeds)
         for name in (target, *categorical, *drop, *keep):
             if name not in table.columns:
                 raise unknown_column(name, table.columns, "the table")
@@ -150,13 +156,27 @@ class Preprocessing:
             known = as_numbers(table[target]) if rows is None else as_numbers(table[target])[rows]
             mean, deviation = target_scale(target, known[~np.isnan(known)])
         columns, left_out = learn_columns(
-            table, target, categorical=categorical, drop=drop, rows=rows, dayfirst=dayfirst, keep=keep, numbers=numbers
-        )
+            table, target, categorical=categorical, drop=drop, rows=rows, dayfirst=dayfirst, keep=keep,
+            numbers=numbers, embeds=embeds,
+        )  # fmt: skip
+        ranked = [repr(column.name) for column in columns if isinstance(column, RankColumn)]
+        if ranked:
+            warnings.warn(
+                f"more than 200 categories become one number, their rank by frequency: {', '.join(ranked)}; for a "
+                "learned vector each give embeds=True, and the network "
+                "fastnn.CategoryEmbedding(preprocessing.categories, 16) as its first layer",
+                stacklevel=2,
+            )
         return cls(target, task, columns, left_out, classes, mean, deviation, tuple(missing))
 
     @property
     def n_features(self) -> int:
         return sum(column.n_features for column in self.columns)
+
+    @property
+    def categories(self) -> dict[int, int]:
+        """Features that are numbers of categories, and how many each has: what `fastnn.CategoryEmbedding` takes."""
+        return categories_of(self.columns)
 
     @property
     def n_outputs(self) -> int:
@@ -175,7 +195,7 @@ class Preprocessing:
         Raises
         ------
         ValueError
-            If a column is missing, or holds text in place of numbers.
+            If a column is missing, or holds text in place of numbers, or numbers that float32 cannot hold.
 
         Warns
         -----
@@ -188,6 +208,20 @@ class Preprocessing:
         if unknown:
             warnings.warn(f"columns that the model was trained without are ignored: {', '.join(unknown)}", stacklevel=2)
         return encode(self.columns, without_values(table, self.missing))
+
+    def empty_rows(self, table: "DataFrame") -> np.ndarray:
+        """Return, for each row of a table, whether it has no value in any column that is used."""
+        table = without_values(table, self.missing)
+        is_empty = np.ones(table.height, bool)
+        for column in self.columns:
+            if not is_empty.any():
+                break
+            values = table[column.name]
+            is_missing = values.is_null()
+            if values.dtype.is_float():
+                is_missing |= values.is_nan().fill_null(True)
+            is_empty &= is_missing.to_numpy()
+        return is_empty
 
     def targets(self, table: "DataFrame") -> np.ndarray:
         """Return a table's targets, none of which is missing: class numbers (int64), or scaled numbers (float64).
@@ -280,14 +314,15 @@ def learn_columns(
     dayfirst: bool | None = None,
     keep: Sequence[str] = (),
     numbers: str = "standard",
+    embeds: bool = False,
 ) -> tuple[tuple[Column, ...], dict[str, str]]:
     """Return the encoders of a table's columns, and of those that are left out the reason."""
     columns, left_out = [], {name: "as asked" for name in drop}
     for place, name in enumerate(table.columns):
         if name != target and name not in left_out:
             column = learn_column(
-                table[name], name in categorical, rows, numbers=numbers, dayfirst=dayfirst, is_first=place == 0,
-                is_kept=name in keep,
+                table[name], name in categorical, rows, numbers=numbers, embeds=embeds, dayfirst=dayfirst,
+                is_first=place == 0, is_kept=name in keep,
             )  # fmt: skip
             if isinstance(column, str):
                 left_out[name] = column
@@ -300,8 +335,17 @@ def learn_columns(
     return tuple(columns), left_out
 
 
+def categories_of(columns: Sequence[Column]) -> dict[int, int]:
+    """Return which features of columns are numbers of categories, and how many each has."""
+    starts = np.cumsum([0, *(column.n_features for column in columns)]).tolist()
+    return {
+        first: len(column.categories) for first, column in zip(starts, columns, strict=False)
+        if isinstance(column, CategoryColumn) and not isinstance(column, RankColumn)
+    }  # fmt: skip
+
+
 def encode(columns: Sequence[Column], table: "DataFrame") -> np.ndarray:
-    """Return the features that columns make of a table, float32 of shape (n, n_features)."""
+    """Return the features that columns make of a table, float32 of shape (n, n_features), or raise ValueError."""
     missing = [column.name for column in columns if column.name not in table.columns]
     if missing:
         raise unknown_column(missing[0], table.columns, "the table")
@@ -309,9 +353,23 @@ def encode(columns: Sequence[Column], table: "DataFrame") -> np.ndarray:
     first = 0
     for column in columns:
         warn_if_strange(column, table[column.name])
-        column.encode(table[column.name], features[:, first : first + column.n_features])
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused by row
+            column.encode(table[column.name], features[:, first : first + column.n_features])
         first += column.n_features
+    check_finite("the features of the table", features)
     return features
+
+
+def warn_of_nothing(is_empty: np.ndarray, what: str, name: Callable[[int], Any]) -> None:
+    """Warn where a prediction rests on no value: a network is sure of something there all the same."""
+    if is_empty.any():
+        n, first = int(is_empty.sum()), int(is_empty.argmax())
+        has = f"1 {what} has" if n == 1 else f"{n:,} {what}s have"
+        warnings.warn(
+            f"{has} no value in any column that the model uses (the first: {name(first)}): however sure its prediction "
+            "looks, it rests on nothing",
+            stacklevel=3,
+        )
 
 
 def without_values(table: "DataFrame", missing: Sequence[str]) -> "DataFrame":

@@ -19,6 +19,13 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) <= 1e300
 
 
+def check_outputs(outputs: np.ndarray, what: str) -> None:
+    """Raise ValueError if a network's output for a row (or what else) is NaN: its likeliest class would be a guess."""
+    is_lost = np.isnan(outputs).any(axis=1)
+    if is_lost.any():
+        raise ValueError(f"the table holds values so large that {what} {int(is_lost.argmax())} has no prediction")
+
+
 def holds_numbers(values: "Series") -> bool:
     """Whether polars took the column for numbers or booleans."""
     import polars
