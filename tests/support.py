@@ -61,6 +61,8 @@ def targets(loss, n, n_outputs, seed=1):
     """Targets that suit the loss, none of them equal to an output."""
     if loss == "poisson":
         return rng(seed).poisson(2.0, (n, n_outputs)).astype(float)
+    if loss == "msle":
+        return rng(seed).uniform(0.0, 3.0, (n, n_outputs))
     if loss in ("log_loss", "binary_crossentropy"):
         return rng(seed).integers(0, 2, (n, n_outputs)).astype(float)
     if loss == "categorical_crossentropy":

@@ -67,14 +67,23 @@ def test_metrics_of_decisions(name, task, weight):
 
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["unweighted", "weighted"])
 def test_metrics_of_numbers(weight):
-    trainer, y = make_trainer("regression", ["mse", "rmse", "mae", "r2"])
+    trainer, y = make_trainer("regression", ["mse", "rmse", "mae", "r2", "mape"])
     p = trainer.network.predict(X)
     mse = sk.mean_squared_error(y, p, sample_weight=weight)
     wanted = {
         "loss": mse, "mse": mse, "rmse": mse**0.5, "mae": sk.mean_absolute_error(y, p, sample_weight=weight),
         "r2": sk.r2_score(y, p, sample_weight=weight),
+        "mape": 100 * sk.mean_absolute_percentage_error(y, p, sample_weight=weight),
     }  # fmt: skip
     assert trainer.evaluate(X, y, sample_weight=weight) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_the_logarithmic_error():
+    trainer, y = make_trainer("regression", ["msle"])
+    p, true = trainer.network.predict(X), np.abs(y)
+    value = trainer.evaluate(X, true, sample_weight=WEIGHTS)["msle"]
+    expected = sk.mean_squared_log_error(true, np.maximum(p, 1e-7), sample_weight=WEIGHTS)
+    assert value == pytest.approx(expected, rel=1e-6)  # targets are 1e-7 at least, too
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["unweighted", "weighted"])

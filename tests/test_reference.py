@@ -18,6 +18,8 @@ def targets(loss, n=N, k=K, seed=1):
     """Targets that suit the loss, none of them equal to an output."""
     if loss == "poisson":
         return rng(seed).poisson(2.0, (n, k)).astype(float)
+    if loss == "msle":
+        return rng(seed).uniform(0.0, 3.0, (n, k))
     if loss == "log_loss":
         return rng(seed).integers(0, 2, (n, k)).astype(float)
     if loss == "categorical_crossentropy":
@@ -112,6 +114,8 @@ def test_loss_gradient_is_the_central_difference(loss, params):
         ("mae", [1.0, 2.0], [2.0, 4.0], (1 + 2) / 2),
         ("huber", [1.0, 2.0], [1.5, 4.0], (0.125 + 1.5) / 2),
         ("poisson", [1.0, 2.0], [1 - 1e-7, 2 - 1e-7], (1 + 2 - 2e-7 - 2 * math.log(2)) / 2),
+        ("mape", [2.0, -4.0], [1.0, -5.0], 100 * (1 / 2 + 1 / 4) / 2),
+        ("msle", [math.e - 1, 1.0], [math.e**3 - 1, 3.0], (2**2 + math.log(2) ** 2) / 2),
         ("log_loss", [1.0, 0.0], [0.5, 0.25], (math.log(2) + math.log(4 / 3)) / 2),
         ("categorical_crossentropy", [0.25, 0.75], [0.5, 0.125], 0.25 * math.log(2) + 0.75 * math.log(8)),
     ],
@@ -126,6 +130,8 @@ def test_loss_gradient_is_0_where_the_loss_is_flat():
     assert (ref.LOSSES["log_loss"].gradient(y, outside) == 0).all()
     assert (ref.LOSSES["categorical_crossentropy"].gradient(np.ones((1, 3)), outside) == 0).all()
     assert (ref.LOSSES["mae"].gradient(y, y) == 0).all()
+    assert (ref.LOSSES["mape"].gradient(y, y) == 0).all()
+    assert (ref.LOSSES["msle"].gradient(y, -np.ones((1, 3))) == 0).all()
 
 
 @pytest.mark.parametrize(("activation", "loss"), ref.FROM_LOGITS)
@@ -176,7 +182,7 @@ def two_layers(hidden, output, seed=0, positive=False):
 @pytest.mark.parametrize("loss", ref.LOSSES)
 @pytest.mark.parametrize("output", ref.ACTIVATIONS)
 def test_gradient_of_every_output_activation_and_loss(output, loss):
-    layers = two_layers("tanh", output, positive=loss == "poisson")
+    layers = two_layers("tanh", output, positive=loss in ("poisson", "msle"))
     assert_gradient(layers, rng(2).normal(size=(N, 2)), targets(loss), loss, sample_weight=[1, 0, 2, 0.5, 3])
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from fastnn.common.validation import check_choice, check_integer
 from fastnn.kernels.tables import Sum
 
+_EPSILON = 1e-7  # Keras's: what logarithms and divisors are at least
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -156,6 +158,21 @@ def _r2(outputs: Outputs) -> float:
     return float(np.where(variance > 0, 1.0 - ratio, squared_error == 0).mean())
 
 
+def _mape(outputs: Outputs) -> float:
+    """Percent of the truth, whose size counts as 1e-7 at least, as in Keras; the mean over outputs."""
+    true = outputs.rows.astype(np.float64)
+    shares = np.abs(true - outputs.predictions) / np.maximum(np.abs(true), _EPSILON)
+    return _average(100.0 * shares.mean(axis=1), outputs.sample_weight)
+
+
+def _msle(outputs: Outputs) -> float:
+    """Squared difference of the logarithms of 1 + x, where x is 1e-7 at least, as in Keras; the mean over outputs."""
+    true, predicted = (
+        np.log1p(np.maximum(x.astype(np.float64), _EPSILON)) for x in (outputs.rows, outputs.predictions)
+    )
+    return _average(((true - predicted) ** 2).mean(axis=1), outputs.sample_weight)
+
+
 _METRICS = {
     metric.name: metric
     for metric in (
@@ -164,6 +181,8 @@ _METRICS = {
         Metric("rmse", from_sums=lambda means: means[Sum.SQUARED_ERROR] ** 0.5, greater_is_better=False),
         Metric("mae", from_sums=lambda means: means[Sum.ABSOLUTE_ERROR], greater_is_better=False),
         Metric("r2", _r2, greater_is_better=True),
+        Metric("mape", _mape, greater_is_better=False),
+        Metric("msle", _msle, greater_is_better=False),
         Metric("binary_accuracy", _binary_accuracy, greater_is_better=True),
         Metric("precision", _of_decisions("precision_score"), greater_is_better=True),
         Metric("recall", _of_decisions("recall_score"), greater_is_better=True),
@@ -183,6 +202,8 @@ _ALIASES = {
     "mean_squared_error": "mse",
     "root_mean_squared_error": "rmse",
     "mean_absolute_error": "mae",
+    "mean_absolute_percentage_error": "mape",
+    "mean_squared_logarithmic_error": "msle",
     "binary_crossentropy": "log_loss",
     "categorical_crossentropy": "log_loss",
     "sparse_categorical_crossentropy": "log_loss",
@@ -190,10 +211,12 @@ _ALIASES = {
 }
 # Names of Keras's classes.
 _CLASSES = {
-    "AUC": "auc", "MSE": "mse", "MAE": "mae", "MeanSquaredError": "mean_squared_error",
+    "AUC": "auc", "MSE": "mse", "MAE": "mae", "MAPE": "mape", "MSLE": "msle", "MeanSquaredError": "mean_squared_error",
     "MeanAbsoluteError": "mean_absolute_error", "RootMeanSquaredError": "root_mean_squared_error",
     "BinaryAccuracy": "binary_accuracy", "CategoricalAccuracy": "categorical_accuracy",
     "SparseCategoricalAccuracy": "sparse_categorical_accuracy", "R2Score": "r2_score",
+    "MeanAbsolutePercentageError": "mean_absolute_percentage_error",
+    "MeanSquaredLogarithmicError": "mean_squared_logarithmic_error",
 }  # fmt: skip
 # What may be meant, but is not the same: Keras averages over classes otherwise.
 _MEANT = {

@@ -25,7 +25,7 @@ def make_network(hidden, output, loss, use_bias, dtype, seed=0):
     generator = rng(seed + 1)
     for weights in network.get_weights():
         weights[...] = generator.uniform(0.1, 0.6, weights.shape)
-        if loss in ("poisson", "log_loss", "categorical_crossentropy"):  # they take logarithms of outputs, so:
+        if loss in ("poisson", "msle", "log_loss", "categorical_crossentropy"):  # they take logarithms of outputs, so:
             weights[...] *= 0.25 if hidden == "exponential" else 0.5  # positive and, for all activations, below 1
         else:
             weights[...] *= generator.choice([-1.0, 1.0], weights.shape)

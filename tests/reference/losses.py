@@ -55,6 +55,26 @@ def poisson_gradient(y, a):
     return (1 - y / (a + EPSILON)) / y.shape[1]
 
 
+def mape(y, a):
+    """Percent of the target; epsilon as in Keras."""
+    return 100 * np.mean(np.abs(a - y) / np.maximum(np.abs(y), EPSILON), axis=1)
+
+
+def mape_gradient(y, a):
+    return 100 * np.sign(a - y) / np.maximum(np.abs(y), EPSILON) / y.shape[1]
+
+
+def msle(y, a):
+    """Squared difference of ln(1 + a) and ln(1 + y), both at least epsilon, as in Keras."""
+    return np.mean((np.log1p(np.maximum(a, EPSILON)) - np.log1p(np.maximum(y, EPSILON))) ** 2, axis=1)
+
+
+def msle_gradient(y, a):
+    p = np.maximum(a, EPSILON)
+    slope = 2 * (np.log1p(p) - np.log1p(np.maximum(y, EPSILON))) / (1 + p)
+    return np.where(p == a, slope, 0.0) / y.shape[1]
+
+
 def log_loss(y, a):
     """Bishop, 2006, equation 4.90; the probabilities of both classes, a and 1 - a, are clipped."""
     p, q = np.clip(a, EPSILON, 1 - EPSILON), np.clip(1 - a, EPSILON, 1 - EPSILON)
@@ -83,6 +103,8 @@ LOSSES = {
     "log_loss": Loss(log_loss, log_loss_gradient),
     "categorical_crossentropy": Loss(categorical_crossentropy, categorical_crossentropy_gradient),
     "poisson": Loss(poisson, poisson_gradient),
+    "mape": Loss(mape, mape_gradient),
+    "msle": Loss(msle, msle_gradient),
 }
 ALIASES = {"binary_crossentropy": "log_loss"}
 

@@ -8,6 +8,7 @@ import numpy as np
 from fastnn.common.validation import as_array, as_gatherable, check_finite, is_gatherable, read_only
 from fastnn.engine.rows import Rows
 from fastnn.inputs.sequences import NO_LENGTHS, as_ragged
+from fastnn.kernels.losses import CLIP
 from fastnn.losses import LossFunction, PythonLoss
 
 _RAGGED_ROWS = 4096  # that are padded at once to be looked at
@@ -72,7 +73,7 @@ def as_targets(
     if array.ndim != 2 or (array.shape[1] != n_outputs and not takes_any):
         raise ValueError(f"{name} must have shape ({n_samples}, {n_outputs}), got {array.shape}")
     rows = finite_rows(name, read_only(as_gatherable(array, dtype, lazily=lazily)), dtype)
-    _check_range(name, rows.array, loss)
+    _check_range(name, rows.array, loss, are_all_steps=not lengths.size)
     return rows
 
 
@@ -120,17 +121,22 @@ def _targets_of_steps(
     return None
 
 
-def finite_rows(name: str, array: Any, dtype: np.dtype, *, are_indices: bool = False) -> Rows:
-    """Return the array as `Rows`, or raise ValueError if it is not finite in the network's dtype."""
+def finite_rows(
+    name: str, array: Any, dtype: np.dtype, *, are_indices: bool = False, shape: tuple[int, ...] = ()
+) -> Rows:
+    """Return the array as `Rows`, or raise ValueError if it is not finite in the network's dtype.
+
+    `shape` is that of a sample, for the message.
+    """
     if are_indices and isinstance(array, np.ndarray):  # which are checked by then
         return Rows.of_indices(array) if array.dtype.kind in "iu" else Rows.of(array)
     if not is_gatherable(array):
         if array.dtype.kind == "f":
-            check_finite(name, array, dtype)
+            check_finite(name, array, dtype, shape)
         return Rows.in_pieces(array)
     rows = Rows.of(array)
     if not rows.is_finite(dtype):
-        check_finite(name, array, dtype)
+        check_finite(name, array, dtype, shape)
     return rows
 
 
@@ -146,12 +152,17 @@ def _as_labels(name: str, array: np.ndarray, n_classes: int) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def _check_range(name: str, array: np.ndarray, loss: LossFunction) -> None:
+def _check_range(name: str, array: np.ndarray, loss: LossFunction, *, are_all_steps: bool) -> None:
     if not array.size:
         return
     low, high = array.min(), array.max()
     if loss.name in ("log_loss", "categorical_crossentropy") and (low < 0 or high > 1):
         wrong = low if low < 0 else high
         raise ValueError(f"{name} must lie in [0, 1] for loss {loss.name!r}, got {wrong}")
-    if loss.name == "poisson" and low < 0:
-        raise ValueError(f"{name} must not be negative for loss 'poisson', got {low}")
+    if loss.name in ("poisson", "msle") and low < 0:
+        raise ValueError(f"{name} must not be negative for loss {loss.name!r}, got {low}")
+    if loss.name == "mape" and are_all_steps and low < CLIP and high > -CLIP:
+        is_zero = (array < CLIP) & (array > -CLIP)
+        if is_zero.any():
+            row = int(is_zero.any(axis=1).argmax())
+            raise ValueError(f"{name} must not be 0 for loss 'mape', which divides by it, but is in row {row}")

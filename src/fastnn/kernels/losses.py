@@ -69,6 +69,22 @@ def _poisson(a, y, value):
     return a - y * log(shifted), 1.0 - y / shifted
 
 
+@inlined
+def _mape(a, y, value):
+    """Percent of the target, which counts as 1e-7 at least (Keras's epsilon)."""
+    error, share = a - y, 100.0 / maximum(absolute(y), CLIP)
+    return absolute(error) * share, select(error > 0.0, share, select(error < 0.0, -share, error))
+
+
+@inlined
+def _msle(a, y, value):
+    """Squared difference of ln(1 + a) and ln(1 + y), neither a nor y below 1e-7 (Keras's epsilon)."""
+    is_low = a < CLIP
+    above = select(is_low, CLIP, a) + 1.0
+    error = log(above) - log(maximum(y, CLIP) + 1.0)
+    return error * error, select(is_low, 0.0, (error + error) / above)
+
+
 def _over_panels(loop, name):
     """Build the unit of a loss from its loop over one panel."""
 
@@ -200,6 +216,8 @@ mae = elementwise(_mae, "mae")
 huber = elementwise(_huber, "huber")
 log_loss = elementwise(_log_loss, "log_loss")
 poisson = elementwise(_poisson, "poisson")
+mape = elementwise(_mape, "mape")
+msle = elementwise(_msle, "msle")
 categorical_crossentropy = elementwise(_categorical_crossentropy, "categorical_crossentropy", averages_outputs=False)
 sigmoid_log_loss = _over_panels(_sigmoid_log_loss_loop, "sigmoid_log_loss")
 softmax_crossentropy = _over_panels(_softmax_crossentropy_loop, "softmax_crossentropy")

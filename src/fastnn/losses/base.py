@@ -20,6 +20,8 @@ ALIASES = {
         ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "CategoricalCrossentropy"),
         "categorical_crossentropy",
     ),
+    **dict.fromkeys(("mean_absolute_percentage_error", "MeanAbsolutePercentageError", "MAPE"), "mape"),
+    **dict.fromkeys(("mean_squared_logarithmic_error", "MeanSquaredLogarithmicError", "MSLE"), "msle"),
     "Huber": "huber",
     "Poisson": "poisson",
 }
@@ -47,9 +49,8 @@ MEANT = {
         "categorical_crossentropy",
     ),
     **dict.fromkeys(("PoissonNLLLoss", "poisson_nll_loss"), "poisson"),
-    **dict.fromkeys(
-        ("mape", "MAPE", "msle", "MSLE", "log_cosh", "logcosh", "LogCosh", "categorical_hinge"), ""
-    ),  # none
+    "mean_squared_log_error": "msle",
+    **dict.fromkeys(("log_cosh", "logcosh", "LogCosh", "categorical_hinge"), ""),  # none
 }
 _UNITS = {
     "mse": kernels.mse,
@@ -58,6 +59,8 @@ _UNITS = {
     "log_loss": kernels.log_loss,
     "categorical_crossentropy": kernels.categorical_crossentropy,
     "poisson": kernels.poisson,
+    "mape": kernels.mape,
+    "msle": kernels.msle,
 }
 NAMES = tuple(_UNITS)
 
@@ -76,7 +79,8 @@ _PROBABILITIES = {"categorical_crossentropy": "softmax", "log_loss": "sigmoid"}
 class LossFunction(Record):
     """A loss known by its name: the weighted mean over samples of what each one costs.
 
-    mse, mae, huber, log_loss and poisson also average over outputs; categorical_crossentropy sums over classes.
+    All but categorical_crossentropy, which sums over classes, also average over outputs. mape is in percent of the
+    target, which must not be 0; msle is of ln(1 + y), for targets that are not negative.
 
     Parameters
     ----------
