@@ -1,5 +1,6 @@
 """`fastnn train FILE` without options: the estimators for tables, and what is reported about them."""
 
+import contextlib
 import json
 import re
 
@@ -125,3 +126,17 @@ def test_a_search_is_shown_saved_and_drawn(folder, capsys):
     assert "metric must be one of" in usage_error(capsys, "tune", "shop.csv", "--target", "bought", "--metric", "r2")
     assert "--target must name the column" in usage_error(capsys, "tune", "shop.csv")
     assert "FILE must end in .csv" in usage_error(capsys, "tune", "iris", "--target", "x")
+
+
+def test_a_search_whose_picture_fails_has_saved_its_model(folder, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    def fail(*arguments, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    options = ("--time-limit", "1", "--trials", "3", "--quiet", "--plot", "search.png", "-o", "model.safetensors")
+    with contextlib.suppress(OSError, SystemExit):
+        main(["tune", "shop.csv", "--target", "bought", *options])
+    assert TableModel.load("model.safetensors").report["preset"] == "tune"

@@ -291,6 +291,7 @@ def test_a_history_keeps_its_lists_together():
         (callbacks.TimeLimit(1), "seconds", 0, "seconds must be a number"),
         (callbacks.LearningRateScheduler(abs), "schedule", 3, "schedule must be a function"),
         (callbacks.OptunaPruning(None), "monitor", 3, "monitor must be a str"),
+        (callbacks.SampleRecorder(), "every", 0, "every must be an integer >= 1"),
         (callbacks.LambdaCallback(), "on_epoch_finish", abs, "no attribute 'on_epoch_finish'"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -298,6 +299,24 @@ def test_a_history_keeps_its_lists_together():
 def test_callbacks_check_what_is_assigned(made, name, value, message):
     with pytest.raises((ValueError, TypeError, AttributeError), match=re.escape(message)):
         setattr(made, name, value)
+
+
+def test_callbacks_that_show_or_keep_elsewhere_check_what_is_assigned(monkeypatch):
+    with callbacks.LiveView() as view:
+        for name, value, error in (("sample", 3, TypeError), ("name", 3, TypeError), ("nam", "x", AttributeError)):
+            with pytest.raises(error, match=f"^{name} must be|no attribute '{name}'"):
+                setattr(view, name, value)
+        with pytest.raises(AttributeError):
+            view.url = "elsewhere"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # neither has to be installed
+    for made, name, value in (
+        (callbacks.TensorBoard("runs"), "histogram_freq", -1), (callbacks.TensorBoard("runs"), "log_dir", 3),
+        (callbacks.MLflow(), "experiment", ""), (callbacks.MLflow(), "log_model", "yes"),
+    ):  # fmt: skip
+        with pytest.raises((ValueError, TypeError)):
+            setattr(made, name, value)
+        with pytest.raises(AttributeError, match="no attribute 'folder'"):
+            made.folder = "elsewhere"
 
 
 def test_what_is_assigned_to_a_callback_counts():

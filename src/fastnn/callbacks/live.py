@@ -1,10 +1,11 @@
 """A page in the browser that follows training."""
 
 import time
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.live_board import Board, Run, finite, layer_norms
+from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_integer
 
 if TYPE_CHECKING:
@@ -17,6 +18,18 @@ def _serve(board: Board, port: int) -> "LiveServer":
     from fastnn.callbacks.live_server import LiveServer  # the web server is imported when there is a page
 
     return LiveServer(board, port)
+
+
+def _check_name(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} must be a string or None, got {value!r}")
+    return value
+
+
+def _check_sample(name: str, value: Any) -> tuple[Any, Any] | None:
+    if value is not None and (not isinstance(value, tuple) or len(value) != 2):
+        raise TypeError(f"{name} must be a tuple (X, y) or None, got {type(value).__name__}")
+    return value
 
 
 class LiveView(Callback):
@@ -61,12 +74,13 @@ class LiveView(Callback):
     True
     """
 
+    _is_strict: ClassVar[bool] = True
+
+    name = Checked(_check_name)
+    sample = Checked(_check_sample)
+
     def __init__(self, port: int = 0, *, name: str | None = None, sample: tuple[Any, Any] | None = None):
         check_integer("port", port, 0, 65535)
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a string or None, got {name!r}")
-        if sample is not None and (not isinstance(sample, tuple) or len(sample) != 2):
-            raise TypeError(f"sample must be a tuple (X, y) or None, got {type(sample).__name__}")
         self.name, self.sample = name, sample
         self._board = Board()
         self._server: LiveServer = _serve(self._board, port)

@@ -7,9 +7,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Callback
+from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_bool, check_integer
 from fastnn.model.network import Network
 
@@ -43,9 +44,13 @@ class TensorBoard(Callback):
         trainer.fit(X, y, epochs=20, callbacks=[board])
     """
 
+    _is_strict: ClassVar[bool] = True
+
+    log_dir = Checked(lambda name, value: Path(value))
+    histogram_freq = Checked(lambda name, value: check_integer(name, value, 0))
+
     def __init__(self, log_dir: str | os.PathLike, *, histogram_freq: int = 0):
-        self.log_dir = Path(log_dir)
-        self.histogram_freq = check_integer("histogram_freq", histogram_freq, 0)
+        self.log_dir, self.histogram_freq = log_dir, histogram_freq
         if importlib.util.find_spec("tensorboardX") is None:
             raise ImportError('TensorBoard needs tensorboardX: pip install "fastnn[tensorboard]"')
         self._writer: Any = None
@@ -93,6 +98,14 @@ class TensorBoard(Callback):
         return [("", trainer.network)]
 
 
+def _check_text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {value!r}")
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    return value
+
+
 class MLflow(Callback):
     """Logs every fit as a run of MLflow: hyperparameters, loss and metrics by epoch, and the trained network's file.
 
@@ -131,6 +144,13 @@ class MLflow(Callback):
         trainer.fit(X, y, epochs=20, callbacks=[log])
     """
 
+    _is_strict: ClassVar[bool] = True
+
+    experiment = Checked(_check_text)
+    tracking_uri = Checked(lambda name, value: None if value is None else _check_text(name, value))
+    run_name = Checked(lambda name, value: None if value is None else _check_text(name, value))
+    log_model = Checked(check_bool)
+    run_id: str | None = None
     runs_last = True  # so that the network's file holds what other callbacks restored
 
     def __init__(
@@ -141,18 +161,10 @@ class MLflow(Callback):
         run_name: str | None = None,
         log_model: bool = True,
     ):
-        for name, value in (("experiment", experiment), ("tracking_uri", tracking_uri), ("run_name", run_name)):
-            if value is None and name != "experiment":
-                continue
-            if not isinstance(value, str):
-                raise TypeError(f"{name} must be a str, got {value!r}")
-            if not value:
-                raise ValueError(f"{name} must not be empty")
         self.experiment, self.tracking_uri, self.run_name = experiment, tracking_uri, run_name
-        self.log_model = check_bool("log_model", log_model)
+        self.log_model = log_model
         if importlib.util.find_spec("mlflow") is None:
             raise ImportError('MLflow needs mlflow-skinny or mlflow: pip install "fastnn[mlflow]"')
-        self.run_id: str | None = None
         self._client: Any = None
         self._handled: BaseException | None = None
 

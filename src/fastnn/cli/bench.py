@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.cli.info import cpu_name, versions_of
+from fastnn.cli.table import check_output
 from fastnn.cli.train import check_plot
 
 
@@ -33,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         check_plot(arguments.plot)
+        if arguments.json is not None:
+            check_output(arguments.json, "--json")
     except (ImportError, ValueError) as error:
         print(f"fastnn bench: error: {error}", file=sys.stderr)
         return 2

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from fastnn.tabular.estimators import BaseTabular, TabularClassifier, TabularReg
 from fastnn.tabular.model import sketch_rows
 from fastnn.tabular.scoring import r2
 from fastnn.tabular.values import as_numbers, as_texts
+
+if TYPE_CHECKING:
+    from fastnn.tabular.tuning import TuneResult
 
 MOST_CLASSES_SHOWN = 12
 MOST_COLUMNS_SHOWN = 10
@@ -35,6 +38,7 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
     )
     y = np.array(as_texts(frame[target]).to_list()) if is_classification else as_numbers(frame[target])
     X = frame.drop(target)
+    search: TuneResult | None = None
     report: dict[str, Any] = {"target": target, "task": loaded.preprocessing.task, "preset": preset}
     with warnings_as_lines("fastnn train"):
         if arguments.cv is not None:
@@ -44,7 +48,8 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
             ))  # fmt: skip
         started = time.perf_counter()
         if preset == "tune":
-            estimator = _tune(arguments, loaded, X[loaded.train_rows], y[loaded.train_rows], report)
+            search = _tune(arguments, loaded, X[loaded.train_rows], y[loaded.train_rows], report)
+            estimator = search.estimator
         else:
             estimator = make_estimator(arguments, loaded, preset).fit(X[loaded.train_rows], y[loaded.train_rows])
         report["seconds"] = time.perf_counter() - started
@@ -62,6 +67,9 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
     show(report, is_quiet=arguments.quiet)
     if arguments.json is not None:
         say(f"report: {arguments.json}")
+    if search is not None and arguments.plot is not None:
+        search.plot().savefig(arguments.plot, dpi=150)
+        say(f"search: {arguments.plot}")
     say(f"model: {path}")
     table.write_report(arguments, estimator, loaded, path)
     return 0
@@ -69,8 +77,8 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
 
 def _tune(
     arguments: argparse.Namespace, loaded: TableData, X: Any, y: np.ndarray, report: dict[str, Any]
-) -> BaseTabular:
-    """Search for a recipe, show the best ones, and return the estimator that follows the best."""
+) -> "TuneResult":
+    """Search for a recipe, show the best ones, and return what was found."""
     from fastnn.tabular.tuning import tune
 
     options = make_estimator(arguments, loaded, "best").get_params()
@@ -94,10 +102,7 @@ def _tune(
     report["trials"] = [
         {"scores": trial.scores, "seconds": trial.seconds, **asdict(trial.recipe)} for trial in result.trials
     ]
-    if arguments.plot is not None:
-        result.plot().savefig(arguments.plot, dpi=150)
-        say(f"search: {arguments.plot}")
-    return result.estimator
+    return result
 
 
 def make_estimator(arguments: argparse.Namespace, loaded: TableData, preset: str) -> BaseTabular:
