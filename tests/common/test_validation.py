@@ -115,6 +115,8 @@ FIT = [
     ("label NaN", {"y": with_(LABELS.astype(float), 2, np.nan)}, "cce", VALUE, "y must be finite, got nan in row 2"),
     ("probability", {"y": 2.0 * np.eye(2)[LABELS]}, "cce", VALUE, r"y must lie in \[0, 1\].*got 2.0"),
     ("probability < 0", {"y": -np.eye(2)[LABELS]}, "log_loss", VALUE, r"y must lie in \[0, 1\].*got -1.0"),
+    ("log of < 0", {"y": Y}, "msle", VALUE, "y must not be negative for loss 'msle', got -"),
+    ("share of 0", {"y": with_(Y, (3, 1), 0.0)}, "mape", VALUE, "y must not be 0 for loss 'mape', .* in row 3"),
     ("count < 0", {"y": Y}, "poisson", VALUE, "y must not be negative for loss 'poisson', got -"),
     ("epochs", {"epochs": 0}, "mse", VALUE, "epochs must be an integer >= 1, got 0"),
     ("epochs float", {"epochs": 1.5}, "mse", TYPE, "epochs must be an integer >= 1, got 1.5"),

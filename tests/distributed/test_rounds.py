@@ -236,6 +236,7 @@ def test_data_frames_delayed_blocks_futures_and_sparse_blocks(client):
     blocks = cut(X, y, [300, 300])
     forms = {
         "frames": (frame[list("abcd")], frame["y"]),
+        "nullable": (frame[list("abcd")].astype("Float32"), frame["y"].astype("Int64")),
         "delayed": ([dask.delayed(a) for a, _ in blocks], [dask.delayed(b) for _, b in blocks]),
         "futures": (client.scatter([a for a, _ in blocks]), client.scatter([b for _, b in blocks])),
         "persisted": tuple(client.persist(list(chunked(X, y, [300, 300])))),
@@ -351,6 +352,30 @@ def test_predict_is_lazy_and_has_the_bits_of_one_machine():
     np.testing.assert_array_equal(outputs.compute(scheduler="sync"), expected)
     doubled = outputs.map_blocks(lambda block: 2 * block)
     np.testing.assert_array_equal(doubled.compute(scheduler="threads"), 2 * expected)
+
+
+def test_booleans_beside_numbers_and_missing_ones_in_data_frames(client):
+    import dask.dataframe as dd
+    import pandas as pd
+
+    X, y = make_data()
+    table = pd.DataFrame(X, columns=list("abcd")).assign(d=X[:, 3] > 0)
+    mixed = dd.from_pandas(table, npartitions=2, sort=False)
+    plain = dd.from_pandas(table.astype(np.float64), npartitions=2, sort=False)
+    target = dd.from_pandas(pd.Series(y), npartitions=2, sort=False)
+    trainers = []
+    for frame in (mixed, plain):
+        trainers.append(make_trainer())
+        fd.fit(trainers[-1], frame, target, client=client)
+    assert_same_bits(*trainers)
+    assert fd.evaluate(trainers[0], mixed, target, client=client)["accuracy"] > 0.3
+    network = trainers[0].network
+    expected, found = (fd.predict(network, frame).compute(scheduler="synchronous") for frame in (plain, mixed))
+    pd.testing.assert_frame_equal(expected, found)
+    holed = table.astype({"a": "Float32"})
+    holed.loc[401, "a"] = pd.NA
+    with pytest.raises(ValueError, match=r"X \(chunk 1\) must be finite, got nan in row 101, column 0"):
+        fd.fit(make_trainer(), dd.from_pandas(holed, npartitions=2, sort=False), target, client=client)
 
 
 def test_predictions_of_data_frames_keep_the_index():

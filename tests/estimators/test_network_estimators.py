@@ -370,3 +370,69 @@ class TestFiles:
         with pytest.raises(fastnn.FileFormatError, match="of class 'NetworkRegressor', not NetworkClassifier"):
             NetworkClassifier.load(tmp_path / "model")
         assert fastnn.Network.load(tmp_path / "model").layers == model.network_.layers
+
+
+class TestSequencesOfDifferentLengths:
+    """The class is the sign of the last step that counts; what stands behind it says the contrary."""
+
+    LENGTHS = np.random.default_rng(1).integers(2, 7, 160)
+    X = np.random.default_rng(2).normal(size=(160, 6, 2)).astype(np.float32)
+    LAST = X[np.arange(160), LENGTHS - 1, 0]
+    X[np.arange(6) >= LENGTHS[:, np.newaxis]] = -7.0 * np.sign(LAST).repeat(6 - LENGTHS)[:, np.newaxis]
+    Y = np.where(LAST > 0, "up", "down")
+    RAGGED = [one[:n] for one, n in zip(X, LENGTHS, strict=True)]  # noqa: RUF012
+    OPTIONS = {"epochs": 20, "optimizer": fastnn.Adam(0.02), "random_state": 0}  # noqa: RUF012
+
+    def test_lengths_and_lists_of_arrays_are_the_same(self):
+        X, y, lengths = self.X, self.Y, self.LENGTHS
+        padded = NetworkClassifier([LSTM(8)], **self.OPTIONS).fit(X, y, lengths=lengths)
+        ragged = NetworkClassifier([LSTM(8)], **self.OPTIONS).fit(self.RAGGED, y)
+        np.testing.assert_array_equal(padded.network_.parameters, ragged.network_.parameters)
+        np.testing.assert_array_equal(padded.predict_proba(X, lengths), ragged.predict_proba(self.RAGGED))
+        assert (padded.predict(X, lengths=lengths) == y).mean() == ragged.score(self.RAGGED, y) > 0.9
+        assert padded.score(X, y) < 0.9  # with all steps counted
+        shorter = ragged.predict(self.RAGGED[:1])  # alone, and not as long as those of training
+        assert shorter[0] == ragged.predict(self.RAGGED)[0]
+
+    @pytest.mark.parametrize("scoring", [None, "accuracy"])
+    def test_early_stopping_holds_out_sequences_with_their_lengths(self, scoring):
+        model = NetworkClassifier([LSTM(8)], early_stopping=True, scoring=scoring, **self.OPTIONS)
+        model.fit(self.RAGGED, self.Y)
+        assert model.best_validation_score_ > 0.8
+        given = NetworkClassifier([LSTM(8)], early_stopping=True, scoring=scoring, **self.OPTIONS)
+        given.fit(self.RAGGED, self.Y, X_val=self.X[:40], y_val=self.Y[:40], lengths_val=self.LENGTHS[:40])
+        assert given.best_validation_score_ > 0.8
+
+    def test_members_regression_and_partial_fit(self):
+        y = self.LAST.astype(float)
+        model = NetworkRegressor([LSTM(8)], n_estimators=2, bootstrap=True, **self.OPTIONS).fit(self.RAGGED, y)
+        assert model.score(self.RAGGED, y) > 0.7
+        np.testing.assert_array_equal(model.predict(self.X, self.LENGTHS), model.predict(self.RAGGED))
+        parts = [NetworkRegressor([LSTM(8)], **self.OPTIONS) for _ in range(2)]
+        for _ in range(2):
+            parts[0].partial_fit(self.X, y, lengths=self.LENGTHS)
+            parts[1].partial_fit(self.RAGGED, y)
+        np.testing.assert_array_equal(parts[0].network_.parameters, parts[1].network_.parameters)
+
+    def test_words_as_lists_of_numbers_and_cross_validation(self):
+        words = [(10 * (1 + np.abs(one[:, 0]))).astype(int) % 20 for one in self.RAGGED]
+        y = np.array([(one == 12).any() for one in words])
+        layers = [Input(6), fastnn.Embedding(20, 4), fastnn.GRU(8)]
+        model = NetworkClassifier(layers, **self.OPTIONS)
+        assert cross_val_score(model, words, y, cv=2).shape == (2,)
+        assert model.fit([one.tolist() for one in words], y).score(words, y) > 0.8
+
+    def test_what_makes_no_sense_is_refused(self):
+        model = NetworkClassifier([LSTM(4)], epochs=1, random_state=0)
+        for arguments, message in (
+            ((self.X, self.Y, self.LENGTHS[:3]), r"lengths must have shape \(160,\), one length a sample, got \(3,\)"),
+            ((self.X, self.Y, self.LENGTHS + 2), "lengths must hold integers from 1 to 6"),
+            ((self.RAGGED, self.Y, self.LENGTHS), "lengths must be None where X is a list of sequences"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                model.fit(arguments[0], arguments[1], lengths=arguments[2])
+        with pytest.raises(ValueError, match=r"lengths must be None because .*side by side"):
+            NetworkClassifier([Dense(3)], epochs=1).fit(self.X, self.Y, lengths=self.LENGTHS)
+        model.fit(self.RAGGED, self.Y)
+        with pytest.raises(ValueError, match=r"X\[0\] must have 1 to 6 steps \(the Input's\), got a sequence of 9"):
+            model.predict([np.zeros((9, 2))])

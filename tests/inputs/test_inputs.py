@@ -235,3 +235,41 @@ def test_pandas():
     )
     np.testing.assert_array_equal(network.parameters, same.parameters)
     np.testing.assert_array_equal(network.predict(frame), network.predict(frame.to_numpy()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "at", "place"),
+    [
+        ((4, 3), (7, 2, 1), "row 7, step 2, feature 1"),
+        ((3, 4, 2), (5, 1, 3, 1), r"row 5, position \(1, 3\), channel 1"),
+    ],
+)
+def test_what_is_not_finite_in_samples_of_several_axes_is_named_by_its_place(shape, at, place):
+    network = fastnn.Network([fastnn.Input(shape), fastnn.Flatten(), fastnn.Dense(1)], seed=0)
+    X, trainer = np.zeros((9, *shape)), fastnn.Trainer(network, loss="mse")
+    for value, message in ((np.nan, "finite, got nan"), (1e39, r"finite in float32, got 1e\+39")):
+        X[at] = value
+        for held in (X, X.reshape(9, -1)):
+            with pytest.raises(ValueError, match=f"X must be {message} in {place}"):
+                trainer.fit(held, np.zeros(9))
+
+
+def test_pandas_numbers_that_know_missing_values_and_booleans_beside_numbers():
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame({"a": [0.5, 1.5, 2.5], "b": [True, False, True]})
+    nullable = pandas.DataFrame(
+        {"a": pandas.array([0.5, 1.5, 2.5], "Float64"), "b": pandas.array([1, 0, 1], "Int64")}
+    )  # fmt: skip
+    y = pandas.Series([1, 2, 3], dtype="Int64")
+    fitted = []
+    for held, targets in ((X, y), (nullable, y), (X.astype(float).to_numpy(), [1, 2, 3])):
+        network = fastnn.Network.mlp(2, [4], 1, seed=0)
+        fastnn.Trainer(network, loss="mse").fit(held, targets, seed=0)
+        fitted.append(network.predict(held))
+    np.testing.assert_array_equal(fitted[0], fitted[2])
+    np.testing.assert_array_equal(fitted[1], fitted[2])
+    nullable.loc[1, "b"] = pandas.NA
+    with pytest.raises(ValueError, match="X must be finite, got nan in row 1, column 1"):
+        fastnn.Trainer(network, loss="mse").fit(nullable, y)
+    with pytest.raises(TypeError, match="real numbers, got an array of dtype object"):
+        network.predict(pandas.DataFrame({"a": ["1", "2"], "b": [1, 2]}, dtype=object))

@@ -73,6 +73,27 @@ def test_gradients_with_lengths_are_central_differences(cell, body):
 
 
 @each_cell
+def test_vectors_of_categories_at_every_step_that_counts(cell):
+    layers = [fastnn.Input((STEPS, FEATURES)), fastnn.CategoryEmbedding({1: 4}, 3), CELLS[cell](5), fastnn.Dense(2)]
+    network = fastnn.Network(layers, dtype="float64", seed=1)
+    network.parameters[:] = rng(3).normal(size=network.n_parameters) * 0.5
+    x, y, start = X.copy(), rng(4).normal(size=(N, 2)), network.parameters.copy()
+    x[..., 1] = rng(7).integers(-1, 4, (N, STEPS))
+
+    def at(parameters, x=x):
+        network.parameters[:] = parameters
+        return network.loss_and_gradient(x, y, loss="mse", lengths=LENGTHS)
+
+    _, gradient = at(start)
+    for direction in rng(6).choice([-1.0, 1.0], size=(4, network.n_parameters)):
+        slope = (at(start + 1e-6 * direction)[0] - at(start - 1e-6 * direction)[0]) / 2e-6
+        np.testing.assert_allclose(gradient @ direction, slope, rtol=1e-6, atol=1e-8)
+    padded = x.copy()
+    padded[~COUNTS] = 2.0
+    assert np.array_equal(at(start, padded)[1], gradient)
+
+
+@each_cell
 def test_the_gradient_of_one_padded_sequence_has_the_bits_of_the_unpadded(cell):
     for steps, length in ((6, 5), (11, 6)):
         x = rng(1).normal(size=(1, steps, FEATURES))

@@ -163,3 +163,21 @@ def test_an_estimator_that_is_fitted_refuses_a_second_fit():
     assert said == ["fit", "fit", "partial_fit", "partial_fit"] and len(model.loss_curve_) == 1
     model.set_params(callbacks=None).partial_fit(X, y)
     assert len(model.loss_curve_) == 2
+
+
+def test_an_estimator_of_tables_that_is_fitted_refuses_a_second_fit(monkeypatch):
+    pytest.importorskip("polars", reason="polars is missing: it comes with the extra 'tables'")
+    from fastnn.tabular import fitting
+
+    Z, labels = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    model, said, fit_networks = fastnn.TabularClassifier(preset="fast", random_state=0), [], fitting.fit_networks
+
+    def fit_twice(*arguments):
+        said.extend(str(error) for error in in_a_thread(lambda: model.fit(Z, labels)))
+        return fit_networks(*arguments)
+
+    monkeypatch.setattr(fitting, "fit_networks", fit_twice)
+    model.fit(Z, labels)
+    assert [message[:46] for message in said] == ["this TabularClassifier is already being fitted"]
+    monkeypatch.undo()
+    model.fit(Z, labels)

@@ -25,6 +25,8 @@ def make_trainer(names=(), **options):
     [
         ("mean_squared_error", "mse"),
         ("MeanAbsoluteError", "mae"),
+        ("mean_absolute_percentage_error", "mape"),
+        ("MSLE", "msle"),
         ("binary_crossentropy", "log_loss"),
         ("sparse_categorical_crossentropy", "categorical_crossentropy"),
     ],
@@ -44,7 +46,7 @@ def test_keras_s_names_of_losses(word, name):
         ("l1", "mae"),
         ("smooth_l1_loss", "huber"),
         ("poison", "poisson"),
-        ("mape", None),
+        ("mean_squared_log_error", "msle"),
         ("log_cosh", None),
     ],
 )
@@ -55,10 +57,10 @@ def test_other_words_for_losses_get_the_right_suggestion(word, suggestion):
 
 
 def test_keras_s_names_of_metrics_are_names_in_the_logs(tmp_path):
-    names = ["acc", "AUC", "mean_squared_error", "mean_absolute_error"]
+    names = ["acc", "AUC", "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "MSLE"]
     trainer = make_trainer(names)
     history = trainer.fit(X, Y, validation_data=(X, Y), callbacks=[EarlyStopping("val_acc")]).history
-    same = make_trainer(["accuracy", "roc_auc", "mse", "mae"])
+    same = make_trainer(["accuracy", "roc_auc", "mse", "mae", "mape", "msle"])
     same.fit(X, Y)
     assert list(history)[:5] == ["loss", "acc", "auc", "mean_squared_error", "mean_absolute_error"]
     assert list(trainer.evaluate(X, Y).values()) == list(same.evaluate(X, Y).values())
@@ -92,7 +94,17 @@ def test_other_words_for_metrics_get_the_right_suggestion(word, suggestion):
         (lambda: make_trainer().fit(X, Y, others=3), f"{KEYWORD} 'others'$"),
         (lambda: make_trainer().fit(X, Y, val_data=(X, Y)), "did you mean 'validation_data'"),
         (lambda: make_trainer().evaluate(X, Y, sample_weights=Y), "did you mean 'sample_weight'"),
-        (lambda: make_trainer().evaluate(X, Y, batch_size=3), rf"Trainer.evaluate\(\) {KEYWORD} 'batch_size'$"),
+        (lambda: fastnn.MLPClassifier(epochs=3), rf"MLPClassifier\(\) {KEYWORD} 'epochs'; did you mean 'max_iter'"),
+        (lambda: fastnn.MLPClassifier(lr=0.1), "did you mean 'learning_rate_init'"),
+        (lambda: fastnn.MLPRegressor(hidden=[3], seed=0), "did you mean 'hidden_layer_sizes'"),
+        (lambda: fastnn.MLPRegressor(optimizer="adam"), "did you mean 'solver'"),
+        (lambda: fastnn.MLPRegressor(weight_decay=0.1), "did you mean 'alpha'"),
+        (lambda: fastnn.NetworkClassifier([], max_iter=3), "did you mean 'epochs'"),
+        (lambda: fastnn.NetworkClassifier([], seed=3), "did you mean 'random_state'"),
+        (lambda: fastnn.NetworkRegressor([], lr=0.1), r"that of the optimizer, as in Adam\(learning_rate="),
+        (lambda: fastnn.NetworkRegressor([], nothing_like_it=3), f"{KEYWORD} 'nothing_like_it'$"),
+        (lambda: fastnn.TabularClassifier(n_jobs=2), "did you mean 'n_threads'"),
+        (lambda: fastnn.TabularRegressor(seed=2), "did you mean 'random_state'"),
         (
             lambda: make_trainer(lr=0.1),
             r"Trainer\(\) .*did you mean that of the optimizer, as in Adam\(learning_rate=",
@@ -169,6 +181,13 @@ def test_trainer_predict_and_verbose(capsys):
     trainer.predict(X, verbose=2)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("loss: ") and "acc: " in first and second.startswith("64 rows - ")
+    for batch_size in (1, 7, None):
+        np.testing.assert_array_equal(trainer.predict(X, batch_size=batch_size), trainer.network.predict(X))
+        assert trainer.evaluate(X, Y, batch_size=batch_size) == trainer.evaluate(X, Y)
+    assert capsys.readouterr().out == ""
+    for method in (trainer.predict, trainer.network.predict, lambda X, **options: trainer.evaluate(X, Y, **options)):
+        with pytest.raises(ValueError, match="batch_size must be an integer >= 1, got 0"):
+            method(X, batch_size=0)
     for method in (lambda: trainer.evaluate(X, Y, verbose=3), lambda: trainer.predict(X, verbose=-1)):
         with pytest.raises(ValueError, match="verbose must be an integer from 0 to 2"):
             method()

@@ -108,11 +108,22 @@ def as_array(name: str, values: Any) -> np.ndarray:
     if is_sparse(values):
         raise TypeError(f"{name} must be dense, got a sparse matrix; pass {name}.toarray()")
     try:
-        array = np.asarray(values)
+        array = _of_pandas(values) if hasattr(values, "dtypes") else np.asarray(values)
     except (TypeError, ValueError) as error:  # rows of different lengths, for one
         raise type(error)(f"{name} must be an array of real numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got an array of dtype {array.dtype}")
+    return array
+
+
+def _of_pandas(values: Any) -> np.ndarray:
+    """Return a data frame or series as an array; numbers that know missing values, or stand by booleans, as float64."""
+    array = np.asarray(values)
+    if array.dtype.kind != "O":
+        return array
+    dtypes = values.dtypes if np.iterable(values.dtypes) else [values.dtypes]
+    if all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
     return array
 
 
@@ -160,8 +171,11 @@ def as_gatherable(array: np.ndarray, dtype: np.dtype, *, lazily: bool = False) -
         return array.astype(dtype)
 
 
-def check_finite(name: str, array: Any, dtype: np.dtype | None = None) -> None:
-    """Raise ValueError at the first number that is not finite, or not once it is of `dtype`."""
+def check_finite(name: str, array: Any, dtype: np.dtype | None = None, shape: tuple[int, ...] = ()) -> None:
+    """Raise ValueError at the first number that is not finite, or not once it is of `dtype`.
+
+    `shape` is that of a sample where rows of the array are samples of several axes, laid flat.
+    """
     values = array.data if is_sparse(array) else array
     piece = max(1, _PIECE // max(1, math.prod(values.shape[1:])))  # rows: a file may be larger than memory
     for first in range(0, values.shape[0], piece):
@@ -174,7 +188,12 @@ def check_finite(name: str, array: Any, dtype: np.dtype | None = None) -> None:
             at = (first + at[0], *at[1:])
             if is_sparse(array):
                 at = int(np.searchsorted(array.indptr, at[0], side="right")) - 1, int(array.indices[at[0]])
-            place = "".join(f", {axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
+            axes: tuple[str, ...] = ("row", "column")
+            if len(shape) > 1 and len(at) == 2:
+                *position, last = map(int, np.unravel_index(at[1], shape))
+                axes = ("row", "step", "feature") if len(shape) == 2 else ("row", "position", "channel")
+                at = (at[0], position[0] if len(shape) == 2 else tuple(position), last)
+            place = "".join(f", {axis} {i}" for axis, i in zip(axes, at, strict=False))
             limit = "" if not np.isfinite(value) else f" in {dtype}"
             raise ValueError(f"{name} must be finite{limit}, got {value}{place.replace(',', ' in', 1)}")
 

@@ -39,6 +39,13 @@ _KEYWORDS = {
     "weight_decay": "AdamW(weight_decay=...), or a penalty such as L2 of a layer",
 }
 
+# What the same is called where an estimator follows scikit-learn.
+_IN_SKLEARN = {
+    "epochs": "max_iter", "hidden": "hidden_layer_sizes", "layers": "hidden_layer_sizes", "optimizer": "solver",
+    "learning_rate": "learning_rate_init", "patience": "n_iter_no_change", "seed": "random_state",
+    "units": "hidden_layer_sizes", "validation_split": "validation_fraction", "weight_decay": "alpha",
+}  # fmt: skip
+
 # Names in Keras and PyTorch, and what to write instead.
 _NAMES = {
     **dict.fromkeys(("Sequential", "Model"), "Network([Input(...), ...])"),
@@ -99,11 +106,15 @@ def check_keywords(called: Any, given: dict[str, Any]) -> None:
     known = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     if is_class and len(known) < len(parameters):
         return
+    unknown = given.keys() - known
     for name in given:
-        if name not in known:
+        if name in unknown:
             near = difflib.get_close_matches(name, known, n=1)
             meant = _KEYWORDS.get(name) or (repr(near[0]) if near else "")
             word = meant.strip("'")
+            own = _IN_SKLEARN.get(name) or _IN_SKLEARN.get(word)
+            if own in known:
+                word, meant = own, repr(own)
             if meant == repr(word) and word not in known:
                 meant = "that of the optimizer, as in Adam(learning_rate=...)" if word == "learning_rate" else ""
             hint = f"; did you mean {meant}?" if meant else ""

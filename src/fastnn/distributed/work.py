@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.callbacks import Callback
-from fastnn.common.validation import as_sample_weight, is_sparse
+from fastnn.common.validation import as_array, as_sample_weight, is_sparse
 from fastnn.distributed import carrier
 from fastnn.distributed.tree import fold
 from fastnn.inputs.data import DataSpec, check_data
@@ -65,15 +65,15 @@ def check_chunk(
     spec: DataSpec, number: int, X: Any, y: Any, weights: Any, prefix: str = ""
 ) -> tuple[Any, Any, Any] | None:
     """Return one chunk in forms that `fit` takes without converting, None if it has no row; errors name it."""
-    X = X if is_sparse(X) else np.asarray(X)
-    y = np.asarray(y)
-    if X.ndim and X.shape[0] == 0 and y.ndim and y.shape[0] == 0:
-        return None
     where = f"(chunk {number})"
     names = (f"{prefix}X {where}", f"{prefix}y {where}", f"{prefix}sample_weight {where}")
+    X = X if is_sparse(X) else as_array(names[0], X)
+    y = as_array(names[1], y)
+    if X.ndim and X.shape[0] == 0 and y.ndim and y.shape[0] == 0:
+        return None
     data = check_data(spec, X, y, None, names)
     if weights is not None:
-        weights = np.asarray(weights)
+        weights = as_array(names[2], weights)
         # Rows without weight are nothing unusual in a chunk; all that is asked of them is their number.
         weights = as_sample_weight(weights, data.n_rows, names[2]) if weights.any() else np.zeros(data.n_rows)
     return data.x.array, data.y.array, weights
@@ -350,7 +350,7 @@ def total_up(start: carrier.Start, parts: Sequence[Evaluated], prefix: str = "")
 
 def predict_rows(network: Any, X: Any) -> np.ndarray:
     """Return a network's outputs, in the one thread that Dask gave this task."""
-    X = X if is_sparse(X) else np.asarray(X)
+    X = X if is_sparse(X) else as_array("X", X)
     out = np.empty((X.shape[0], network.n_outputs), network.dtype)
     for first in range(0, X.shape[0], _PIECE_ROWS):
         network.predict(X[first : first + _PIECE_ROWS], out=out[first : first + _PIECE_ROWS])

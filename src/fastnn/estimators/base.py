@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastnn.common.attributes import KnowsKeywords, fitted_alone
 from fastnn.common.validation import check_finite
 from fastnn.engine.rows import Rows
 from fastnn.estimators import parameters
@@ -34,9 +35,6 @@ _LEARNED = {
     "n_layers_": "it is the number of network_'s layers",
     "classes_": "fit learns them; map the labels that predict returns, or fit with other ones",
 }
-
-
-_FITTING: dict[tuple[int, int], object] = {}  # process and id of the estimators that are being fitted
 
 
 def _need_no_check(X: Any, y: Any) -> bool:
@@ -67,7 +65,7 @@ def _checked_outputs(outputs: np.ndarray) -> np.ndarray:
     return outputs
 
 
-class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
+class BaseNetworkEstimator(CallbackSupportMixin, KnowsKeywords, BaseEstimator, Parts):
     """A network that is fitted; subclasses provide the `Parts`."""
 
     # What X may hold without being converted.
@@ -92,20 +90,15 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
 
     # --- the fit ----------------------------------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool) -> Self:
-        key, own = (os.getpid(), id(self)), object()
-        if _FITTING.setdefault(key, own) is not own:  # one step, so that of two threads one is refused
-            raise RuntimeError(
-                f"this {type(self).__name__} is already being fitted, in another thread or around this callback: wait "
-                "for the end of that fit, or clone it"
-            )
-        try:
-            return self._fit_alone(X, y, sample_weight, validation_set, is_incremental)
-        finally:
-            del _FITTING[key]
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool,
+        lengths: Any = None,
+    ) -> Self:  # fmt: skip
+        with fitted_alone(self):
+            return self._fit_alone(X, y, sample_weight, validation_set, is_incremental, lengths)
 
     def _fit_alone(
-        self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool
+        self, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool, lengths: Any
     ) -> Self:
         self._check_parameters()
         is_first = not hasattr(self, "network_") or not (self.warm_start or is_incremental)
@@ -113,15 +106,16 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
             how = "partial_fit" if is_incremental else "warm_start=True"
             parameters.check_members(self, how)
             self._check_goes_on(how)
+        X, lengths = self._as_padded(X, lengths, is_first)
         X, y = self._check_X_y(X, y, is_first)
         self._learn_targets(y, is_first, is_incremental)
         if self.n_estimators > 1 or self.bootstrap:
             if is_first:
                 self.estimators_ = []
-            fit_members(self, X, y, sample_weight, validation_set, is_incremental)
+            fit_members(self, X, y, sample_weight, validation_set, is_incremental, lengths)
             return self
         self.__dict__.pop("estimators_", None)
-        samples = self._make_samples(X, y, sample_weight)
+        samples = self._make_samples(X, y, sample_weight, lengths)
         held_out = self._check_validation_set(validation_set)
         random_state = self._random_state = check_random_state(self.random_state)
         if self.early_stopping and held_out is None:
@@ -175,21 +169,22 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _make_samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
+    def _make_samples(self, X: Any, y: Any, sample_weight: Any, lengths: np.ndarray | None) -> Samples:
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        return Samples(X.tocsr() if scipy.sparse.issparse(X) else X, self._encode(y), weights, y, weights)
+        return Samples(X.tocsr() if scipy.sparse.issparse(X) else X, self._encode(y), weights, y, weights, lengths)
 
     def _check_validation_set(self, validation_set: tuple | None) -> Samples | None:
         if validation_set is None:
             return None
-        X, y, sample_weight = validation_set
+        X, y, sample_weight, lengths = (*validation_set, None)[:4]
         if X is None and y is None:
             return None
         if X is None or y is None:
             raise ValueError("X_val and y_val must be given together")
+        X, lengths = self._as_padded(X, lengths, is_first=False)
         X, y = self._check_X_y(X, y, is_first=False)
         self._learn_targets(y, is_first=False, is_incremental=True)
-        return self._make_samples(X, y, sample_weight).for_validation()
+        return self._make_samples(X, y, sample_weight, lengths).for_validation()
 
     def _initialize(self, samples: Samples, random_state: np.random.RandomState) -> None:
         """Make the network, and set all attributes that a continued fit goes on from."""
@@ -264,10 +259,11 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
     def _score_samples(self, samples: Samples) -> float:
         """Return the score by which early stopping decides."""
         if self.scoring is None:
-            return self._score_outputs(self.network_.predict(samples.X), samples.y, samples.weights)
+            outputs = self.network_.predict(samples.X, lengths=samples.lengths)
+            return self._score_outputs(outputs, samples.y, samples.weights)
         scorer = check_scoring(self, self.scoring)
         options = {} if samples.weights is None else {"sample_weight": samples.weights}
-        return float(scorer(self, samples.X, samples.targets, **options))
+        return float(scorer(self, self._as_given(samples), samples.targets, **options))
 
     # --- the fitted network -------------------------------------------------------------------------------------------
 
@@ -310,7 +306,7 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
 
     # --- prediction -------------------------------------------------------------------------------------------------
 
-    def _outputs(self, X: Any) -> np.ndarray:
+    def _outputs(self, X: Any, lengths: Any = None) -> np.ndarray:
         """Return the network's outputs for rows of X, of shape (n, n_outputs_).
 
         An array that needs neither conversion nor a word about its columns goes to the kernel as it is; everything
@@ -327,21 +323,23 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator, Parts):
             and X.shape[1] == network.n_inputs
             and X.flags.c_contiguous
             and X.size
+            and lengths is None
             and "estimators_" not in self.__dict__
             and "feature_names_in_" not in self.__dict__
             # The sum of squares is finite only if all values are; where it overflows, the checks below decide.
             and math.isfinite(np.vdot(X, X))
         ):
             return _checked_outputs(network.predict(X))
+        X, lengths = self._as_padded(X, lengths, is_first=False)
         X = validate_data(self, self._as_rows(X, is_first=False), accept_sparse=["csr", "csc"], reset=False)
         if X.dtype.kind == "f" and X.dtype.itemsize > network.dtype.itemsize:
-            check_finite("X", X, network.dtype)
-        outputs = mean_outputs(self, X) if "estimators_" in self.__dict__ else self._outputs_of_checked(X)
-        return _checked_outputs(outputs)
+            check_finite("X", X, network.dtype, network.plan.input_shape)
+        is_mean = "estimators_" in self.__dict__
+        return _checked_outputs(mean_outputs(self, X, lengths) if is_mean else self._outputs_of_checked(X, lengths))
 
-    def _outputs_of_checked(self, X: Any) -> np.ndarray:
+    def _outputs_of_checked(self, X: Any, lengths: np.ndarray | None) -> np.ndarray:
         network = self.network_
-        outputs = network.predict(X)
+        outputs = network.predict(X, lengths=lengths)
         if self.dtype == "auto":
             # float64 and integer features give float64, as scikit-learn's products of arrays do.
             outputs = outputs.astype(np.result_type(X.dtype, network.dtype), copy=False)

@@ -16,8 +16,9 @@ _LARGEST_SEED = 2**31 - 1
 
 
 def fit_members(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool
-) -> None:
+    estimator: Any, X: Any, y: Any, sample_weight: Any, validation_set: tuple | None, is_incremental: bool,
+    lengths: np.ndarray | None = None,
+) -> None:  # fmt: skip
     """Fit `n_estimators` copies of an estimator to checked data, as many at once as there are CPUs.
 
     Ctrl-C ends all of them; those that have done an epoch by then are kept.
@@ -51,7 +52,7 @@ def fit_members(
         if estimator.bootstrap:
             rows = np.random.RandomState(bootstrap_seed).randint(X.shape[0], size=X.shape[0])
             weights = np.bincount(rows, minlength=X.shape[0]) * _check_sample_weight(sample_weight, X)
-        member._fit(samples, y, weights, validation_set, is_incremental)
+        member._fit(samples, y, weights, validation_set, is_incremental, lengths)
 
     def stop() -> None:
         for member in members:
@@ -85,9 +86,9 @@ def _member(estimator: Any) -> Any:
     return member
 
 
-def mean_outputs(estimator: Any, X: Any) -> np.ndarray:
+def mean_outputs(estimator: Any, X: Any, lengths: np.ndarray | None = None) -> np.ndarray:
     """Return the mean of the members' outputs for checked rows, of shape (n, n_outputs_)."""
-    total = estimator.estimators_[0]._outputs_of_checked(X)
+    total = estimator.estimators_[0]._outputs_of_checked(X, lengths)
     for member in estimator.estimators_[1:]:
-        total = total + member._outputs_of_checked(X)
+        total = total + member._outputs_of_checked(X, lengths)
     return total / len(estimator.estimators_)

@@ -11,7 +11,7 @@ from fastnn import losses
 from fastnn.estimators import parameters
 from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.stack import BaseStack
-from fastnn.estimators.targets import BaseClassifier, BaseRegressor
+from fastnn.estimators.targets import BaseClassifier, BaseRegressor, as_probabilities
 from fastnn.losses import CategoricalCrossentropy, LogLoss, LossFunction
 
 
@@ -159,13 +159,17 @@ class NetworkClassifier(BaseClassifier, BaseStack):
         parameters.store_parameters(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
+        lengths_val=None,
+    ):  # fmt: skip
         """Fit the network to X and y, from new weights unless `warm_start`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, *shape), or sparse matrix
-            Samples, channels last. float32, float64 and uint8 arrays are read in place.
+            Samples, channels last. float32, float64 and uint8 arrays are read in place. Sequences may also be a list
+            of arrays of different lengths: the longest of the first fit, or the `Input`, says how long they may be.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels of any sortable type, or a column of 0 and 1 for each of several labels.
         sample_weight : array-like of shape (n_samples,) or None, default None
@@ -173,6 +177,8 @@ class NetworkClassifier(BaseClassifier, BaseStack):
         X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
             Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
             `early_stopping` looks at them instead of a share of X.
+        lengths, lengths_val : array-like of shape (n_samples,) or None, default None
+            How many steps of each sequence of X and X_val count, where the others only fill it up.
 
         Returns
         -------
@@ -194,15 +200,18 @@ class NetworkClassifier(BaseClassifier, BaseStack):
         >>> model.fit(X, y).predict(X[:5]).shape
         (5,)
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), False, lengths)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def partial_fit(
+        self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
+        lengths_val=None,
+    ):  # fmt: skip
         """Train for one epoch over the given samples, going on from the last call.
 
         Parameters
         ----------
-        X, y, sample_weight, X_val, y_val, sample_weight_val
+        X, y, sample_weight, X_val, y_val, sample_weight_val, lengths, lengths_val
             As for `fit`; y need not hold all classes.
         classes : array-like of shape (n_classes,), default None
             All labels of all calls; required in the first.
@@ -227,7 +236,36 @@ class NetworkClassifier(BaseClassifier, BaseStack):
         3
         """
         self._declare_classes(classes, y)
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), True, lengths)
+
+    def predict(self, X, lengths=None):
+        """Return the likeliest label of each sample.
+
+        Parameters
+        ----------
+        X, lengths
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        """
+        outputs = self._outputs(X, lengths)
+        return self._labels.decode(outputs)
+
+    def predict_proba(self, X, lengths=None):
+        """Return the probability of each label, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X, lengths
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return as_probabilities(self._outputs(X, lengths))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -255,7 +293,7 @@ class NetworkRegressor(BaseRegressor, BaseStack):
     layers : list of Layer, default ()
         Without the output layer. `Input` may be left out: X says what shape samples have. With an `Input` of several
         axes X may be rows too, in C order.
-    loss : {"mse", "mae", "huber", "poisson"}, LossFunction or callable, default "mse"
+    loss : {"mse", "mae", "huber", "poisson", "mape", "msle"}, LossFunction or callable, default "mse"
         As for `Trainer`.
     optimizer : str or Optimizer, default "adam"
         A name from `fastnn.optimizers.NAMES` or an object.
@@ -344,7 +382,7 @@ class NetworkRegressor(BaseRegressor, BaseStack):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseStack._parameter_constraints,
-        "loss": [StrOptions({"mse", "mae", "huber", "poisson"}), LossFunction, callable],
+        "loss": [StrOptions({"mse", "mae", "huber", "poisson", "mape", "msle"}), LossFunction, callable],
     }
 
     def __init__(
@@ -374,13 +412,17 @@ class NetworkRegressor(BaseRegressor, BaseStack):
         parameters.store_parameters(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
+        lengths_val=None,
+    ):  # fmt: skip
         """Fit the network to X and y, from new weights unless `warm_start`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, *shape), or sparse matrix
-            Samples, channels last. float32, float64 and uint8 arrays are read in place.
+            Samples, channels last. float32, float64 and uint8 arrays are read in place. Sequences may also be a list
+            of arrays of different lengths: the longest of the first fit, or the `Input`, says how long they may be.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers.
         sample_weight : array-like of shape (n_samples,) or None, default None
@@ -388,6 +430,8 @@ class NetworkRegressor(BaseRegressor, BaseStack):
         X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
             Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
             `early_stopping` looks at them instead of a share of X.
+        lengths, lengths_val : array-like of shape (n_samples,) or None, default None
+            How many steps of each sequence of X and X_val count, where the others only fill it up.
 
         Returns
         -------
@@ -407,15 +451,18 @@ class NetworkRegressor(BaseRegressor, BaseStack):
         >>> round(float(model.predict([[1.0]])[0]))
         2
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=False)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), False, lengths)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def partial_fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
+        lengths_val=None,
+    ):  # fmt: skip
         """Train for one epoch over the given samples, going on from the last call.
 
         Parameters
         ----------
-        X, y, sample_weight, X_val, y_val, sample_weight_val
+        X, y, sample_weight, X_val, y_val, sample_weight_val, lengths, lengths_val
             As for `fit`.
 
         Returns
@@ -437,7 +484,22 @@ class NetworkRegressor(BaseRegressor, BaseStack):
         >>> len(model.loss_curve_)
         3
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), True, lengths)
+
+    def predict(self, X, lengths=None):
+        """Return the predicted numbers.
+
+        Parameters
+        ----------
+        X, lengths
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        outputs = self._outputs(X, lengths)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _reported_loss(self, y: np.ndarray, weights: Any) -> ReportedLoss:
         loss = losses.get(self.loss)

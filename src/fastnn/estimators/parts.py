@@ -64,6 +64,14 @@ class Parts(ABC):
     def _after_epoch(self) -> None:  # noqa: B027
         """Change the learning rate after an epoch; most keep it."""
 
+    def _as_padded(self, X: Any, lengths: Any, is_first: bool) -> tuple[Any, np.ndarray | None]:
+        """Return sequences as long as each other, and how many steps of each count; None: all."""
+        return X, lengths
+
+    def _as_given(self, samples: Samples) -> Any:
+        """Return samples in a form that `predict` takes without lengths."""
+        return samples.X
+
     def _as_rows(self, X: Any, is_first: bool) -> Any:
         """Return samples of more than one axis as rows."""
         return X

@@ -237,10 +237,11 @@ class MLPRegressor(BaseRegressor, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson", "mae", "huber"}, LossFunction or callable, default "squared_error"
+    loss : {"squared_error", "poisson", "mae", "huber", "mape", "msle"}, LossFunction or callable, default the first
         Half the squared error; half the Poisson deviance, with an exponential output; the absolute error; Huber's loss
-        with delta 1; all summed over outputs. Or an object of `fastnn.losses` such as ``Huber(delta)``, which averages
-        over them; or a function of yours (y, predictions) -> (values, gradient), see `fastnn.losses.PythonLoss`.
+        with delta 1; percent of y; the squared error of ln(1 + y); all summed over outputs. Or an object of
+        `fastnn.losses` such as ``Huber(delta)``, which averages over them; or a function of yours (y, predictions) ->
+        (values, gradient), see `fastnn.losses.PythonLoss`.
     hidden_layer_sizes : array-like of int, default (100,)
         Units of each hidden layer; may be empty.
     activation : str, ActivationFunction or list of them, default "relu"
@@ -351,7 +352,7 @@ class MLPRegressor(BaseRegressor, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **parameters.CONSTRAINTS,
-        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber"}), LossFunction, callable],
+        "loss": [StrOptions({"squared_error", "poisson", "mae", "huber", "mape", "msle"}), LossFunction, callable],
     }
 
     def __init__(

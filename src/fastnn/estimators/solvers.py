@@ -41,14 +41,17 @@ class Samples:
     weights: np.ndarray | None
     targets: Any
     given_weights: np.ndarray | None = None
+    lengths: np.ndarray | None = None  # how many steps of each sequence count
 
     def __len__(self) -> int:
         return self.X.shape[0]
 
     def take(self, rows: np.ndarray) -> "Samples":
         """Return a copy of some rows."""
-        weights, given = (None if w is None else w[rows] for w in (self.weights, self.given_weights))
-        return Samples(self.X[rows], self.y[rows], weights, self.targets[rows], given)
+        weights, given, lengths = (
+            None if a is None else a[rows] for a in (self.weights, self.given_weights, self.lengths)
+        )
+        return Samples(self.X[rows], self.y[rows], weights, self.targets[rows], given, lengths)
 
     def for_validation(self) -> "Samples":
         """Return the same without class weights."""
@@ -95,7 +98,7 @@ def fit_stochastic(
     score = validation_data = None
     if held_out is not None:
         score = partial(estimator._score_samples, held_out)
-        validation_data = (held_out.X, held_out.y, held_out.weights)
+        validation_data = (held_out.X, held_out.y, held_out.weights, held_out.lengths)
     rule = StoppingRule(estimator, reported_loss, len(samples), score, course.stops_by_loss)
     estimator.n_iter_ = 0
     try:
@@ -103,7 +106,7 @@ def fit_stochastic(
             samples.X, samples.y, epochs=course.epochs, batch_size=course.batch_size, sample_weight=samples.weights,
             shuffle=bool(estimator.shuffle), callbacks=[rule, *callbacks],
             validation_data=validation_data, verbose=course.verbose, n_threads=estimator.n_threads,
-            seed=estimator._seed,
+            seed=estimator._seed, lengths=samples.lengths,
         )  # fmt: skip
     except FloatingPointError as error:
         raise ValueError(_DIVERGED) from error

@@ -19,13 +19,14 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from fastnn import optimizers
 from fastnn.callbacks import Callback
 from fastnn.common.records import Record
-from fastnn.common.validation import as_rows, is_sparse
+from fastnn.common.validation import as_array, as_rows, is_sparse
 from fastnn.engine.plan import make_plan
 from fastnn.estimators import parameters
 from fastnn.estimators.base import BaseNetworkEstimator
 from fastnn.estimators.reported_loss import ReportedLoss
 from fastnn.estimators.solvers import Samples, TrainingCourse
-from fastnn.layers import Dense, Flatten, Input, Layer
+from fastnn.inputs.sequences import as_ragged
+from fastnn.layers import Dense, Embedding, Flatten, Input, Layer
 from fastnn.metrics import Metric, check_metrics
 from fastnn.model.network import Network
 from fastnn.optimizers import Optimizer
@@ -178,6 +179,32 @@ class BaseStack(BaseNetworkEstimator):
         return int(self.epochs)
 
     # --- samples of any shape ---------------------------------------------------------------------------------------
+
+    def _as_padded(self, X: Any, lengths: Any, is_first: bool) -> tuple[Any, np.ndarray | None]:
+        """Return a list of sequences of different lengths as an array, with 0 behind their ends, and their lengths."""
+        ragged, shape = None, () if is_first else self._sample_shape
+        if isinstance(X, list | tuple) and len(X) and all(hasattr(one, "__len__") for one in X):
+            if is_first and self.layers and isinstance(self.layers[0], Input):
+                shape = self.layers[0].shape
+            elif is_first:
+                shape = max(map(len, X)), *np.shape(X[0])[1:]
+            if len(shape) > 1 or any(isinstance(layer, Embedding) for layer in self.layers[:2]):
+                ragged = as_ragged("X", X, shape, np.dtype(self.dtype))
+        if ragged is not None:
+            if lengths is not None:
+                raise ValueError("lengths must be None where X is a list of sequences, which have their own")
+            return ragged[:].reshape(-1, *shape), ragged.lengths
+        if lengths is not None:
+            lengths, n = as_array("lengths", lengths), np.shape(X)[0]
+            if lengths.shape != (n,):
+                raise ValueError(f"lengths must have shape ({n},), one length a sample, got {lengths.shape}")
+        return X, lengths
+
+    def _as_given(self, samples: Samples) -> Any:
+        if samples.lengths is None:
+            return samples.X
+        sequences = samples.X.reshape(-1, *self._sample_shape)
+        return [one[:n] for one, n in zip(sequences, samples.lengths, strict=True)]
 
     def _as_rows(self, X: Any, is_first: bool) -> Any:
         """Return samples as rows: scikit-learn's checks, and all that follows, know nothing else."""

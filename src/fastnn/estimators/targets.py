@@ -14,6 +14,11 @@ from fastnn.estimators.labels import LabelEncoding
 from fastnn.estimators.solvers import Samples
 
 
+def as_probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Return outputs with a column for each class, also where a network has one output for two."""
+    return outputs if outputs.shape[1] > 1 else np.column_stack((1 - outputs, outputs))
+
+
 class BaseClassifier(ClassifierMixin, BaseNetworkEstimator):
     """A network whose outputs are probabilities of classes; it has a parameter `class_weight`."""
 
@@ -49,10 +54,7 @@ class BaseClassifier(ClassifierMixin, BaseNetworkEstimator):
         ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        outputs = self._outputs(X)
-        if outputs.shape[1] > 1:
-            return outputs
-        return np.column_stack((1 - outputs, outputs))
+        return as_probabilities(self._outputs(X))
 
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`.
@@ -108,8 +110,8 @@ class BaseClassifier(ClassifierMixin, BaseNetworkEstimator):
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
 
-    def _make_samples(self, X: Any, y: Any, sample_weight: Any) -> Samples:
-        samples = super()._make_samples(X, y, sample_weight)
+    def _make_samples(self, X: Any, y: Any, sample_weight: Any, lengths: np.ndarray | None) -> Samples:
+        samples = super()._make_samples(X, y, sample_weight, lengths)
         if self.class_weight is None:
             return samples
         factors = compute_sample_weight(self.class_weight, y)

@@ -128,7 +128,7 @@ def check_data(
         names[1], y, array.shape[0], spec.output_shape, spec.loss, spec.dtype, lazily=lazily, lengths=taken
     )
     weights = as_sample_weight(sample_weight, array.shape[0], names[2], spec.steps)
-    x = finite_rows(names[0], read_only(array), spec.dtype, are_indices=spec.n_categories > 0)
+    x = finite_rows(names[0], read_only(array), spec.dtype, are_indices=spec.n_categories > 0, shape=spec.input_shape)
     return Data(x, targets, read_only(weights), lengths=read_only(taken))
 
 

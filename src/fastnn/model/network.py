@@ -153,7 +153,10 @@ class Network(Exchange):
         layers.append(Dense(n_outputs, output))
         return cls(layers, dtype=dtype, seed=seed)
 
-    def predict(self, X: Any, out: np.ndarray | None = None, *, lengths: Any = None, verbose: int = 0) -> np.ndarray:
+    def predict(
+        self, X: Any, out: np.ndarray | None = None, *, lengths: Any = None, verbose: int = 0,
+        batch_size: int | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Return the outputs for rows of features, after the output activation.
 
         Parameters
@@ -168,6 +171,8 @@ class Network(Exchange):
             every step are 0 behind the end. X may also be a list of arrays of different lengths.
         verbose : int, default 0
             1 and 2 print how many rows were predicted in which time, 0 is silent.
+        batch_size : int or None, default None
+            Taken as Keras takes it, and changes nothing: any number of rows is predicted piece by piece.
 
         Returns
         -------
@@ -187,8 +192,8 @@ class Network(Exchange):
         >>> probabilities.shape
         (4, 2)
         """
-        if verbose:
-            return self._predict_loudly(X, out, lengths, verbose)
+        if verbose or batch_size is not None:
+            return self._predict_loudly(X, out, lengths, verbose, batch_size)
         plan, dtype = self.plan, self.dtype
         # A few plain rows take the short way: no address is asked for (0.7 us each), and the checks are the cheapest
         # that leave no doubt.
@@ -254,11 +259,16 @@ class Network(Exchange):
         )
         return out
 
-    def _predict_loudly(self, X: Any, out: np.ndarray | None, lengths: Any, verbose: int) -> np.ndarray:
+    def _predict_loudly(
+        self, X: Any, out: np.ndarray | None, lengths: Any, verbose: int, batch_size: int | None
+    ) -> np.ndarray:
         check_integer("verbose", verbose, 0, 2)
+        if batch_size is not None:
+            check_integer("batch_size", batch_size, 1)
         started = time.perf_counter()
         out = self.predict(X, out, lengths=lengths)
-        print(f"{len(out)} rows - {time.perf_counter() - started:.3g}s", flush=True)
+        if verbose:
+            print(f"{len(out)} rows - {time.perf_counter() - started:.3g}s", flush=True)
         return out
 
     def _predict_rows(self, X: Any, first: int, out: np.ndarray, lengths: np.ndarray) -> None:

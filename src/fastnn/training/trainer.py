@@ -324,8 +324,9 @@ class Trainer(TrainerCore):
         return {name: column[-1] for name, column in columns.items()}
 
     def evaluate(
-        self, X: Any, y: Any, *, sample_weight: Any = None, lengths: Any = None, verbose: int = 0, **others: Never
-    ) -> dict[str, float]:
+        self, X: Any, y: Any, *, sample_weight: Any = None, lengths: Any = None, verbose: int = 0,
+        batch_size: int | None = None, **others: Never,
+    ) -> dict[str, float]:  # fmt: skip
         """Return the loss and the metrics over all rows, dropout off.
 
         Parameters
@@ -340,6 +341,8 @@ class Trainer(TrainerCore):
             How many steps of each sequence count, as for `fit`.
         verbose : int, default 0
             1 and 2 print what is returned, 0 is silent.
+        batch_size : int or None, default None
+            As for `Network.predict`: it changes nothing.
 
         Returns
         -------
@@ -361,6 +364,8 @@ class Trainer(TrainerCore):
         if others:
             check_keywords(Trainer.evaluate, others)
         verbose = check_integer("verbose", verbose, 0, 2)
+        if batch_size is not None:
+            check_integer("batch_size", batch_size, 1)
         data = check_data(self._task.data_spec, X, y, sample_weight, lengths=lengths)
         n_threads = threads_to_infer(self.network.plan, self.network.dtype, data.n_rows)
         with InterruptGate() as gate, Team(n_threads) as team:
@@ -373,12 +378,15 @@ class Trainer(TrainerCore):
             print(format_logs(logs), flush=True)
         return logs
 
-    def predict(self, X: Any, out: np.ndarray | None = None, *, lengths: Any = None, verbose: int = 0) -> np.ndarray:
+    def predict(
+        self, X: Any, out: np.ndarray | None = None, *, lengths: Any = None, verbose: int = 0,
+        batch_size: int | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Return the network's outputs: the same as ``trainer.network.predict(X, out)``.
 
         Parameters
         ----------
-        X, out, lengths, verbose
+        X, out, lengths, verbose, batch_size
             As for `Network.predict`.
 
         Returns
@@ -392,4 +400,4 @@ class Trainer(TrainerCore):
         >>> trainer.predict(np.ones((3, 1))).shape
         (3, 1)
         """
-        return self.network.predict(X, out, lengths=lengths, verbose=verbose)
+        return self.network.predict(X, out, lengths=lengths, verbose=verbose, batch_size=batch_size)

@@ -316,12 +316,14 @@ class GAN(GanCore):
         conditions = self._task.condition_rows(y, n)
         return self._task.make(self._task.draw(n, np.random.default_rng(key)), conditions)
 
-    def predict(self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0) -> np.ndarray:
+    def predict(
+        self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0, batch_size: int | None = None
+    ) -> np.ndarray:
         """Return the generator's outputs for noise of your own: the same as ``gan.generator.predict(X, out)``.
 
         Parameters
         ----------
-        X, out, verbose
+        X, out, verbose, batch_size
             As for `Network.predict`; rows of X are noise, and behind it the condition.
 
         Returns
@@ -335,4 +337,4 @@ class GAN(GanCore):
         >>> gan.predict(np.zeros((1, 3))).shape
         (1, 2)
         """
-        return self.generator.predict(X, out, verbose=verbose)
+        return self.generator.predict(X, out, verbose=verbose, batch_size=batch_size)
