@@ -28,8 +28,11 @@ def whole_lines(size: int, dtype: np.dtype) -> int:
 
 
 def address_of(array: np.ndarray) -> int:
-    """Return where an array's first element lies: 0.2 us for a plain one, where `array.ctypes.data` takes 0.7."""
-    if array.flags.num & PLAIN == PLAIN and array.size:
+    """Return where an array's first element lies: 0.2 us for a plain one, where `array.ctypes.data` takes 0.7.
+
+    Of records, whose description for a memoryview takes 8 us to write, the second is the quicker.
+    """
+    if array.flags.num & PLAIN == PLAIN and array.size and array.dtype.names is None:
         return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     return array.ctypes.data
 

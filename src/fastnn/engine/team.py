@@ -81,6 +81,9 @@ class Team:
         self._call: tuple = ()  # what the helpers are in
         queues: list[SimpleQueue] = [SimpleQueue() for _ in range(1, self.n_threads)]
         self._queues = queues
+        self._threads: list[threading.Thread] = []
+        if not queues:
+            return  # nobody to dismiss
         # Helpers hold no reference to the team: a team that was lost (Ctrl-C at the worst moment) dismisses them.
         self._dismiss = weakref.finalize(self, _dismiss, self.shared, queues)
         self._threads = [
@@ -131,6 +134,8 @@ class Team:
 
     def close(self) -> None:
         """End the helpers. A call that not all threads have entered is given up."""
+        if not self._queues:
+            return
         # Not by way of the finalizer, which would be spent if Ctrl-C came within it: this may be called again.
         _dismiss(self.shared, self._queues)
         self._dismiss.detach()

@@ -49,6 +49,8 @@ class StoppingRule(Callback):
         stops_by_loss: bool,
     ):
         self._estimator = estimator
+        # What an epoch changes is written past the estimator's check of assignments, which takes longer than the rest.
+        self._learned = vars(estimator)
         self._reported_loss = reported_loss
         self._n_samples = n_samples
         self._score = score
@@ -57,20 +59,20 @@ class StoppingRule(Callback):
         self.has_stopped = self.has_diverged = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        estimator = self._estimator
-        estimator.n_iter_ += 1
-        estimator.t_ += self._n_samples
-        estimator.loss_ = self._reported_loss.reported(logs)
-        estimator.loss_curve_.append(estimator.loss_)
+        estimator, learned = self._estimator, self._learned
+        learned["n_iter_"] += 1
+        learned["t_"] += self._n_samples
+        loss = learned["loss_"] = self._reported_loss.reported(logs)
+        learned["loss_curve_"].append(loss)
         if self._prints:
-            print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
         if self._score is not None:
             self._validate(self._score(), logs)
         if estimator.early_stopping:
             is_better = self._compare_score(estimator.validation_scores_[-1])
         else:
-            is_better = self._compare_loss(estimator.loss_)
-        estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
+            is_better = self._compare_loss(loss)
+        learned["_no_improvement_count"] = 0 if is_better else learned["_no_improvement_count"] + 1
         estimator._after_epoch()
         may_stop = estimator.early_stopping or self._stops_by_loss
         if may_stop and estimator._no_improvement_count > estimator.n_iter_no_change:
@@ -98,11 +100,12 @@ class StoppingRule(Callback):
             print(f"Validation score: {score:f}")
 
     def _compare_loss(self, loss: float) -> bool:
-        estimator = self._estimator
+        learned = self._learned
+        best = learned["best_loss_"]
         # A NaN loss is neither better nor worse: as in scikit-learn it does not count as a standstill.
-        is_better = not loss > estimator.best_loss_ - estimator.tol
-        if loss < estimator.best_loss_:
-            estimator.best_loss_ = loss
+        is_better = not loss > best - self._estimator.tol
+        if loss < best:
+            learned["best_loss_"] = loss
         return is_better
 
     def _compare_score(self, score: float) -> bool:

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastnn import initializers
+from fastnn.activations import Compiled
 from fastnn.common.attributes import Guarded
 from fastnn.common.records import as_plain, from_plain
 from fastnn.common.validation import as_array, check_dtype, check_finite, check_integer
@@ -18,6 +20,25 @@ from fastnn.kernels.gemm import PANEL
 from fastnn.layers import Layer, check_layers, from_config
 
 _NEW = "make a new Network"
+
+_shared_plan = lru_cache(maxsize=64)(make_plan)
+
+
+def _plan_of(layers: tuple[Layer, ...]) -> Plan:
+    """Return the plan of layers. Networks of equal layers share one, and what is made once for each plan.
+
+    A search or a cross-validation makes the same network hundreds of times.
+    """
+    return _shared_plan(layers) if _is_own(layers) else make_plan(layers)
+
+
+def _is_own(part: Any) -> bool:
+    """Whether a layer, or what it is made of, is fastnn's; parts that users write may be equal and yet not the same."""
+    if isinstance(part, tuple):
+        return all(map(_is_own, part))
+    if isinstance(part, Layer):
+        return type(part).__module__.startswith("fastnn.") and all(map(_is_own, vars(part).values()))
+    return not isinstance(part, Compiled)
 
 
 class NetworkCore(Guarded):
@@ -59,7 +80,7 @@ class NetworkCore(Guarded):
         own["dtype"] = check_dtype(dtype)
         own["seed"] = None if seed is None else check_integer("seed", seed, 0, 2**63 - 1)
         own["layers"] = checked
-        own["plan"] = make_plan(checked)
+        own["plan"] = _plan_of(checked)
         own["training_lock"] = threading.RLock()
         self._row_ops: LinkedOps | None = None  # linked when a single row comes
         self._carried: np.ndarray | None = None  # made by the first batch

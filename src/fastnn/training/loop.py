@@ -23,7 +23,7 @@ from fastnn.schedules import Schedule
 from fastnn.training.arguments import FitOptions
 from fastnn.training.evaluation import Evaluation, Task, logs_from_sums
 from fastnn.training.hooks import HookedTraining
-from fastnn.training.state import EpochStart, TrainingState
+from fastnn.training.state import EpochStart, KeptWorkspace, TrainingState
 
 # A kernel call ends after about this long, so that Ctrl-C, progress bars and time limits work on any data size.
 CALL_SECONDS = 0.05
@@ -114,23 +114,24 @@ class TrainingLoop(HookedTraining):
 
     def _make_workspace(self) -> Workspace:
         task, state, network, plan = self._task, self._state, self._task.network, self._task.network.plan
-        workspace, state.kept_workspace = state.kept_workspace, None
+        kept, state.kept_workspace = state.kept_workspace, None
         if (
-            workspace is None or workspace.plan is not plan or workspace.n_rows != self._batch_size
-            or self._team.n_threads > 1 or isinstance(task.loss, PythonLoss)
+            kept is not None and kept.task is task and kept.optimizer is state.optimizer
+            and kept.workspace.n_rows == self._batch_size and self._team.n_threads == 1
         ):  # fmt: skip
+            workspace = kept.workspace
+        else:
             workspace = make_workspace(
                 task.loss, plan, network.dtype, n_rows=self._batch_size, team=self._team,
                 holds_batch=plan.has_batch_statistics,
             )  # fmt: skip
-        else:
-            workspace.renew()
+            workspace.set(
+                mode=tables.Mode.TRAIN, wants_metrics=bool(task.metrics), mixup=task.mixup,
+                **task.loss.job_fields(plan.output_activation), **state.optimizer.job_fields,
+            )  # fmt: skip
+            workspace.mark(parameters=network.parameter_buffer, moments=state.moments)
         workspace.set_data(self._data.x, self._data.y, self._data.lengths)
-        workspace.set(
-            mode=tables.Mode.TRAIN, n_rows=self._data.n_rows, batch_size=self._batch_size, seed=state.seed,
-            wants_metrics=bool(task.metrics), **task.loss.job_fields(plan.output_activation), mixup=task.mixup,
-            **state.optimizer.job_fields,
-        )  # fmt: skip
+        workspace.set(n_rows=self._data.n_rows, batch_size=self._batch_size, seed=state.seed)
         if plan.carried_units:
             workspace.carry(network.carried_for(self._batch_size))
         return workspace
@@ -143,7 +144,7 @@ class TrainingLoop(HookedTraining):
             and not self._has_failed
         ):  # fmt: skip
             workspace.renew()  # it holds nobody's data
-            self._state.kept_workspace = workspace
+            self._state.kept_workspace = KeptWorkspace(workspace, self._task, self._state.optimizer)
 
     def _settle(self) -> None:
         state = self._state

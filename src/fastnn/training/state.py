@@ -6,7 +6,7 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class TrainingState:
     moments: np.ndarray
     step: int
     holds_average: bool
-    kept_workspace: Workspace | None = None  # of the last short fit, for the next; no part of files and pickles
+    kept_workspace: "KeptWorkspace | None" = None  # of the last short fit, for the next; no part of files and pickles
 
     def __init__(self, network: NetworkCore, optimizer: Optimizer):
         self.network = network
@@ -248,6 +248,14 @@ class TrainingState:
         """End training, and keep the reason in the history."""
         self._stop_training = True
         self.history.stop_reason = reason
+
+
+class KeptWorkspace(NamedTuple):
+    """The memory of a fit, and what its jobs are set up for."""
+
+    workspace: Workspace
+    task: object
+    optimizer: Optimizer
 
 
 class EpochStart:
