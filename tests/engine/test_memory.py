@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from fastnn.engine.memory import address_of
 from fastnn.kernels import memory
 from fastnn.kernels.jit import FLAGS
 from fastnn.kernels.simd import copy_eight, load, store_first
@@ -36,3 +37,11 @@ def test_copy_eight(dtype):
     copy(source, target)
     np.testing.assert_array_equal(target[2:10], source[3:11])
     assert (np.delete(target, range(2, 10)) == -1).all()
+
+
+def test_address_of_any_array_is_where_its_first_element_lies():
+    records = np.zeros(3, [("a", np.int64), ("b", np.float32)])
+    frozen = np.arange(6.0)
+    frozen.flags.writeable = False
+    for array in (np.arange(6.0), np.arange(6.0)[::2], np.arange(6.0).reshape(2, 3).T, records, records[1:], frozen):
+        assert address_of(array) == array.ctypes.data

@@ -10,6 +10,7 @@ import pytest
 import fastnn
 import reference as ref
 from fastnn import initializers
+from fastnn.activations import Compiled
 from reference.network import layer_outputs
 from support import assert_close, flat, oracle_of, public_names, rng, targets
 
@@ -226,6 +227,22 @@ def test_copies_predict_the_same_and_share_nothing(duplicate, dtype):
     np.testing.assert_array_equal(network.predict(X), expected)
     fastnn.Trainer(other, loss="mse").fit(X, expected)
     assert other.parameters.any()
+
+
+def test_equal_layers_share_a_plan_unless_they_are_the_users():
+    def make(**options):
+        return fastnn.Network([fastnn.Input(3), fastnn.Residual([fastnn.Dense(3, **options)]), fastnn.Dense(2)])
+
+    assert make(activation="tanh").plan is make(activation="tanh").plan
+    assert make(activation="tanh").plan is not make(activation="relu").plan
+
+    own = Compiled(lambda x: x * x, lambda x, y: 2 * x, name="square")
+    assert make(activation=own).plan is not make(activation=own).plan  # what it stands on may have changed meanwhile
+
+    class Mine(fastnn.Dense):
+        pass
+
+    assert fastnn.Network([fastnn.Input(3), Mine(2)]).plan is not fastnn.Network([fastnn.Input(3), Mine(2)]).plan
 
 
 def test_threads_may_predict_at_once(dtype):

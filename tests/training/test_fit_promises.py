@@ -39,7 +39,7 @@ def test_short_fits_after_each_other_share_memory_and_change_no_bit(dtype):
         ):  # fmt: skip
             trainer.fit(X[:rows], Y[:rows], epochs=2, seed=rows, **options)
             trainer.evaluate(X[:7], Y[:7])
-            workspaces.append(trainer._state.kept_workspace)
+            workspaces.append(trainer._state.kept_workspace.workspace)
             if not keeps:
                 trainer._state.kept_workspace = None
         if keeps:
@@ -47,6 +47,27 @@ def test_short_fits_after_each_other_share_memory_and_change_no_bit(dtype):
         networks.append((trainer.network.parameters, trainer.history.history))
     np.testing.assert_array_equal(networks[0][0], networks[1][0])
     assert networks[0][1] == networks[1][1]
+
+
+def test_kept_memory_is_of_use_to_the_same_task_alone(dtype):
+    """Loss, optimizer, metrics and rate may be assigned between two fits; moments may be loaded."""
+    results = []
+    for keeps in (True, False):
+        trainer = make_trainer(dtype=dtype)
+        for change in (
+            {}, {"loss": "mae"}, {"optimizer": fastnn.SGD(0.01, momentum=0.9)}, {"optimizer": trainer.optimizer},
+            {"metrics": ["mse"]}, {"learning_rate": 0.003}, {"loss": "mse", "optimizer": fastnn.Adam(clipnorm=0.5)},
+        ):  # fmt: skip
+            for name, value in change.items():
+                setattr(trainer, name, value)
+            for _ in range(2):
+                trainer.fit(X, Y, epochs=2, batch_size=16, seed=1)
+                if not keeps:
+                    trainer._state.kept_workspace = None
+            trainer.load_state_dict(trainer.state_dict())
+        results.append((trainer.network.parameters, trainer.history.history))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_equal(results[0][1], results[1][1])  # with NaN where a metric was not asked for
 
 
 def test_kept_memory_holds_no_data_and_nothing_of_a_failed_or_large_fit():

@@ -18,7 +18,6 @@ from fastnn.engine.team import Team
 from fastnn.engine.workspace import Workspace
 from fastnn.inputs.data import Data
 from fastnn.kernels import tables
-from fastnn.losses import PythonLoss
 from fastnn.schedules import Schedule
 from fastnn.training.arguments import FitOptions
 from fastnn.training.evaluation import Evaluation, Task, logs_from_sums
