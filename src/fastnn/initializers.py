@@ -10,8 +10,9 @@ NAMES = (
     "auto", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "orthogonal", "zeros",
 )  # fmt: skip
 
-# What layers ask for beside them: the same for each of the first axis, and -1 or 1 at random.
-EACH, SIGNS = "each of ", "signs"
+# What layers ask for beside them: the same for each of the first axis, -1 or 1 at random, normal numbers of the
+# deviation that follows, and angles from -pi to pi.
+EACH, SIGNS, NORMAL, ANGLES = "each of ", "signs", "normal ", "angles"
 
 _BY_ACTIVATION = {
     "relu": "he_uniform",

@@ -193,6 +193,8 @@ def test_what_has_no_layer_in_keras(keras):
         fastnn.Network([F.Input(2), F.Ensemble([F.Dense(1)])], seed=0).to_keras()
     with pytest.raises(ValueError, match=r"PiecewiseLinear\(.* has no equal in Keras: .*functions of a feature"):
         fastnn.Network([F.Input(1), F.PiecewiseLinear(2, [(0.0, 1.0)])], seed=0).to_keras()
+    with pytest.raises(ValueError, match=r"Periodic\(.* has no equal in Keras: .*waves of a feature"):
+        fastnn.Network([F.Input(1), F.Periodic()], seed=0).to_keras()
     with pytest.raises(ValueError, match=r"CategoryEmbedding\(.* has no equal in Keras: .*among other features"):
         fastnn.Network([F.Input(1), F.CategoryEmbedding({0: 3}, 2)], seed=0).to_keras()
 

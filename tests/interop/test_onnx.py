@@ -88,9 +88,11 @@ def test_every_layer(middle):
                                       fastnn.Dense(3, use_bias=False), fastnn.Dense(2, "softmax")], 3)],
     [fastnn.Ensemble([fastnn.Dropout(0.1), fastnn.Dense(3)], 4, average=False), fastnn.Dense(2)],
     [fastnn.PiecewiseLinear(4, [(-1.0, -0.2, 0.1, 0.9), (-2.0, 0.0, 0.5, 3.0), (0.0, 0.1, 0.2, 0.3)]), fastnn.Dense(2)],
+    [fastnn.Periodic(4, 5, frequency_scale=1.0), fastnn.Dense(2)],
+    [fastnn.Periodic(3, 5, use_phase=False, keep_feature=False), fastnn.Activation("relu")],
     [fastnn.CategoryEmbedding({2: 1, 0: 2}, 4), fastnn.Dense(2)],
 ], ids=["normalization", "last axis", "shapes", "residual", "ensemble", "members", "piecewise linear",
-        "categories"])  # fmt: skip
+        "waves", "sines", "categories"])  # fmt: skip
 def test_samples_of_several_axes(middle, dtype):
     network = disturbed(fastnn.Network([fastnn.Input((2, 3)), *middle], dtype=dtype, seed=1))
     assert_same(network, X.reshape(-1, 2, 3))

@@ -198,6 +198,7 @@ def test_stacked_recurrent_modules_of_theirs_with_two_biases(torch, name, bidire
     (lambda: [F.AveragePooling1D(2, strides=1, padding="same")], "which pads both ends alike"),
     (lambda: [F.Conv1D(2, 2), F.GaussianNoise(0.1)], r"GaussianNoise\(.*no module that adds noise"),
     (lambda: [F.CategoryEmbedding({0: 3}, 2)], r"CategoryEmbedding\(.*nn.Embedding integers"),
+    (lambda: [F.Periodic()], r"Periodic\(.*waves of a feature; it goes to ONNX"),
     (lambda: [F.PiecewiseLinear(2, [(0.0, 1.0)] * 3)], r"PiecewiseLinear\(.*piecewise-linear functions of a feature"),
     (lambda: [F.Reshape((5, 3, 1)), F.RandomFlip()], r"RandomFlip\(.*keeps changes of images in torchvision"),
     (lambda: [F.Reshape((5, 3, 1)), F.RandomTranslation(0.1, 0.1)], r"RandomTranslation\(.*torchvision; make a"),

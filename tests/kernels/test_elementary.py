@@ -47,8 +47,16 @@ def apply(code, x, y):
             store(y, i, elementary.reciprocal(v))
         elif code == 13:
             store(y, i, _mish(v)[0])
+        elif code == 15:
+            store(y, i, elementary.sine_of_turns(v))
         else:
             store(y, i, _mish(v)[1])
+
+
+def _sine_of_turns(x):
+    """sin(2 pi x), without what 2 pi loses."""
+    rest = x - np.round(x)
+    return np.copysign(np.sin(2 * np.pi * np.minimum(np.abs(rest), 0.5 - np.abs(rest))), rest)
 
 
 def _softplus(x):
@@ -108,6 +116,7 @@ FUNCTIONS = {
         {"float32": (-84.0, 1e38), "float64": (-700.0, 1e300)},
         4,
     ),
+    "sine_of_turns": Function(15, _sine_of_turns, lambda x: mpmath.sinpi(2 * x), both(-30.0, 30.0), 2),
 }
 
 
@@ -165,6 +174,7 @@ SPECIAL = {
     "expm1": {0.0: 0.0, -INF: -1.0, -1e30: -1.0},
     "root": {0.0: 0.0, 1.0: 1.0, 4.0: 2.0},
     "reciprocal": {1.0: 1.0, 2.0: 0.5},
+    "sine_of_turns": {0.0: 0.0, 0.5: 0.0, -3.0: 0.0, 1e30: 0.0, INF: NAN},
     "mish": {0.0: 0.0, INF: INF, 1e30: 1e30, 50.0: 50.0, -1e4: 0.0},
 }
 

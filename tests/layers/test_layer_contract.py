@@ -34,6 +34,8 @@ PARTS = [
     fastnn.Residual([fastnn.LayerNormalization(center=False), fastnn.Dense(5, "tanh"), fastnn.Dense(5)]),
     fastnn.Scale(),
     fastnn.PiecewiseLinear(3, [(-0.3, -0.02, 0.1, 0.4)] * 5, kernel_regularizer=0.01),
+    fastnn.Periodic(3, 2, frequency_scale=1.0, kernel_regularizer=0.01),
+    fastnn.Periodic(2, 3, use_phase=False, keep_feature=False),
     fastnn.CategoryEmbedding({1: 3, 4: 2}, 3, embeddings_regularizer=0.01),
     fastnn.Ensemble([fastnn.Dense(4, "tanh"), fastnn.Dropout(0.1), fastnn.Dense(9, "mish"), fastnn.Dense(5)], 3),
     fastnn.Ensemble([fastnn.Scale(), fastnn.Dense(5, use_bias=False), fastnn.Activation("tanh")], 2, average=False),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.layers.noise import Dropout, GaussianNoise
     from fastnn.layers.normalization import BatchNormalization, LayerNormalization
     from fastnn.layers.numbers import Normalization, PiecewiseLinear, Scale
+    from fastnn.layers.periodic import Periodic
     from fastnn.layers.pooling import (
         AveragePooling1D,
         AveragePooling2D,
@@ -56,6 +57,7 @@ _MODULES = {
     "images": ("RandomFlip", "RandomTranslation", "SpatialDropout1D", "SpatialDropout2D", "UpSampling2D"),
     "recurrent": ("SimpleRNN", "LSTM", "GRU", "Bidirectional"),
     "numbers": ("Normalization", "Scale", "PiecewiseLinear"),
+    "periodic": ("Periodic",),
     "ensemble": ("Ensemble",),
     "embedding": ("CategoryEmbedding", "Embedding"),
 }
@@ -150,8 +152,8 @@ __all__ = [
     "Bidirectional", "CategoryEmbedding", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding",
     "Ensemble", "Flatten", "GaussianNoise",
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
-    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "PiecewiseLinear", "RandomFlip",
-    "RandomTranslation",
+    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "Periodic", "PiecewiseLinear",
+    "RandomFlip", "RandomTranslation",
     "Recurrent", "Reshape", "Residual", "Scale", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D",
     "UpSampling2D", "check_layers", "from_config", "layer_class", "layer_classes",
 ]  # fmt: skip

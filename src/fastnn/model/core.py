@@ -101,6 +101,11 @@ class NetworkCore(Guarded):
         for variable, view in zip(self.plan.variables, self.get_weights(), strict=True):
             if variable.initializer == initializers.SIGNS:
                 view[...] = generator.choice((-1.0, 1.0), variable.shape)
+            elif variable.initializer.startswith(initializers.NORMAL):
+                deviation = float(variable.initializer.removeprefix(initializers.NORMAL))
+                view[...] = generator.normal(0.0, deviation, variable.shape)
+            elif variable.initializer == initializers.ANGLES:
+                view[...] = generator.uniform(-np.pi, np.pi, variable.shape)
             elif variable.initializer.startswith(initializers.EACH):
                 name = variable.initializer.removeprefix(initializers.EACH)
                 for part in view:

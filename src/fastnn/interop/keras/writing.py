@@ -135,6 +135,7 @@ NO_EQUAL: dict[type, str] = {
     layers.Ensemble: "Keras has no layer whose members share a kernel; it goes to ONNX",
     layers.Scale: "Keras has no layer of one factor a feature; it goes to ONNX",
     layers.CategoryEmbedding: "Keras has no layer of categories among other features; it goes to ONNX",
+    layers.Periodic: "Keras has no layer of waves of a feature; it goes to ONNX",
     layers.PiecewiseLinear: "Keras has no layer of piecewise-linear functions of a feature; it goes to ONNX",
 }
 

@@ -129,9 +129,31 @@ def _piecewise_linear(
     limits = np.zeros(n_bins), np.ones(n_bins)
     limits[0][0], limits[1][-1] = -np.inf, np.inf
     place = graph.node("Min", graph.node("Max", place, graph.constant(limits[0])), graph.constant(limits[1]))
-    place = graph.node("Reshape", place, graph.constant([0, *positions, n_features, 1, n_bins], np.int64))
-    y = graph.node("MatMul", place, graph.constant(weights["kernel"]))
+    y = _map_each(graph, place, weights, positions)
+    return tensor(graph.node("Reshape", y, graph.constant([0, *shape], np.int64)), shape)
+
+
+def _map_each(graph: Graph, x: str, weights: Weights, positions: _Shape) -> str:
+    """The numbers of every feature through a product of its own: (..., features, numbers) to (..., features, units)."""
+    n_features, n, units = weights["kernel"].shape
+    rows = graph.node("Reshape", x, graph.constant([0, *positions, n_features, 1, n], np.int64))
+    y = graph.node("MatMul", rows, graph.constant(weights["kernel"]))
     y = graph.node("Add", y, graph.constant(weights["bias"][:, np.newaxis]))
+    return graph.node("Reshape", y, graph.constant([0, *positions, n_features, units], np.int64))
+
+
+def _periodic(graph: Graph, layer: layers.Periodic, x: Tensor, weights: Weights, shape: _Shape) -> Tensor:
+    """A cosine is a sine that is ahead by a quarter of a turn."""
+    frequencies, positions = weights["frequencies"].astype(float), shape[:-1]
+    leads = np.pi / 2 + weights["phases"] if layer.use_phase else np.full_like(frequencies, np.pi / 2)
+    if not layer.use_phase:
+        leads = np.concatenate([leads, np.zeros_like(leads)], axis=1)
+        frequencies = np.concatenate([frequencies, frequencies], axis=1)
+    column = graph.node("Reshape", graph.last(x).name, graph.constant([0, *positions, len(frequencies), 1], np.int64))
+    angles = graph.node("Mul", column, graph.constant(2 * np.pi * frequencies))
+    waves = graph.node("Sin", graph.node("Add", angles, graph.constant(leads)))
+    y = _map_each(graph, waves, weights, positions)
+    y = graph.node("Concat", column, y, axis=len(shape) + 1) if layer.keep_feature else y
     return tensor(graph.node("Reshape", y, graph.constant([0, *shape], np.int64)), shape)
 
 
@@ -159,4 +181,5 @@ FORMS: dict[type, Callable[[Graph, Any, Tensor, Weights, _Shape], Tensor]] = {
     layers.Reshape: _reshape,
     layers.Scale: _scale,
     layers.PiecewiseLinear: _piecewise_linear,
+    layers.Periodic: _periodic,
 }  # fmt: skip

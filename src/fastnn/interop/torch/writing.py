@@ -204,6 +204,7 @@ NO_EQUAL: dict[type, str] = {
     layers.Normalization: "PyTorch has no module that normalizes by given numbers",
     layers.Ensemble: "PyTorch has no module whose members share a kernel; it goes to ONNX",
     layers.Scale: "PyTorch has no module of one factor a feature; it goes to ONNX",
+    layers.Periodic: "PyTorch has no module of waves of a feature; it goes to ONNX",
     layers.PiecewiseLinear: "PyTorch has no module of piecewise-linear functions of a feature; it goes to ONNX",
     layers.CategoryEmbedding: "modules take numbers, but nn.Embedding integers; it goes to ONNX",
     layers.Embedding: "modules take numbers, but nn.Embedding integers; it goes to ONNX",
