@@ -171,10 +171,9 @@ def in_this_process(
     step = None if outer is None else OuterStep(outer)
     shards = list(zip(np.array_split(X, CHUNKS), np.array_split(y, CHUNKS), strict=True))
     kept: list[Any] = [None] * CHUNKS
-    n = trainer.network.n_parameters
     member = carrier.trainer_of(carrier.start_of(trainer))
     for turn in range(rounds):
-        now = carrier.now_of(trainer, is_short=False)
+        now = carrier.now_of(trainer, ())
         results = []
         for i, (a, b) in enumerate(shards):
             carrier.begin(member, now, seed=work.shard_seed(now.state["seed"], i))
@@ -183,10 +182,11 @@ def in_this_process(
             member.fit(a[turn % parts :: parts], b[turn % parts :: parts], n_threads=1)
             kept[i] = member.moments.copy()
             results.append(carrier.vector_of(member))
-        vector = np.mean(results, axis=0, dtype=np.float64).astype(results[0].dtype)
+        vectors = zip(*(result.parts for result in results), strict=True)
+        means = [np.mean(parts, axis=0, dtype=np.float64).astype(parts[0].dtype) for parts in vectors]
         if step is not None:
-            step.apply(trainer.network.parameters, vector[:n])
-        carrier.take(trainer, vector, False, member.step, trainer.epochs_done + 1)
+            means[0] = step.step(trainer.network.parameters, means[0])
+        carrier.take(trainer, carrier.Vector(tuple(means), ()), member.step, trainer.epochs_done + 1)
     return trainer
 
 

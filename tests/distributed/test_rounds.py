@@ -1,5 +1,7 @@
 """`fastnn.distributed.fit`: its bits, and what it does with data of every form."""
 
+import pickle
+
 import dask
 import dask.array as da
 import numpy as np
@@ -10,7 +12,7 @@ import fastnn
 from distributed import Client, LocalCluster
 from distributed_support import assert_same_bits, make_data, make_trainer
 from fastnn import distributed as fd
-from fastnn.distributed import tree, work
+from fastnn.distributed import carrier, tree, work
 
 
 def average(results, mean):
@@ -20,27 +22,48 @@ def average(results, mean):
     return mean(average(results[:cut], mean), average(results[cut:], mean))
 
 
+def few_bits(vectors, decays):
+    """What is left of parameters and moments on the wire: 16 bits, and 8 of each of two moments."""
+    if not decays:
+        return vectors
+    forms = [(2, 4), (2 // len(decays), 4), (2 // len(decays), 5)]
+    coded = zip(vectors, forms, strict=False)
+    return [carrier.decode(carrier.encode(vector, width, e), e, vector.dtype) for vector, (width, e) in coded]
+
+
 def simulate(trainer, shards, rounds, epochs=1, **options):
     """Local SGD without a cluster: what `fit` has to equal bit for bit."""
+    decays = carrier.decays_of(trainer.optimizer) if len(shards) > 1 else ()
     for _ in range(rounds):
-        n_parameters = trainer.network.n_parameters
-        before, state = trainer.network.parameters.copy(), trainer.state_dict()
-        results = []
+        state = trainer.state_dict()
+        own = [trainer.network.parameters.copy(), *state["moments"]]
+        start, results = few_bits(own, decays), []
         for i, (X, y) in enumerate(shards):
-            trainer.network.parameters[:] = before
-            trainer.load_state_dict({**state, "seed": work.shard_seed(state["seed"], i)})
+            trainer.network.parameters[:] = start[0]
+            moments = np.array(start[1:]).reshape(state["moments"].shape)
+            trainer.load_state_dict({**state, "moments": moments, "seed": work.shard_seed(state["seed"], i)})
             trainer.fit(X, y, epochs=epochs, n_threads=1, **options)
-            vector = np.concatenate([trainer.network.parameters, trainer.state_dict()["moments"].ravel()])
-            results.append((vector, len(X), trainer.step))
+            vectors, kept = [trainer.network.parameters.copy(), *trainer.state_dict()["moments"]], np.empty(0)
+            if decays:
+                kept = np.float32([decay ** (trainer.step - state["step"]) for decay in decays])
+                shares = [1.0, *(decay ** (trainer.step - state["step"]) for decay in decays)]
+                vectors = [new - share * old for new, old, share in zip(vectors, start, shares, strict=True)]
+                vectors[2:] = [np.maximum(squares, 0) for squares in vectors[2:]]
+            results.append((few_bits(vectors, decays), kept, len(X), trainer.step))
 
         def mean(left, right):
-            rows = left[1] + right[1]
-            return left[0] + (right[0] - left[0]) * (right[1] / rows), rows, max(left[2], right[2])
+            rows = left[2] + right[2]
+            share = right[2] / rows
+            vectors = [a + (b - a) * share for a, b in zip(left[0], right[0], strict=True)]
+            kept = left[1] + (right[1] - left[1]) * np.float32(share)
+            return few_bits(vectors, decays), kept, rows, max(left[3], right[3])
 
-        vector, _, step = average(results, mean)
-        trainer.network.parameters[:] = vector[:n_parameters]
-        moments = vector[n_parameters:].reshape(state["moments"].shape)
+        vectors, kept, _, step = average(results, mean)
+        if decays:
+            vectors = [new + share * old for new, old, share in zip(vectors, own, [1.0, *kept], strict=True)]
+        trainer.network.parameters[:] = vectors[0]
         done = state["epochs_done"] + epochs
+        moments = np.array(vectors[1:]).reshape(state["moments"].shape)
         trainer.load_state_dict({**state, "moments": moments, "step": step, "epochs_done": done})
     return trainer
 
@@ -156,63 +179,69 @@ def test_a_checkpoint_of_every_round_goes_on_bit_for_bit_on_a_cluster_of_another
     assert_same_bits(later, whole)
 
 
-def summary(network, moments):
-    """What a round of many steps leaves of Adam's moments: of the second the means by rows and by columns."""
-    return [
-        table.mean(axis, np.float64).astype(np.float32)
-        for table in (w.reshape(-1, w.shape[-1]) for w in network.unflatten(moments[1]))
-        for axis in (1, 0)
-    ]
-
-
-def test_in_rounds_of_many_steps_a_summary_of_the_moments_travels(client, processes, tmp_path):
-    X, y = make_data()
-    data = chunked(X, y, [200, 100, 300])
-    options = {"batch_size": 3, "rounds": 2}  # 100 steps of the largest shard
-    trainer, expected = make_trainer(), make_trainer()
-    path = tmp_path / "round.safetensors"
-    keep = fastnn.callbacks.ModelCheckpoint(path, save_trainer=True)
-    fd.fit(trainer, *data, client=client, callbacks=[keep], batch_size=3, rounds=1)
-
-    # By hand: the shards' parameters and summaries are averaged, and the second moment is a product again.
-    network, n = expected.network, expected.network.n_parameters
-    start, state, members = network.parameters.copy(), expected.state_dict(), []
-    for i, (a, b) in enumerate(cut(X, y, [200, 100, 300])):
-        network.parameters[:] = start
-        expected.load_state_dict({**state, "seed": work.shard_seed(state["seed"], i)})
-        expected.fit(a, b, batch_size=3, n_threads=1)
-        parts = summary(network, expected.state_dict()["moments"])
-        members.append((np.concatenate([network.parameters, *parts]), len(a)))
-
-    def mean(left, right):
-        rows = left[1] + right[1]
-        return left[0] + (right[0] - left[0]) * (right[1] / rows), rows
-
-    vector, _ = average(members, mean)
-    np.testing.assert_array_equal(trainer.network.parameters, vector[:n])
-    first, second = trainer.state_dict()["moments"]
-    assert not first.any()
-    np.testing.assert_allclose(np.concatenate(summary(network, [first, second])), vector[n:], rtol=1e-5)
-    kernel, rows, columns = network.unflatten(second)[0], vector[n : n + 4], vector[n + 4 : n + 20]
-    np.testing.assert_allclose(kernel, np.outer(rows, columns) / rows.mean(), rtol=1e-5)
-
-    whole, later = make_trainer(), fastnn.Trainer.load(path)
-    fd.fit(whole, *data, client=client, **options)
-    history = fd.fit(later, *data, client=processes, batch_size=3, rounds=1).history
-    assert_same_bits(later, whole)
-    # The parameters go to the other worker and come back, with a summary and some numbers.
-    assert max(history["bytes_moved"]) <= 2 * 2 * whole.network.parameters.nbytes + 20_000
-
-
 @pytest.mark.parametrize(
-    ("optimizer", "batch_size"),
-    [(fastnn.Adam(), 4), (fastnn.Adam(amsgrad=True), 3), (fastnn.SGD(0.01, momentum=0.9), 3)],
-)
-def test_else_all_moments_are_averaged(client, optimizer, batch_size):
+    "optimizer",
+    [
+        fastnn.AdamW(0.01), fastnn.Adam(amsgrad=True), fastnn.Adam(use_ema=True), fastnn.SGD(0.01),
+        fastnn.SGD(0.01, momentum=0.9), fastnn.Lion(1e-3), fastnn.RMSprop(),
+    ],
+)  # fmt: skip
+def test_all_optimizers_are_averaged(client, optimizer):
     X, y = make_data()
     trainer, expected = make_trainer(optimizer=optimizer), make_trainer(optimizer=optimizer)
-    fd.fit(trainer, *chunked(X, y, [300, 300]), rounds=2, batch_size=batch_size, client=client)
-    assert_same_bits(trainer, simulate(expected, cut(X, y, [300, 300]), rounds=2, batch_size=batch_size))
+    fd.fit(trainer, *chunked(X, y, [300, 299, 1]), rounds=3, batch_size=16, client=client)
+    assert_same_bits(trainer, simulate(expected, cut(X, y, [300, 299, 1]), rounds=3, batch_size=16))
+
+
+@pytest.mark.parametrize("optimizer", [fastnn.Adam(), fastnn.SGD(0.01, momentum=0.9), fastnn.SGD(0.01)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_travels_has_the_bytes_of_the_parameters(optimizer, dtype):
+    network = fastnn.Network.mlp(4, [16384], 3, seed=0, dtype=dtype)
+    trainer = fastnn.Trainer(network, loss="mse", optimizer=optimizer)
+    now = carrier.now_of(trainer, carrier.decays_of(optimizer))
+    for vector in (now.vector, carrier.change_of(trainer, now)):
+        assert len(pickle.dumps(vector, protocol=5)) < network.parameters.nbytes + 2000
+        for part, other in zip(pickle.loads(pickle.dumps(vector, protocol=5)).parts, vector.parts, strict=True):
+            np.testing.assert_array_equal(part, other)
+
+
+def test_few_bits_hold_what_they_are_to_hold():
+    rng = np.random.default_rng(0)
+    for dtype, width, e, error in (
+        (np.float32, 2, 4, 2**-12), (np.float32, 1, 4, 2**-4), (np.float32, 1, 5, 2**-3), (np.float64, 4, 4, 2**-28),
+        (np.float64, 2, 5, 2**-11),
+    ):  # fmt: skip
+        values = (rng.choice([-1, 1], 1000) * 1000.0 ** rng.uniform(-1, 0, 1000)).astype(dtype)
+        few = carrier.decode(carrier.encode(values, width, e), e, dtype)
+        np.testing.assert_allclose(few, values, rtol=error)
+        assert not np.allclose(few, values, rtol=error / 4, atol=0)
+        np.testing.assert_array_equal(carrier.decode(carrier.encode(few, width, e), e, dtype), few)
+        assert carrier.encode(values, width, e)[0].nbytes == 1000 * width
+        # What is far below the largest is no 0, a 0 is one, and small numbers alone are as exact.
+        few = carrier.decode(carrier.encode(np.array([1.0, -1e-30, 0.0], dtype), width, e), e, dtype)
+        np.testing.assert_array_equal(np.sign(few), [1, -1, 0])
+        assert abs(few[1]) < 2.0**-15
+        for scale in (dtype(1e-34), dtype(1e34)):
+            few = carrier.decode(carrier.encode(values * scale, width, e), e, dtype)
+            np.testing.assert_allclose(few, values * scale, rtol=error, atol=1e-40)
+        for bad in (np.nan, np.inf):
+            few = carrier.decode(carrier.encode(np.array([1.0, bad], dtype), width, e), e, dtype)
+            assert not np.isfinite(few).all()
+        assert carrier.encode(np.empty(0, dtype), width, e)[0].size == 0
+
+
+def test_rounding_swallows_no_small_steps(client):
+    X, y = make_data()
+    # A round changes a parameter by some 1e-5 of it, a tenth of what 16 bits tell apart.
+    moved = []
+    for options in ({"shards": 2}, {"shards": 1}):
+        trainer = make_trainer(optimizer=fastnn.SGD(1e-7, momentum=0.9))
+        before = trainer.network.parameters.copy()
+        fd.fit(trainer, *chunked(X, y, [300, 300]), rounds=20, batch_size=300, client=client, **options)
+        moved.append(trainer.network.parameters - before)
+    many, one = moved
+    # Two shards take half the steps.
+    np.testing.assert_allclose(many.sum(), 0.5 * one.sum(), rtol=0.3)
 
 
 def test_nesterov_on_the_averaged_step(client):
@@ -286,10 +315,8 @@ def test_weights_validation_and_what_history_holds(client, processes):
     }  # fmt: skip
     trainer = make_trainer()
     history = fd.fit(trainer, a, b, rounds=3, client=processes).history
-    size = trainer.network.parameters.nbytes + trainer.moments.nbytes
-    # The start goes to the other worker and its average comes back, and a description of each with it.
-    assert max(history["bytes_moved"]) <= 2 * 2 * (size + 4000)
-    assert max(history["bytes_moved"]) > 0
+    # The start goes to the other worker and a change comes back, and a description of each with it.
+    assert 0 < max(history["bytes_moved"]) <= 2 * 2 * (trainer.network.parameters.nbytes + 4000)
     assert all(0 <= share <= 1 for share in history["waiting"])
     assert min(history["rows_per_second"]) > 0
 

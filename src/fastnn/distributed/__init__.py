@@ -10,11 +10,10 @@ Jobs
 - `blocks`: from collections of Dask to shards that stay on the workers.
 - `carrier`: the one place that knows what a `Trainer` consists of.
 - `outer`: an optimizer for the averaged step.
-- `evaluation`, `prediction`, `many`: the rest of the public functions.
+- `evaluation`, `many`: the rest of the public functions.
 """
 
-from fastnn.distributed.evaluation import evaluate
-from fastnn.distributed.prediction import predict
+from fastnn.distributed.evaluation import evaluate, predict
 from fastnn.distributed.rounds import fit
 
 __all__ = ["evaluate", "fit", "predict"]

@@ -1,7 +1,8 @@
 """The one place that knows what a Trainer consists of: what travels to workers, what comes back, where it goes.
 
-What goes to a shard and comes back is one flat vector: parameters, running statistics and moments, one after the other.
-Adam's moments have twice the size of the parameters: where a round is long, a summary stands in for them.
+What goes to a shard and comes back are parameters, moments and running statistics. On the wire, parameters and moments
+together have the bytes of the parameters: workers start from rounded ones and answer with what they changed, and the
+client, which adds that to its own, loses nothing.
 """
 
 import pickle
@@ -16,7 +17,7 @@ from fastnn.inputs.data import check_data
 from fastnn.losses import LossFunction
 from fastnn.metrics import Metric
 from fastnn.model.network import Network
-from fastnn.optimizers import Adam, Optimizer
+from fastnn.optimizers import SGD, Adam, AdamW, Lion, Nadam, Optimizer
 from fastnn.training.evaluation import Evaluation
 from fastnn.training.state import TrainingState
 from fastnn.training.trainer import Trainer
@@ -74,53 +75,157 @@ def trainer_of(start: Start, metrics: tuple[Metric, ...] | None = None) -> Train
     )  # fmt: skip
 
 
-def has_long_rounds(optimizer: Optimizer, steps: int) -> bool:
-    """Return whether a summary of the moments will do: Adam's, where a round is ten times as long as the first lasts.
+_DECAYS: dict[type[Optimizer], tuple[str, ...]] = {
+    SGD: ("momentum",), Lion: ("beta_2",), Adam: ("beta_1", "beta_2"), AdamW: ("beta_1", "beta_2"),
+    Nadam: ("beta_1", "beta_2"),
+}  # fmt: skip
 
-    Then the first begins with 0, and of the second, the mean squares of gradients, each kernel's means by rows and by
-    columns travel and are multiplied again, as Adafactor keeps them (arXiv 1804.04235).
+
+def decays_of(optimizer: Optimizer) -> tuple[float, ...]:
+    """Return which share of each moment a step leaves, () where moments travel whole.
+
+    Whole are those of other optimizers, of AMSGrad and of `use_ema`: they are no sums that fade.
     """
-    return isinstance(optimizer, Adam) and optimizer.slots == 2 and steps * (1 - optimizer.beta_1) >= _LONG
+    names = _DECAYS.get(type(optimizer), ())
+    return tuple(getattr(optimizer, name) for name in names) if len(names) == optimizer.slots else ()
 
 
-_LONG = 9.99  # 10, as rounded numbers say it
+# Bits of the exponents: parameters or their change, first moment, second. Squares need a wider range.
+_EXPONENTS = (4, 4, 5)
 
 
-def vector_of(trainer: Trainer, is_short: bool = False) -> np.ndarray:
-    """Return parameters, running statistics and moments, or a summary of them, as one vector: a copy."""
-    network, moments = trainer.network, trainer.state_dict()["moments"]
-    parts = [moments.ravel()]
-    if is_short:
-        tables = _tables(network, moments[1])
-        parts = [table.mean(axis, np.float64).astype(moments.dtype) for table in tables for axis in (1, 0)]
-    return np.concatenate([network.parameters, network.state, *parts])
+class Vector(NamedTuple):
+    """What travels: parameters, moments and at last what goes along whole; or changes of them.
+
+    Where there are `decays`, all but the last are rounded to so few bits that together they have the bytes of the
+    parameters: 16 bits a parameter and 8 a moment of two, with float32. A pickle has the bits alone.
+    """
+
+    parts: tuple[np.ndarray, ...]
+    decays: tuple[float, ...]
+
+    def _width(self, part: int) -> int:
+        return self.parts[part].itemsize // 2 // (len(self.decays) if part else 1)
+
+    def rounded(self) -> "Vector":
+        """Return the vector as it arrives: rounding that again changes nothing."""
+        if not self.decays:
+            return self
+        few = [decode(encode(part, self._width(i), e), e, part.dtype) for i, (part, e) in self._few()]
+        return Vector((*few, self.parts[-1]), self.decays)
+
+    def _few(self) -> Any:
+        return enumerate(zip(self.parts[:-1], _EXPONENTS, strict=False))
+
+    def __reduce__(self) -> Any:
+        if not self.decays:
+            return Vector, tuple(self)
+        few = [encode(part, self._width(i), e) for i, (part, e) in self._few()]
+        return _arrived, (few, self.parts[-1], self.decays)
 
 
-def _unpack(network: Network, vector: np.ndarray, is_short: bool) -> np.ndarray:
-    """Put a vector of `vector_of` into a network; return the moments, a row each."""
-    n, n_states = network.parameters.size, network.state.size
-    network.parameters[:], network.state[:], rest = np.split(vector, [n, n + n_states])
-    if not is_short:
-        return rest.reshape(-1, n)
-    moments = np.zeros((2, n), rest.dtype)
-    for table in _tables(network, moments[1]):
-        rows, columns, rest = np.split(rest, [len(table), sum(table.shape)])
-        mean = rows.mean(dtype=np.float64)
-        if mean > 0:
-            table[...] = np.outer(rows / mean, columns)
-    return moments
+def _arrived(few: list[tuple[np.ndarray, int]], whole: np.ndarray, decays: tuple[float, ...]) -> Vector:
+    parts = [decode(codes, e, whole.dtype) for codes, e in zip(few, _EXPONENTS, strict=False)]
+    return Vector((*parts, whole), decays)
 
 
-def _tables(network: Network, vector: np.ndarray) -> list[np.ndarray]:
-    """Return a vector's variables as views of rows and columns."""
-    return [array.reshape(-1, (array.shape or (1,))[-1]) for array in network.unflatten(vector)]
+def encode(values: np.ndarray, width: int, exponent: int) -> tuple[np.ndarray, int]:
+    """Return floats as codes of `width` bytes, of which `exponent` bits count from the largest down, and its place.
+
+    Rounded to nearest; what is too small gets the smallest code and not 0: a second moment of 0 makes long steps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.distributed.carrier import decode, encode
+    >>> codes = encode(np.float32([1.0, -0.3, 0.001, 0.0]), 1, 4)
+    >>> decode(codes, 4, np.float32)
+    array([ 1.        , -0.3125    ,  0.00097656,  0.        ], dtype=float32)
+    """
+    bits = values.view(f"i{values.itemsize}")
+    shift, sign = _shift(values.dtype, width, exponent), 8 * width - 1
+    codes = bits & np.iinfo(bits.dtype).max
+    is_some = codes > 0
+    codes += 1 << (shift - 1)
+    codes >>= shift
+    lowest = max(0, int(codes.max(initial=0)) - (1 << sign) + 1)
+    codes -= lowest
+    np.maximum(codes, is_some, out=codes)
+    codes |= (bits < 0).astype(bits.dtype) << sign
+    return codes.astype(f"u{width}"), lowest
 
 
-def take(trainer: Trainer, vector: np.ndarray, is_short: bool, step: int, epochs_done: int) -> None:
+def decode(coded: tuple[np.ndarray, int], exponent: int, dtype: Any) -> np.ndarray:
+    """Return what `encode` was given, rounded."""
+    codes, lowest = coded
+    dtype = np.dtype(dtype)
+    sign = 8 * codes.itemsize - 1
+    bits = codes.astype(f"i{dtype.itemsize}")
+    signs = bits >> sign << (8 * dtype.itemsize - 1)
+    bits &= (1 << sign) - 1
+    bits += (bits > 0) * bits.dtype.type(lowest)
+    bits <<= _shift(dtype, codes.itemsize, exponent)
+    bits |= signs
+    return bits.view(dtype)
+
+
+def _shift(dtype: np.dtype, width: int, exponent: int) -> int:
+    return np.finfo(dtype).nmant - (8 * width - 1 - exponent)
+
+
+def vector_of(trainer: Trainer, decays: tuple[float, ...] = ()) -> Vector:
+    """Return parameters, moments and running statistics: copies."""
+    network = trainer.network
+    moments = trainer.state_dict()["moments"]
+    return Vector((network.parameters.copy(), *moments, network.state.copy()), decays).rounded()
+
+
+def change_of(trainer: Trainer, now: "Now") -> Vector:
+    """Return what a shard has made of `now`: a vector, or what a round adds to one.
+
+    To the parameters their change is added, to each moment what is left of it without its decayed start; how far it
+    decayed goes along, for shards of few rows take fewer steps.
+    """
+    before, after = now.vector, vector_of(trainer)
+    if not before.decays:
+        return after
+    steps = trainer.step - now.state["step"]
+    kept = [1.0, *(decay**steps for decay in before.decays)]
+    changes = [new - share * old for new, old, share in zip(after.parts, before.parts, kept, strict=False)]
+    for squares in changes[2:]:
+        np.maximum(squares, 0, out=squares)  # what is below is a rounding error
+    whole = np.concatenate([after.parts[-1], np.array(kept[1:], after.parts[-1].dtype)])
+    return Vector((*changes, whole), before.decays).rounded()
+
+
+def mean_of(left: Vector, right: Vector, share: float) -> Vector:
+    """Return the mean of two vectors; `share` is the weight of the second."""
+    parts = []
+    for a, b in zip(left.parts, right.parts, strict=True):
+        mean = b - a
+        mean *= share
+        mean += a
+        parts.append(mean)
+    return Vector(tuple(parts), left.decays).rounded()
+
+
+def total_of(trainer: Trainer, change: Vector) -> Vector:
+    """Return what a trainer becomes by what the shards have made together."""
+    if not change.decays:
+        return change
+    before, n = vector_of(trainer), len(change.decays)
+    statistics, kept = np.split(change.parts[-1], [-n])
+    parts = [new + share * old for new, old, share in zip(change.parts, before.parts, (1.0, *kept), strict=False)]
+    return Vector((*parts, statistics), ())
+
+
+def take(trainer: Trainer, vector: Vector, step: int, epochs_done: int) -> None:
     """Give a trainer what a round has made; its history and callbacks stay."""
     network, state = trainer.network, trainer._state
     moments = state.moments.reshape(-1, network.plan.parameter_stride)[:, : network.parameters.size]  # without padding
-    moments[...] = _unpack(network, vector, is_short)
+    network.parameters[:], *made, network.state[:] = vector.parts
+    for row, new in zip(moments, made, strict=True):
+        row[:] = new
     state.step, state.epochs_done = step, epochs_done
     state.holds_average = state.optimizer.use_ema and step > 0
 
@@ -145,20 +250,26 @@ def evaluate_alone(trainer: Trainer, X: Any, y: Any, sample_weight: np.ndarray |
 class Now(NamedTuple):
     """Where a trainer stands at the start of a round: `vector_of` it, and numbers of its state."""
 
-    vector: np.ndarray
+    vector: Vector
     state: dict[str, Any]
-    is_short: bool
 
 
-def now_of(trainer: Trainer, is_short: bool) -> Now:
+def now_of(trainer: Trainer, decays: tuple[float, ...]) -> Now:
     """Return what `begin` gives to a copy of a trainer."""
     state = {**trainer.state_dict(), "history": _NO_HISTORY, "callbacks": [], "moments": None}
-    return Now(vector_of(trainer, is_short), state, is_short)
+    return Now(vector_of(trainer, decays), state)
+
+
+def without_moments(now: Now) -> Now:
+    """Return what evaluation needs of `now`."""
+    return now._replace(vector=Vector((now.vector.parts[0], now.vector.parts[-1]), ()))
 
 
 def begin(trainer: Trainer, now: Now, **changes: Any) -> None:
     """Bring a trainer to the start of a round."""
-    moments = _unpack(trainer.network, now.vector, now.is_short)
+    trainer.network.parameters[:], *moments, trainer.network.state[:] = now.vector.parts
+    if not moments:  # those of another fit are as good where nothing is trained
+        moments = trainer.state_dict()["moments"]
     trainer.load_state_dict({**now.state, "moments": moments, **changes})
 
 
@@ -176,6 +287,6 @@ def taken(trainer: Trainer) -> dict[str, Any]:
 
 
 __all__ = [
-    "Now", "Start", "alone", "begin", "evaluate_alone", "has_long_rounds", "now_of", "put", "start_of", "state_of",
-    "take", "taken", "trainer_of", "vector_of",
+    "Now", "Start", "Vector", "alone", "begin", "change_of", "decays_of", "evaluate_alone", "mean_of", "now_of", "put",
+    "start_of", "state_of", "take", "taken", "total_of", "trainer_of", "vector_of", "without_moments",
 ]  # fmt: skip

@@ -41,8 +41,8 @@ class OuterStep(Callback):
         self._velocity: np.ndarray | None = None
         self._step = 0
 
-    def apply(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Put into `after`, the average that the shards made of `before`, what the optimizer makes of the step."""
+    def step(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return what the optimizer makes of `after`, the average that the shards made of `before`."""
         optimizer = self._optimizer
         rate = optimizer.learning_rate
         rate = rate.rate_at(self._step) if isinstance(rate, Schedule) else rate
@@ -57,8 +57,8 @@ class OuterStep(Callback):
                 change += optimizer.momentum * self._velocity
             else:
                 change[:] = self._velocity
-        np.add(before, change, out=after)
         self._step += 1
+        return before + change
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {"step": self._step}

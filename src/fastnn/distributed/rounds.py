@@ -42,9 +42,10 @@ def fit(
     seed to the last bit, and not on the number of workers; a single shard gives the bits of ``trainer.fit(...,
     epochs=rounds * epochs_per_round, n_threads=1)`` (where `rounds_per_epoch` and `outer` are left as they are).
 
-    Between several shards the moments of Adam and AdamW travel as a summary where a round of the largest shard has
-    ``10 / (1 - beta_1)`` steps or more, 100 by default: the first begins with 0, and the second with the product of its
-    means by rows and by columns. So one vector of the parameters' size travels, not three.
+    Between several shards parameters and moments travel in few bits, together as many bytes as the parameters have:
+    with float32 shards start from parameters of 16 bits and Adam's moments of 8 each, and answer with what they
+    changed, rounded alike. The trainer adds that to its own, of which nothing is rounded. This goes for SGD, Adam,
+    AdamW, Nadam and Lion; moments of other optimizers, of AMSGrad and of `use_ema` travel whole.
 
     Parameters
     ----------

@@ -114,9 +114,8 @@ class Session:
             self._received[worker] = max(received, self._received.get(worker, 0))
         if not sum(self._rows):
             raise ValueError("X must have at least one sample that weighs something, got none")
-        rows, options = max(self._rows), self._options
-        steps = -(-rows // (options["parts"] * (options["batch_size"] or rows))) * options["epochs"]
-        self._is_short = sum(map(bool, self._rows)) > 1 and carrier.has_long_rounds(self._trainer.optimizer, steps)
+        # A single shard has all bits of the plain fit.
+        self._decays = carrier.decays_of(self._trainer.optimizer) if sum(map(bool, self._rows)) > 1 else ()
         if self._validation_shards and not sum(rows for rows, _, _ in found[len(self._shards) :]):
             raise ValueError("validation_data must have at least one sample that weighs something, got none")
 
@@ -168,24 +167,24 @@ class Session:
             hook.on_epoch_begin(trainer.epochs_done + epochs - 1)
         if trainer.stop_training:
             return
-        part = self._train(dumps(carrier.now_of(trainer, self._is_short)))
+        part = self._train(dumps(carrier.now_of(trainer, self._decays)))
         problem = next(((r.shard, r.problem) for r in part.reports if r.problem), None)
-        if problem is None and part.vector is not None and not np.isfinite(part.vector).all():
-            problem = (-1, "the averaged parameters or moments are not finite")
+        if problem is None:
+            assert part.vector is not None
+            vector = carrier.total_of(trainer, part.vector)
+            if not all(np.isfinite(array).all() for array in vector.parts):
+                problem = (-1, "the averaged parameters or moments are not finite")
         if problem is not None:
             self._give_up(*problem)
             return
-        vector = part.vector
-        assert vector is not None
         if self._outer is not None:
-            parameters = trainer.network.parameters
-            vector = vector.copy()
-            self._outer.apply(parameters, vector[: parameters.size])
+            mean, *others = vector.parts
+            vector = vector._replace(parts=(self._outer.step(trainer.network.parameters, mean), *others))
         reports = [report for report in part.reports if report.shard >= 0]
         logs = work.means(trainer.metrics, [(report.weight, report.logs) for report in reports])
         steps = max(report.steps for report in reports)
         self._gate.is_closed = True  # Ctrl-C finds all of a round or nothing
-        carrier.take(trainer, vector, self._is_short, trainer.step + steps, trainer.epochs_done + epochs)
+        carrier.take(trainer, vector, trainer.step + steps, trainer.epochs_done + epochs)
         epoch = trainer.epochs_done - 1
         try:
             self._gate.open()
@@ -308,7 +307,7 @@ class Session:
             X, y, *weights = self._validation[1]
             logs = trainer.evaluate(X, y, sample_weight=weights[0] if weights else None)
             return {f"val_{name}": value for name, value in logs.items()}
-        opened = self._submit(work.open_start, dumps(carrier.now_of(trainer, self._is_short)))
+        opened = self._submit(work.open_start, dumps(carrier.without_moments(carrier.now_of(trainer, ()))))
         parts = [self._submit(work.evaluate_shard, self._start, opened, shard) for shard in self._validation_shards]
         root = self._submit(work.total_up, self._start, parts, "val_")
         self._running = [opened, *parts, root]

@@ -53,7 +53,7 @@ class Report(NamedTuple):
 class Part(NamedTuple):
     """An average over some shards."""
 
-    vector: np.ndarray | None  # None: of no row, or something went wrong
+    vector: carrier.Vector | None  # None: of no row, or something went wrong
     rows: int
     reports: tuple[Report, ...]
 
@@ -200,7 +200,7 @@ def _train_shard(
     if trainer.stop_training:
         problem = "stopped"
     logs = {name: values[-1] for name, values in trainer.history.history.items() if values}
-    vector = None if problem else carrier.vector_of(trainer, now.is_short)
+    vector = None if problem else carrier.change_of(trainer, now)
     report = Report(
         number, time.perf_counter() - began, shard.rows, trainer.step - state["step"], shard.weight, logs,
         *_here(), problem,
@@ -215,10 +215,7 @@ def merge(left: Part, right: Part) -> Part:
         return Part(left.vector if left.rows else right.vector, rows, reports)
     if left.vector is None or right.vector is None:
         return Part(None, rows, reports)
-    vector = right.vector - left.vector
-    vector *= right.rows / rows
-    vector += left.vector
-    return Part(vector, rows, reports)
+    return Part(carrier.mean_of(left.vector, right.vector, right.rows / rows), rows, reports)
 
 
 def merge_here(left: Part, right: Part) -> Part:
