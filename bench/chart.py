@@ -1,5 +1,6 @@
 """The chart: time per training step of every peer on the core workloads, on one logarithmic axis."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -22,11 +23,12 @@ STYLES = {
 }
 
 
-def draw(table: Table, path: Path) -> None:
-    """Write the chart to ``path``; its suffix picks the format."""
+def draw(table: Table, path: Path, *, is_narrow: bool = False) -> None:
+    """Write the chart to ``path``, whose suffix picks the format; a narrow one is for the width of a phone."""
     matplotlib.rcParams["svg.hashsalt"] = "fastnn"  # the same figures give the same file
     workloads = table.workloads("core")
-    figure = Figure(figsize=(9, 1.2 + 0.42 * len(workloads)), layout="constrained")
+    size = (4.2, 2.6 + 0.42 * len(workloads)) if is_narrow else (9, 1.2 + 0.42 * len(workloads))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     for row, workload in enumerate(workloads):
         limit = table.median(workload, "gemm")
@@ -42,11 +44,16 @@ def draw(table: Table, path: Path) -> None:
             color, marker = STYLES[peer]
             axes.plot([], [], marker, color=color, label=PEERS[peer].title)
     axes.set_xscale("log")
-    axes.set_xlabel("microseconds per training step (logarithmic; left is better)")
+    axes.set_xlabel("µs per step (left is better)" if is_narrow
+                    else "microseconds per training step (logarithmic; left is better)")  # fmt: skip
     axes.set_ylabel("network / rows a step")
     axes.set_yticks(range(len(workloads)), workloads)
     axes.invert_yaxis()
     axes.grid(axis="x", which="both", alpha=0.25)
-    axes.set_title(f"{table.machine['cpu_model']}, {table.machine['threads']} thread(s)", fontsize=9)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    machine = f"{table.machine['cpu_model']}, {table.machine['threads']} thread(s)"
+    axes.set_title(textwrap.fill(machine, 40) if is_narrow else machine, fontsize=9)
+    if is_narrow:
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    else:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

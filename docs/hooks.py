@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -9,6 +10,14 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 DOCS = Path(__file__).parent
+SHOWN = {  # parts of bench/RESULTS.md, and the headings in them whose first table the site shows
+    "One thread": (
+        "Training, time per step", "Prediction, called from Python", "Whole fits",
+        "MLPClassifier (fit: time per epoch; predict: per call)",
+    ),
+    "Convolutions": ("Convolutions",),
+    "Sequences": ("Sequences",),
+}  # fmt: skip
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -37,7 +46,53 @@ def on_files(files, config):
             files.append(File.generated(config, address, content=content))
     chart = (DOCS.parent / "bench" / "results.svg").read_bytes()
     files.append(File.generated(config, "assets/results.svg", content=chart))
+    files.append(
+        File.generated(config, "assets/results-narrow.svg", content=narrow_chart())
+    )
     return files
+
+
+def narrow_chart():
+    """Draw the speed chart for a phone, where the letters of the wide one would be tiny."""
+    if os.fspath(DOCS.parent) not in sys.path:
+        sys.path.insert(0, os.fspath(DOCS.parent))
+    from bench.chart import draw
+    from bench.report import ONE_THREAD
+    from bench.results import Table
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "narrow.svg")
+        draw(Table.read(ONE_THREAD), path, is_narrow=True)
+        return path.read_bytes()
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Show the main tables of the last measurements on the page about benchmarks."""
+    return (
+        markdown.replace("<!-- tables -->", measured())
+        if page.file.src_uri == "benchmarks.md"
+        else markdown
+    )
+
+
+def measured():
+    """Return tables of bench/RESULTS.md, each under a heading, and the machines that they were measured on."""
+    text = (DOCS.parent / "bench" / "RESULTS.md").read_text(encoding="utf-8")
+    parts = dict(
+        re.findall(r"^##+ ([^\n]+)\n(.*?)(?=^##+ )", text, re.MULTILINE | re.DOTALL)
+    )
+    found = []
+    for part, headings in SHOWN.items():
+        machine = re.search(
+            r"`\. (.*?); (\d+ threads? .*?); .*?(\d{4}-\d\d-\d\d)T", parts[part]
+        )
+        for heading in headings:
+            table = re.search(
+                r"^\|.*?(?=\n\n|\Z)", parts[heading], re.MULTILINE | re.DOTALL
+            )
+            found += [f"### {heading.partition(' (')[0]}", table[0]]
+        found.append(f"*{machine[1]}; {machine[2]}; {machine[3]}.*")
+    return "\n\n".join(found)
 
 
 def on_post_page(output, page, config):

@@ -99,6 +99,33 @@ def test_a_long_fit_stays_small():
     assert board.news(seen) == []
 
 
+def test_the_end_of_a_fit_is_shown_whole(view):
+    """The last epoch, also one that thinning left out, with the norms of the network as it is then."""
+    run = view._board.new_run("long", fastnn.Network.mlp(1, [8], 1, seed=0))
+    for epoch in range(MOST_POINTS + 2):
+        view._board.add(run, epoch, {"loss": float(epoch)}, {})
+    assert run.points[-1]["epoch"] < MOST_POINTS + 2
+    view._board.end(run, "done", {"norm of weights": {"layer 1": 2.0}})
+    assert run.points[-1] == {
+        "epoch": MOST_POINTS + 2, "values": {"loss": MOST_POINTS + 1.0}, "groups": {"norm of weights": {"layer 1": 2.0}}
+    }  # fmt: skip
+    trainer, seen = make_trainer(), {}
+    watch = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: view._board.news(seen))
+    trainer.fit(X, Y, epochs=3, callbacks=[view, watch])
+    row = view._board.news(seen)[-1]  # a page that has seen all epochs gets the last one again
+    assert row["restarts"] and [point["epoch"] for point in row["points"]] == [1, 2, 3]
+    norms = [np.linalg.norm(np.concatenate([w.ravel(), b])) for w, b in zip(*[iter(trainer.network.get_weights())] * 2)]
+    assert list(row["points"][-1]["groups"]["norm of weights"].values()) == pytest.approx(norms, rel=1e-5)
+
+
+def test_fits_of_one_name_are_numbered(view):
+    network = fastnn.Network.mlp(1, [8], 1, seed=0)
+    named = [view._board.new_run(name, network).name for name in ("a", None, "a", "b", None)]
+    assert named == ["a", "fit 1", "a 2", "b", "fit 2"]
+    other = view.copy_for("part 1", 10)
+    assert (other.name, other.url) == ("squares: part 1", view.url)
+
+
 def test_a_copy_is_another_fit_of_the_same_page(view):
     fastnn.fit_many([make_trainer(0), make_trainer(1)], X, Y, epochs=2, callbacks=[view])
     rows = view._board.news({})

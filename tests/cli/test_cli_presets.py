@@ -1,12 +1,16 @@
 """`fastnn train FILE` without options: the estimators for tables, and what is reported about them."""
 
+import _thread
 import contextlib
 import json
 import re
+import time
 
 import numpy as np
 import pytest
 
+from fastnn.callbacks import LiveView
+from fastnn.callbacks.curves import FitsInTerminal
 from fastnn.cli import main
 from support import rng
 
@@ -87,6 +91,38 @@ def test_groups_stay_together_and_time_goes_on(folder, capsys):
     model = TableModel.load("m")
     assert model.share_trained_on(data[:48]) == 0.0 and model.share_trained_on(data[48:]) == 1.0
     assert "no column 'shp'" in usage_error(capsys, *options.split(), "--group", "shp")
+
+
+def test_the_fits_of_a_preset_are_drawn_and_served(folder, capsys, monkeypatch):
+    views = []
+    monkeypatch.setattr(LiveView, "close", lambda view: views.append(view) or view._server.close())
+    options = "train shop.csv --target bought --drop price --preset fast -o m --quiet --threads 1 --cv 2 --live"
+    assert main([*options.split(), "--live-port", "0"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^live: http://127.0.0.1:\d+/\S+/$", out, re.MULTILINE)
+    assert "━ encoded, all rows 1" in out and "12 networks trained" in out
+    rows = views[0]._board.news({})
+    assert [row["name"] for row in rows][::4] == [
+        "fold 1: encoded, part 1",
+        "fold 2: encoded, part 1",
+        "encoded, part 1",
+    ]
+    assert rows[-1]["name"] == "encoded, all rows 1" and rows[-1]["state"] == "done"
+    assert set(rows[-1]["points"][-1]["groups"]) == {"norm of weights", "norm of gradients"}
+
+
+def test_ctrl_c_saves_what_there_is(folder, capsys, monkeypatch):
+    def add(display, fit):
+        if fit.name == "encoded, all rows 1" and len(fit.losses) == 1:
+            _thread.interrupt_main()
+            time.sleep(0.3)  # until the main thread has heard of it
+
+    monkeypatch.setattr(FitsInTerminal, "add", add)
+    options = "train shop.csv --target bought --drop price --preset fast -o m --quiet --threads 1 --live"
+    assert main(options.split()) == 130
+    out, err = capsys.readouterr()
+    assert "test accuracy" in out and "was interrupted" in err
+    assert TableModel.load("m").network.n_parameters > 0
 
 
 @pytest.mark.parametrize(

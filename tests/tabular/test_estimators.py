@@ -1,5 +1,6 @@
 """The estimators for tables: any kind of frame, the same bits for the same seed, files, and a choice that helps."""
 
+import _thread
 import pickle
 import time
 
@@ -255,3 +256,47 @@ def test_the_temperature_is_that_of_the_least_log_loss():
 @pytest.mark.parametrize("n, batch", [(10, 32), (1000, 32), (1600, 64), (6000, 256), (10**6, 256)])
 def test_batches_grow_with_the_table(n, batch):
     assert recipes.batch_size(n) == batch
+
+
+class Watch(fastnn.Callback):
+    """Remembers the fits that it was copied for, and in one of them asks for an end as Ctrl-C does."""
+
+    def __init__(self, interrupt_in=None, name="", seen=None):
+        self.interrupt_in, self.name, self.seen = interrupt_in, name, [] if seen is None else seen
+
+    def copy_for(self, name, epochs):
+        return Watch(self.interrupt_in, name, self.seen)
+
+    def on_epoch_end(self, epoch, logs):
+        if epoch == 0:
+            self.seen.append(self.name)
+        if self.name == self.interrupt_in and epoch == 0:
+            _thread.interrupt_main()
+            time.sleep(0.3)  # until the main thread has heard of it
+
+
+def test_every_training_has_copies_of_the_callbacks_and_the_same_bits():
+    X, y = shop(60)
+    watch = Watch()
+    watched = TabularClassifier(preset="fast", random_state=0, n_threads=1).fit(X, y, callbacks=[watch])
+    alone = TabularClassifier(preset="fast", random_state=0, n_threads=1).fit(X, y)
+    assert watch.seen == ["encoded, part 1", "encoded, part 2", "encoded, part 3", "encoded, all rows 1"]
+    np.testing.assert_array_equal(watched.predict_proba(X), alone.predict_proba(X))
+    with pytest.raises(TypeError, match=r"callbacks\[0\] must be a fastnn.callbacks.Callback"):
+        alone.fit(X, y, callbacks=[print])
+
+
+@pytest.mark.parametrize("stage", ["encoded, part 1", "encoded, all rows 1"])
+def test_ctrl_c_leaves_the_network_that_there_is(stage, tmp_path):
+    """Also while recipes are compared: then the target's scale is that of the rows which that network saw."""
+    X, _ = shop(60)
+    y = np.arange(60.0) + 1000.0
+    reg = TabularRegressor(preset="fast", random_state=0, n_threads=1)
+    with pytest.warns(UserWarning, match="was interrupted"):
+        reg.fit(X, y, callbacks=[Watch(interrupt_in=stage)])
+    assert reg._was_interrupted
+    assert abs(reg.predict(X).mean() - y.mean()) < 20
+    reg.save(tmp_path / "model")
+    np.testing.assert_array_equal(TabularRegressor.load(tmp_path / "model").predict(X), reg.predict(X))
+    reg.fit(X, y)
+    assert not reg._was_interrupted

@@ -1,5 +1,6 @@
 """The base of all callbacks, and the one that is made of functions."""
 
+import copy
 import os
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
@@ -80,6 +81,10 @@ class Callback(Guarded):
 
     # Whether its hooks run after those of the others, as for one that saves what they changed.
     runs_last: ClassVar[bool] = False
+
+    def copy_for(self, name: str, epochs: int) -> "Callback":
+        """Return a copy for one of the fits that an estimator for tables makes, of a name and at most so many epochs."""
+        return copy.deepcopy(self)
 
     def set_trainer(self, trainer: TrainerOfCallback) -> None:
         """Remember the trainer; called before `on_train_begin`."""

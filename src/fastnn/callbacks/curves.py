@@ -6,11 +6,12 @@ drawing has at most 1 % of a fit.
 
 import base64
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.drawing import panels_of, svg_charts, text_chart
+from fastnn.callbacks.drawing import STYLES, panels_of, svg_charts, text_chart
 from fastnn.callbacks.progress import (
     BAR_AFTER_SECONDS,
     REDRAW_SECONDS,
@@ -101,10 +102,8 @@ class TerminalCurves(Curves):
         console = Console(file=sys.stdout)
         if not is_last and not console.is_terminal:
             return
-        curves: dict[str, list[float]] = {
-            name: self._history[name] for name in ("loss", "val_loss") if name in self._history
-        }
-        chart = text_chart(curves, max(self.epochs if not is_last else self._done, 1), min(console.width, 100), _HEIGHT)
+        n_epochs = max(self._done if is_last else self.epochs, 1)
+        chart = text_chart(self._curves(), n_epochs, min(console.width, 100), _HEIGHT)
         picture = Group(Text.from_markup(chart), Text(self._words()))
         if self._live is None and not is_last:
             self._live = Live(picture, console=console, auto_refresh=False)
@@ -116,6 +115,90 @@ class TerminalCurves(Curves):
         if is_last and self._live is not None:
             self._live.stop()
             self._live = None
+
+    def _curves(self) -> dict[str, list[float]]:
+        return {name: self._history[name] for name in ("loss", "val_loss") if name in self._history}
+
+
+class FitsInTerminal(TerminalCurves):
+    """Draws the losses of fits that run side by side, in one picture; ``fastnn train FILE --live`` has it.
+
+    `copy_for` returns the callback of one fit; `close` draws the last picture.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        super().on_train_begin()
+        self._lock = threading.Lock()
+        self._n_done = 0
+        self._shown: list[_Fit] = []
+        self._latest: _Fit | None = None
+
+    def copy_for(self, name: str, epochs: int) -> "_Fit":
+        return _Fit(self, name, epochs)
+
+    def close(self) -> None:
+        """Draw the losses of the fits that ran last, which stay on the terminal."""
+        with self._lock:
+            self.on_train_end()
+
+    def begin(self, fit: "_Fit") -> None:
+        """Draw a fit from now on, and no longer the oldest ones that have ended."""
+        with self._lock:
+            ended = [shown for shown in self._shown if shown.has_ended]
+            if len(ended) == len(self._shown) or len(self._shown) == len(STYLES):
+                for shown in ended or self._shown[:1]:
+                    self._shown.remove(shown)
+            self._shown.append(fit)
+            self.epochs = max(shown.epochs for shown in self._shown)
+
+    def add(self, fit: "_Fit") -> None:
+        """Draw, if that is due, what has come."""
+        if self._lock.acquire(blocking=False):  # one thread draws, the others train on
+            try:
+                self._latest = fit
+                self._done = max(len(shown.losses) for shown in self._shown)
+                self._draw_if_due()
+            finally:
+                self._lock.release()
+
+    def end(self) -> None:
+        """Count a fit that has ended."""
+        with self._lock:
+            self._n_done += 1
+
+    def _curves(self) -> dict[str, list[float]]:
+        return {fit.name: list(fit.losses) for fit in self._shown if fit.losses}
+
+    def _words(self) -> str:
+        words = f"{self._n_done} networks trained - {format_seconds(time.perf_counter() - self._started)}"
+        if self._latest is None or self._latest.has_ended:
+            return words
+        fit = self._latest
+        return f"{words} - {fit.name}: epoch {len(fit.losses)}/{fit.epochs} - {format_logs({'loss': fit.losses[-1]})}"
+
+
+class _Fit(Callback):
+    """One of the fits of a `FitsInTerminal`."""
+
+    def __init__(self, display: FitsInTerminal, name: str, epochs: int):
+        self.display, self.name, self.epochs = display, name, epochs
+        self.losses: list[float] = []
+        self.has_ended = False
+
+    def copy_for(self, name: str, epochs: int) -> "_Fit":
+        return _Fit(self.display, f"{self.name}: {name}", epochs)
+
+    def on_train_begin(self) -> None:
+        self.display.begin(self)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        self.losses.append(logs["loss"])
+        self.display.add(self)
+
+    def on_train_end(self) -> None:
+        self.has_ended = True
+        self.display.end()
 
 
 class NotebookCurves(Curves):

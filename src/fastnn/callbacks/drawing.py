@@ -10,7 +10,7 @@ from html import escape
 _MOST_POINTS = 300
 _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # of a cell, by column and row
-_STYLES = ("bright_blue", "bright_yellow")
+STYLES = ("bright_blue", "bright_yellow", "bright_magenta", "bright_green", "bright_cyan", "bright_white")
 _COLOURS = (("#0072B2", "#56B4E9"), ("#B34700", "#F2955A"))  # light, dark
 
 
@@ -71,12 +71,12 @@ def text_chart(curves: Mapping[str, Sequence[float]], n_epochs: int, width: int,
     for row, (dots, owners) in enumerate(zip(cells, owner, strict=True)):
         label = f"{high:.4g}" if row == 0 else f"{low:.4g}" if row == height - 1 else ""
         line = "".join(
-            f"[{_STYLES[who % 2]}]{chr(_BRAILLE + dot)}[/]" if dot else " "
+            f"[{STYLES[who % len(STYLES)]}]{chr(_BRAILLE + dot)}[/]" if dot else " "
             for dot, who in zip(dots, owners, strict=True)
         )
         lines.append(f"{label:>9} │{line}")
     lines.append(" " * 10 + "└" + "─" * columns)
-    names = "  ".join(f"[{_STYLES[i % 2]}]━[/] {name}" for i, name in enumerate(drawn))
+    names = "  ".join(f"[{STYLES[i % len(STYLES)]}]━[/] {name}" for i, name in enumerate(drawn))
     return "\n".join([*lines, f"{' ' * 11}epoch 1 to {n_epochs}   {names}"])
 
 

@@ -1,5 +1,6 @@
 """A page in the browser that follows training."""
 
+import copy
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
@@ -107,6 +108,11 @@ class LiveView(Callback):
         other._board, other._server, other._run = self._board, self._server, None
         return other
 
+    def copy_for(self, name: str, epochs: int) -> "LiveView":
+        other = copy.deepcopy(self)
+        other.name = f"{self.name}: {name}" if self.name else name
+        return other
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a LiveView cannot go to another process: search with threads, or with n_jobs=1")
 
@@ -120,14 +126,18 @@ class LiveView(Callback):
         values["learning rate"] = finite(self.trainer.learning_rate)
         groups: dict[str, dict[str, float | None]] = {}
         if time.monotonic() >= self._next_norms:
-            network = self.trainer.network
-            groups["norm of weights"] = layer_norms(network, network.parameters)
-            if self.sample is not None:
-                _, gradient = network.loss_and_gradient(*self.sample, loss=cast(Any, self.trainer).loss)
-                groups["norm of gradients"] = layer_norms(network, gradient)
+            groups = self._norms()
             self._next_norms = time.monotonic() + _NORMS_SECONDS
         assert self._run is not None
         self._board.add(self._run, epoch, values, groups)
+
+    def _norms(self) -> dict[str, dict[str, float | None]]:
+        network = self.trainer.network
+        groups = {"norm of weights": layer_norms(network, network.parameters)}
+        if self.sample is not None:
+            _, gradient = network.loss_and_gradient(*self.sample, loss=cast(Any, self.trainer).loss)
+            groups["norm of gradients"] = layer_norms(network, gradient)
+        return groups
 
     def on_divergence(self, epoch: int, message: str) -> bool:
         self._diverged = True
@@ -136,4 +146,5 @@ class LiveView(Callback):
     def on_train_end(self) -> None:
         if self._run is not None:
             reason = self.trainer.history.stop_reason
-            self._board.end(self._run, "diverged" if self._diverged else reason or "done")
+            norms = self._norms() if self._run.epochs_done else {}
+            self._board.end(self._run, "diverged" if self._diverged else reason or "done", norms)

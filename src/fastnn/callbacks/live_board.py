@@ -62,7 +62,7 @@ class Run:
     def add(self, epoch: int, values: dict[str, float | None], groups: dict[str, dict[str, float | None]]) -> None:
         """Add the values of an epoch, and norms by layer where they were taken."""
         self.epochs_done += 1
-        self.latest = values
+        self._last_epoch, self.latest = epoch + 1, values
         self.seconds = time.time() - self.started
         if (self.epochs_done - 1) % self.stride and not groups:
             return
@@ -71,6 +71,16 @@ class Run:
             self.points = self.points[::2]
             self.stride *= 2
             self.version += 1  # readers begin again
+
+    def end(self, state: str, groups: dict[str, dict[str, float | None]]) -> None:
+        """Say how it ended, and add the norms as they are then to the last epoch, which is shown in any case."""
+        self.state = state
+        if not self.epochs_done:
+            return
+        if self.points[-1]["epoch"] == self._last_epoch:
+            self.points.pop()
+            self.version += 1
+        self.points.append({"epoch": self._last_epoch, "values": self.latest, "groups": groups})
 
     def row(self) -> dict[str, Any]:
         """Return its line of the table."""
@@ -101,12 +111,14 @@ class Board:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runs: list[Run] = []
+        self._n_named: dict[str | None, int] = {}
 
     def new_run(self, name: str | None, network: "Network") -> Run:
-        """Add a run; it is named by its place where no name is given."""
+        """Add a run; those of one name are numbered from the second on, those without a name from the first."""
         with self._lock:
             number = len(self._runs)
-            run = Run(number, f"{name or 'fit'} {number + 1}" if number or not name else name, network)
+            n_before = self._n_named[name] = self._n_named.get(name, 0) + 1
+            run = Run(number, name if name and n_before == 1 else f"{name or 'fit'} {n_before}", network)
             self._runs.append(run)
             return run
 
@@ -115,10 +127,10 @@ class Board:
         with self._lock:
             run.add(*values)
 
-    def end(self, run: Run, state: str) -> None:
+    def end(self, run: Run, *values: Any) -> None:
         """Say how a run ended."""
         with self._lock:
-            run.state = state
+            run.end(*values)
 
     def run(self, number: int) -> Run | None:
         """Return a run, or None if there is none of that number."""

@@ -1,6 +1,7 @@
 """`fastnn train FILE` with the presets best and fast: the estimators for tables, and a report of what they can do."""
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.callbacks import Callback, LiveView
+from fastnn.callbacks.curves import FitsInTerminal
 from fastnn.cli import table
-from fastnn.cli.output import say, warnings_as_lines
+from fastnn.cli.output import INTERRUPTED, say, warnings_as_lines
 from fastnn.cli.table import TableData
 from fastnn.common.validation import check_integer
 from fastnn.tabular.estimators import BaseTabular, TabularClassifier, TabularRegressor
@@ -26,7 +29,9 @@ MOST_COLUMNS_SHOWN = 10
 _MOST_TRIALS_SHOWN = 5
 
 
-def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
+def run(
+    arguments: argparse.Namespace, loaded: TableData, preset: str, view: LiveView | None = None
+) -> int:  # fmt: skip
     """Train, save, report; returns the exit code. Raises ValueError for wrong usage."""
     frame, target = loaded.table, loaded.preprocessing.target
     is_classification = loaded.preprocessing.task == "classification"
@@ -40,9 +45,15 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
     X = frame.drop(target)
     search: TuneResult | None = None
     report: dict[str, Any] = {"target": target, "task": loaded.preprocessing.task, "preset": preset}
-    with warnings_as_lines("fastnn train"):
+    callbacks: list[Callback] = []
+    if view is not None:
+        say(f"live: {view.url}")
+        callbacks.append(view)
+    with warnings_as_lines("fastnn train"), contextlib.ExitStack() as endings:
+        if preset != "tune" and arguments.live:
+            callbacks.append(endings.enter_context(contextlib.closing(FitsInTerminal())))
         if arguments.cv is not None:
-            report["cv"] = _cross_validate(arguments, loaded, X, y, preset)
+            report["cv"] = _cross_validate(arguments, loaded, X, y, preset, callbacks)
             say("cross-validation: " + ", ".join(
                 f"{_NAMES[name]} {np.mean(values):.4f} +- {np.std(values):.4f}" for name, values in report["cv"].items()
             ))  # fmt: skip
@@ -51,7 +62,9 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
             search = _tune(arguments, loaded, X[loaded.train_rows], y[loaded.train_rows], report)
             estimator = search.estimator
         else:
-            estimator = make_estimator(arguments, loaded, preset).fit(X[loaded.train_rows], y[loaded.train_rows])
+            estimator = make_estimator(arguments, loaded, preset)
+            estimator.fit(X[loaded.train_rows], y[loaded.train_rows], callbacks=callbacks)
+        endings.close()
         report["seconds"] = time.perf_counter() - started
         report.update(_scores(estimator, X, y, loaded.train_rows, loaded.test_rows))
     report["recipe"] = estimator.recipe_.name
@@ -72,7 +85,7 @@ def run(arguments: argparse.Namespace, loaded: TableData, preset: str) -> int:
         say(f"search: {arguments.plot}")
     say(f"model: {path}")
     table.write_report(arguments, estimator, loaded, path)
-    return 0
+    return INTERRUPTED if estimator._was_interrupted else 0
 
 
 def _tune(
@@ -118,7 +131,7 @@ def make_estimator(arguments: argparse.Namespace, loaded: TableData, preset: str
 
 
 def _cross_validate(
-    arguments: argparse.Namespace, loaded: TableData, X: Any, y: np.ndarray, preset: str
+    arguments: argparse.Namespace, loaded: TableData, X: Any, y: np.ndarray, preset: str, callbacks: list[Callback]
 ) -> dict[str, list[float]]:
     """Return the scores of each of K models on the part of the rows that it was not trained on."""
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
@@ -134,8 +147,12 @@ def _cross_validate(
         kind = StratifiedKFold if loaded.preprocessing.classes else KFold
         folds = kind(n_folds, shuffle=True, random_state=arguments.seed)
     found: dict[str, list[float]] = {}
-    for train, test in folds.split(rows, y[rows], groups):
-        estimator = make_estimator(arguments, loaded, preset).fit(X[rows[train]], y[rows[train]])
+    for place, (train, test) in enumerate(folds.split(rows, y[rows], groups)):
+        own = [callback.copy_for(f"fold {place + 1}", 1) for callback in callbacks]
+        estimator = make_estimator(arguments, loaded, preset)
+        estimator.fit(X[rows[train]], y[rows[train]], callbacks=own)
+        if estimator._was_interrupted:
+            raise KeyboardInterrupt
         scores = _scores(estimator, X, y, rows[train], rows[test])["test"]
         for name, value in scores.items():
             if name in _NAMES and value is not None:

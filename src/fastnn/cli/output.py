@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C ended
 _state = {"is_broken": False}
 
 

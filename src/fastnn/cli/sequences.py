@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn import optimizers, series
+from fastnn.callbacks import Callback
 from fastnn.cli import table as tables
 from fastnn.cli.output import say
 from fastnn.common.validation import check_integer, check_real
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM}
 _OPTIONS = ("sequence_by", "order_by", "window", "horizon")
 _OTHERS = (
-    "activation", "dropout", "scale", "preset", "cv", "time_limit", "json", "report", "group", "time", "live",
-    "live_port", "size", "colours",
+    "activation", "dropout", "scale", "preset", "cv", "time_limit", "json", "report", "group", "time", "size",
+    "colours",
 )  # fmt: skip
 _UNITS, _EPOCHS, _RATE, _LEAST_WINDOWS = [32], 50, 0.005, 10
 
@@ -186,7 +187,10 @@ def make_trainer(data: Sequences, arguments: argparse.Namespace) -> Trainer:
     return Trainer(network, loss=loss, optimizer=optimizer, metrics=["accuracy"] if is_classes else [])
 
 
-def run(arguments: argparse.Namespace, save_plot: Callable[[Trainer, str, Path], None]) -> int:
+def run(
+    arguments: argparse.Namespace, save_plot: Callable[[Trainer, str, Path], None],
+    callbacks_for: Callable[[int], list[Callback]],
+) -> int:  # fmt: skip
     """Train, test, save and report; raises ValueError, TypeError or ImportError where that cannot begin."""
     data = load(arguments)
     epochs = _EPOCHS if arguments.epochs is None else arguments.epochs
@@ -202,8 +206,8 @@ def run(arguments: argparse.Namespace, save_plot: Callable[[Trainer, str, Path],
     started = time.perf_counter()
     history = trainer.fit(
         data.X[data.train], data.y[data.train], epochs=epochs, batch_size=arguments.batch_size,
-        validation_split=arguments.validation_size, n_threads=arguments.threads, verbose=0 if arguments.quiet else 1,
-        **lengths,
+        validation_split=arguments.validation_size, n_threads=arguments.threads,
+        verbose=0 if arguments.quiet or arguments.live else 1, callbacks=callbacks_for(epochs), **lengths,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     model = SeriesModel(

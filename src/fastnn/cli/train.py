@@ -18,7 +18,7 @@ from fastnn.callbacks import Callback, LiveView
 from fastnn.callbacks.curves import TerminalCurves
 from fastnn.cli import pictures, sequences, splitting, table
 from fastnn.cli.info import cached_kernels
-from fastnn.cli.output import say
+from fastnn.cli.output import INTERRUPTED, say
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.datasets import Dataset
 from fastnn.layers import CategoryEmbedding, Flatten, Input, Layer
@@ -34,7 +34,6 @@ from fastnn.training.trainer import Trainer
 
 MODELS = ("mlp", "cnn", "gru", "lstm")
 SCALES = ("minmax", "standard", "none")
-INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C ended
 _REHEARSAL_ROWS = 128
 
 
@@ -214,7 +213,7 @@ def _make_cnn_trainer(data: Dataset, n_samples: int, optimizer: Any, arguments: 
     return Trainer(network, loss=CategoricalCrossentropy(_CNN_SMOOTHING), optimizer=optimizer, metrics=["accuracy"])
 
 
-def prepare_kernels(trainer: Trainer, split: Split, options: dict[str, Any]) -> float:
+def prepare_kernels(trainer: Trainer, split: Split, options: dict[str, Any], *, is_watched: bool = False) -> float:
     """Load the kernels, or compile them where that was never done, and return the seconds it took.
 
     A copy of the network is trained on a few rows, so that the times printed later are those of training alone. Wrong
@@ -227,6 +226,8 @@ def prepare_kernels(trainer: Trainer, split: Split, options: dict[str, Any]) -> 
     few = slice(_REHEARSAL_ROWS)
     rehearsal.fit(split.X[few], split.y[few], **{**options, "epochs": min(options["epochs"], 1), "verbose": 0})
     rehearsal.evaluate(split.X_test[few], split.y_test[few])
+    if is_watched:  # a live page shows the norms of gradients
+        rehearsal.network.loss_and_gradient(split.X[few], split.y[few], loss=rehearsal.loss)
     return time.perf_counter() - started
 
 
@@ -290,27 +291,33 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
         "n_threads": arguments.threads,
         "verbose": 0 if arguments.quiet else 1,
     }
+
+    def callbacks_for(epochs: int) -> list[Callback]:
+        callbacks: list[Callback] = [] if view is None else [view]
+        if view is not None:
+            say(f"live: {view.url}")
+        return [*callbacks, TerminalCurves(epochs)] if arguments.live else callbacks
+
     view: LiveView | None = None
     try:
         check_plot(arguments.plot)
         check_integer("seed", arguments.seed, 0, 2**32 - 1)
         if arguments.epochs is not None:
             check_integer("epochs", arguments.epochs, 1)
-        if sequences.are_meant(arguments):
-            return sequences.run(arguments, save_plot)
-        is_folder = pictures.is_folder(arguments)
+        are_sequences = sequences.are_meant(arguments)
+        is_folder = not are_sequences and pictures.is_folder(arguments)
         if arguments.model == "cnn" and not is_folder and table.table_suffix(arguments.name) is not None:
             raise ValueError("--model cnn goes with images, not with a table")
-        is_live = arguments.live or arguments.live_port is not None
-        is_table = not is_folder and table.is_table(arguments)
-        if is_live and is_table and _preset(arguments) != "plain":
-            raise ValueError("--live and --live-port follow one network: add --preset plain")
-        if arguments.live_port is not None:
-            view = pages.enter_context(LiveView(arguments.live_port, name=arguments.name))
-        if is_table and _preset(arguments) != "plain":
+        is_table = not is_folder and not are_sequences and table.is_table(arguments)
+        is_plain = not is_table or _preset(arguments) == "plain"
+        if arguments.live_port is not None:  # the many fits of a preset are named by their recipes
+            view = pages.enter_context(LiveView(arguments.live_port, name=arguments.name if is_plain else None))
+        if are_sequences:
+            return sequences.run(arguments, save_plot, callbacks_for)
+        if not is_plain:
             from fastnn.cli import best
 
-            return best.run(arguments, table.load(arguments), _preset(arguments))
+            return best.run(arguments, table.load(arguments), _preset(arguments), view)
         choose_model(arguments, is_folder=is_folder)
         options["epochs"] = arguments.epochs
         loaded = table.load(arguments) if is_table else None
@@ -330,18 +337,16 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
         say(_describe(data, split, trainer, arguments))
         if "float32" not in cached_kernels()["run"]:
             say("compiling the kernels: some seconds, once on this machine")
-        seconds = prepare_kernels(trainer, split, options)
+        seconds = prepare_kernels(trainer, split, options, is_watched=view is not None)
     except (ValueError, TypeError, ImportError) as error:
         arguments.parser.error(str(error))
     except (MemoryError, OverflowError):
         arguments.parser.error(f"--hidden asks for more memory than there is: {' '.join(map(str, arguments.hidden))}")
     say(f"kernels ready after {seconds:.2f} s")
-    callbacks: list[Callback] = []
     if view is not None:
-        say(f"live: {view.url}")
-        callbacks.append(view)
+        view.sample = split.X[:_REHEARSAL_ROWS], split.y[:_REHEARSAL_ROWS]
+    callbacks = callbacks_for(arguments.epochs)
     if arguments.live:
-        callbacks.append(TerminalCurves(arguments.epochs))
         options["verbose"] = 0
 
     started = time.perf_counter()

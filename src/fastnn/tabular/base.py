@@ -7,7 +7,7 @@ networks side by side. `fitting` has the stages of it, `recipes` what is compare
 import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, _check_n_features, _check_sample_weight, check_is_fitted
 
+from fastnn.callbacks import Callback
 from fastnn.common.attributes import KnowsKeywords, fitted_alone
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.files import container
@@ -29,6 +30,7 @@ from fastnn.tabular.preprocessing import Preprocessing, categories_of, encode, l
 from fastnn.tabular.problem import Choice, Problem, scale_targets
 from fastnn.tabular.quantiles import QuantileColumn
 from fastnn.tabular.recipes import Recipe, candidates
+from fastnn.training.arguments import check_callbacks
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -51,6 +53,7 @@ class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
     recipe_: Recipe
     recipe_losses_: dict[str, float]
     loss_curve_: list[float]
+    _was_interrupted: bool = False
 
     def __init__(
         self, *, preset: str = "best", n_estimators: int | None = None, time_limit: float | None = None,
@@ -89,12 +92,15 @@ class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
 
     # --- the fit ----------------------------------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any, callbacks: Callback | Iterable[Callback]) -> Self:
         with fitted_alone(self):
-            return self._fit_alone(X, y, sample_weight, eval_set)
+            return self._fit_alone(X, y, sample_weight, eval_set, callbacks)
 
-    def _fit_alone(self, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Self:
+    def _fit_alone(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, callbacks: Callback | Iterable[Callback]
+    ) -> Self:
         self._check_parameters()
+        callbacks = check_callbacks(callbacks)
         deadline = Deadline(self.time_limit)
         n_jobs = fitting.n_threads_of(self.n_threads)
         problem = self._learn_problem(X, y, sample_weight)
@@ -108,10 +114,18 @@ class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
         choice = Choice(recipes[0], problem=problem)
         if len(targets) >= 10:
             held_out = None if eval_set is None else self._held_out(columns, problem, eval_set)
-            choice = fitting.choose(problem, recipes, seed, n_jobs, deadline, held_out)
+            choice = fitting.choose(problem, recipes, seed, n_jobs, deadline, held_out, callbacks)
         takes_two = self.preset == "best" and len(targets) <= _ROWS_OF_TWO_NETWORKS and choice.recipe.members == 1
         n_members = self.n_estimators or (2 if takes_two else 1)
-        networks, self.loss_curve_ = fitting.fit_networks(problem, choice.recipe, seed, n_members, n_jobs, deadline)
+        self._was_interrupted = choice.was_interrupted
+        if choice.was_interrupted:  # then the network of the comparison is what there is
+            assert choice.problem is not None and choice.network is not None
+            networks, self.loss_curve_ = [choice.network], []
+            problem = choice.problem.of_rows(choice.trained_rows)
+        else:
+            networks, self.loss_curve_, self._was_interrupted = fitting.fit_networks(
+                problem, choice.recipe, seed, n_members, n_jobs, deadline, callbacks
+            )
         self.recipe_, self.recipe_losses_ = choice.recipe, choice.losses
         self.model_ = self._make_model(problem, choice, networks, columns)
         self._learn_importances(choice, columns, seed)

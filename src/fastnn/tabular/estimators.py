@@ -1,6 +1,6 @@
 """scikit-learn estimators for tables: data frames in, nothing to tune."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -10,6 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from fastnn.callbacks import Callback
 from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.recipes import Recipe
 from fastnn.tabular.values import as_texts
@@ -99,7 +100,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         )  # fmt: skip
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple | None = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple | None = None,
+        callbacks: Callback | Iterable[Callback] = (),
+    ) -> Self:  # fmt: skip
         """Fit to a table.
 
         Parameters
@@ -110,6 +114,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         sample_weight : array-like of shape (n,) or None, default None
         eval_set : tuple (X, y) or None, default None
             Rows on which recipes are compared, in place of some that are held out.
+        callbacks : Callback or iterable of Callback, default ()
+            Each network that is trained, several side by side, has a copy of each, such as of a
+            `fastnn.callbacks.LiveView`. Ctrl-C ends the fit with the best network there is.
 
         Returns
         -------
@@ -120,7 +127,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         ValueError, TypeError
             If an argument is wrong.
         """
-        return self._fit(X, y, sample_weight, eval_set)
+        return self._fit(X, y, sample_weight, eval_set, callbacks)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, of shape (n, n_classes).
@@ -198,7 +205,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {}
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple | None = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple | None = None,
+        callbacks: Callback | Iterable[Callback] = (),
+    ) -> Self:  # fmt: skip
         """Fit to a table.
 
         Parameters
@@ -209,6 +219,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         sample_weight : array-like of shape (n,) or None, default None
         eval_set : tuple (X, y) or None, default None
             Rows on which recipes are compared, in place of some that are held out.
+        callbacks : Callback or iterable of Callback, default ()
+            As for `TabularClassifier`.
 
         Returns
         -------
@@ -219,7 +231,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         ValueError, TypeError
             If an argument is wrong.
         """
-        return self._fit(X, y, sample_weight, eval_set)
+        return self._fit(X, y, sample_weight, eval_set, callbacks)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted number of each row.

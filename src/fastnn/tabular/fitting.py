@@ -7,10 +7,11 @@ results depends on which of them ends first, so the same seed gives the same bit
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
-from fastnn.callbacks import Callback
+from fastnn.callbacks import Callback, LiveView
 from fastnn.callbacks.stopping import TimeLimit
 from fastnn.common.cpus import available_cpus
 from fastnn.engine.team import share_out
@@ -37,16 +38,18 @@ _HELD_OUT = 0.25
 _FULL_EPOCHS_ROWS = 10_000  # larger tables take fewer epochs
 _SHARE_OF_TIME_TO_SCREEN = 0.4
 _TIMES_OF_MEMBERS = 3.0  # how much longer than the comparison of single networks that of members takes at most
+_ROWS_OF_GRADIENTS = 128  # of those whose norms a live page shows
 _LEAST_GAIN = 0.005  # that another recipe than the first has to show: less is chance
 
 
 @dataclass(frozen=True)
 class Training:
-    """One network to train."""
+    """One network to train; the callbacks are its own."""
 
     recipe: Recipe
     rows: np.ndarray
     seed: int
+    callbacks: Sequence[Callback] = ()
 
 
 class Deadline:
@@ -73,8 +76,8 @@ class Deadline:
 def train_all(
     problem: Problem, trainings: Sequence[Training], n_jobs: int, seconds: float | None = None, n_threads: int = 1,
     trainers: dict[int, Trainer] | None = None,
-) -> list[Network]:  # fmt: skip
-    """Train networks side by side and return them, in order; Ctrl-C keeps what was reached if all have begun.
+) -> tuple[list[Network | None], bool]:  # fmt: skip
+    """Train networks side by side; return them, in order, and whether Ctrl-C ended that: None are those to come.
 
     Their trainers go into `trainers`, by place.
     """
@@ -95,10 +98,9 @@ def train_all(
         range(len(trainings)), key=lambda index: -trainings[index].rows.size * sum(trainings[index].recipe.hidden)
     )
     in_background(lambda: share_out(fit, order, n_jobs), run, stop=stop)
-    networks = [network for network in found if network is not None]
-    if len(networks) < len(trainings):
+    if all(network is None for network in found):
         raise KeyboardInterrupt
-    return networks
+    return found, run.is_stopped
 
 
 def train_one(
@@ -116,9 +118,13 @@ def train_one(
     register[key] = trainer
     weights = None if problem.weights is None else problem.weights[rows]
     callbacks: list[Callback] = [] if seconds is None else [TimeLimit(max(seconds, 1e-3))]
-    y = scale_targets(problem, recipe, problem.y[rows], weights)[0]
+    callbacks += training.callbacks
+    y = targets_of_members(recipe, scale_targets(problem, recipe, problem.y[rows], weights)[0], problem.n_classes)
+    for callback in training.callbacks:
+        if isinstance(callback, LiveView) and callback.sample is None:
+            callback.sample = X[:_ROWS_OF_GRADIENTS], y[:_ROWS_OF_GRADIENTS]
     trainer.fit(
-        X, targets_of_members(recipe, y, problem.n_classes), epochs=recipe.epochs, batch_size=batch_size(rows.size),
+        X, y, epochs=recipe.epochs, batch_size=batch_size(rows.size),
         sample_weight=weights, callbacks=callbacks, n_threads=n_threads,
     )  # fmt: skip
     return averaged(trainer.network)
@@ -155,11 +161,12 @@ def with_epochs(recipe: Recipe, n_rows: int, most: int | None = None) -> Recipe:
 
 def choose(
     problem: Problem, recipes: Sequence[Recipe], seed: int, n_jobs: int, deadline: Deadline,
-    held_out: Problem | None = None,
+    held_out: Problem | None = None, callbacks: Sequence[Callback] = (),
 ) -> Choice:  # fmt: skip
     """Return the recipe that is best on rows that it was not trained on, and the temperature that suits it there.
 
-    Single networks are compared first, then the best of them with an ensemble of its kind.
+    Single networks are compared first, then the best of them with an ensemble of its kind. Each training has copies of
+    the callbacks.
     """
     n = len(problem.X)
     classes = problem.y if problem.n_classes else None
@@ -179,29 +186,36 @@ def choose(
         if stay.size > most:
             stay = np.sort(rng.permutation(stay)[:most])
         parts = [(stay, off)]
-    best = _screen(whole, parts, recipes, seed, n_jobs, deadline, None)
+    best = _screen(whole, parts, recipes, seed, n_jobs, deadline, None, callbacks)
     then = with_members(best.recipe)
-    if len(recipes) == 1 or n > MOST_ROWS_OF_MEMBERS or then.members == best.recipe.members:
+    if best.was_interrupted or len(recipes) == 1 or n > MOST_ROWS_OF_MEMBERS or then.members == best.recipe.members:
         return best
     left = deadline.left(_SHARE_OF_TIME_TO_SCREEN)
     if left is not None and deadline.spent * _TIMES_OF_MEMBERS > left:
         return best
-    return _screen(whole, parts, [then], seed, n_jobs, deadline, best)
+    return _screen(whole, parts, [then], seed, n_jobs, deadline, best, callbacks)
 
 
 def _screen(
     whole: Problem, parts: list[tuple[np.ndarray, np.ndarray]], recipes: Sequence[Recipe], seed: int, n_jobs: int,
-    deadline: Deadline, best: Choice | None,
+    deadline: Deadline, best: Choice | None, callbacks: Sequence[Callback],
 ) -> Choice:  # fmt: skip
     """Return the best of what was best so far and of recipes; each is trained on every part."""
     screened = [with_epochs(recipe, len(parts[0][0]), SCREEN_EPOCHS) for recipe in recipes]
     trainings = [
-        Training(recipe, train, _seed(seed, 2, place)) for recipe in screened for place, (train, _) in enumerate(parts)
-    ]
+        Training(recipe, train, _seed(seed, 2, place), _copies(callbacks, recipe, "part", place))
+        for recipe in screened for place, (train, _) in enumerate(parts)
+    ]  # fmt: skip
     rounds = -(-len(trainings) // n_jobs)
     seconds = deadline.left(_SHARE_OF_TIME_TO_SCREEN)
     started = time.monotonic()
-    networks = train_all(whole, trainings, n_jobs, None if seconds is None else seconds / rounds)
+    networks, was_interrupted = train_all(whole, trainings, n_jobs, None if seconds is None else seconds / rounds)
+    if was_interrupted:
+        if best is None:
+            i = next(i for i, network in enumerate(networks) if network is not None)
+            train, test = parts[i % len(parts)]
+            best = Choice(recipes[i // len(parts)], 1.0, {}, whole, test, networks[i], train)
+        return replace(best, was_interrupted=True)
     n_seen = sum(training.rows.size * training.recipe.epochs for training in trainings)
     deadline.spent = max(time.monotonic() - started, 1e-3)
     speed = n_seen / min(n_jobs, len(trainings)) / deadline.spent
@@ -211,7 +225,7 @@ def _screen(
     losses = {} if best is None else best.losses
     for i, recipe in enumerate(recipes):
         outputs = [
-            outputs_of(whole, recipe, network, train, test)
+            outputs_of(whole, recipe, cast(Network, network), train, test)
             for (train, test), network in zip(parts, networks[i * len(parts) : (i + 1) * len(parts)], strict=True)
         ]
         joined = np.concatenate(outputs)
@@ -220,16 +234,20 @@ def _screen(
         loss = held_out_loss(whole, soften(joined, temperature), whole.y[rows], weights)
         losses[recipe.name] = loss
         if best is None or loss < (1 - _LEAST_GAIN) * losses[best.recipe.name]:
-            best = Choice(recipe, temperature, losses, whole, parts[0][1], networks[i * len(parts)])
+            best = Choice(recipe, temperature, losses, whole, parts[0][1], networks[i * len(parts)], parts[0][0])
             deadline.speed = speed
     assert best is not None
     return best
 
 
 def fit_networks(
-    problem: Problem, recipe: Recipe, seed: int, n_members: int, n_jobs: int, deadline: Deadline
-) -> tuple[list[Network], list[float]]:
-    """Return networks trained on all rows, which differ in their random numbers, and the first one's loss by epoch."""
+    problem: Problem, recipe: Recipe, seed: int, n_members: int, n_jobs: int, deadline: Deadline,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[list[Network], list[float], bool]:  # fmt: skip
+    """Return networks trained on all rows, which differ in their random numbers, and the first one's loss by epoch.
+
+    The last that is returned says whether Ctrl-C ended it.
+    """
     recipe = with_epochs(recipe, len(problem.X))
     rows = np.arange(len(problem.X))
     rounds = -(-n_members // n_jobs)
@@ -238,13 +256,20 @@ def fit_networks(
         # Fewer epochs, with the learning rate's whole course, are better than an end in the middle of it.
         affordable = int(0.9 * seconds / rounds * deadline.speed / len(rows))
         recipe = replace(recipe, epochs=max(min(recipe.epochs, affordable), 1))
-    trainings = [Training(recipe, rows, _seed(seed, 3, i)) for i in range(n_members)]
+    trainings = [
+        Training(recipe, rows, _seed(seed, 3, i), _copies(callbacks, recipe, "all rows", i)) for i in range(n_members)
+    ]
     trainers: dict[int, Trainer] = {}
-    networks = train_all(
+    found, was_interrupted = train_all(
         problem, trainings, n_jobs, None if seconds is None else seconds / rounds,
         n_threads=n_jobs if n_members == 1 else 1, trainers=trainers,
     )  # fmt: skip
-    return networks, trainers[0].history.history.get("loss", [])
+    networks = [network for network in found if network is not None]
+    return networks, trainers[min(trainers)].history.history.get("loss", []), was_interrupted
+
+
+def _copies(callbacks: Sequence[Callback], recipe: Recipe, stage: str, place: int) -> list[Callback]:
+    return [callback.copy_for(f"{recipe.name}, {stage} {place + 1}", recipe.epochs) for callback in callbacks]
 
 
 def _seed(seed: int, stage: int, place: int) -> int:

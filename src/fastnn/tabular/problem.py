@@ -1,6 +1,6 @@
 """What is learnt from a table, and what screening found out about it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,6 +42,12 @@ class Problem:
         """Return the features that a recipe sees."""
         return X if recipe.encodes or self.is_plain.all() else np.ascontiguousarray(X[:, self.is_plain])
 
+    def of_rows(self, rows: np.ndarray) -> "Problem":
+        """Return the problem of some of its rows."""
+        return replace(
+            self, X=self.X[rows], y=self.y[rows], weights=None if self.weights is None else self.weights[rows]
+        )
+
     def categories_of(self, recipe: Recipe) -> dict[int, int]:
         """Return which of the features that a recipe sees are categories."""
         before = np.cumsum(np.ones_like(self.is_plain) if recipe.encodes else self.is_plain) - 1
@@ -65,6 +71,10 @@ class Choice:
         Rows of it that `network` was not trained on.
     network : Network or None
         One that was trained with the recipe.
+    trained_rows : ndarray of int
+        Rows of the problem that it was trained on.
+    was_interrupted : bool
+        Whether Ctrl-C ended screening: then `network` is what there is.
     """
 
     recipe: Recipe
@@ -73,6 +83,8 @@ class Choice:
     problem: Problem | None = None
     rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     network: Network | None = None
+    trained_rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    was_interrupted: bool = False
 
 
 def scale_targets(
