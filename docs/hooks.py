@@ -10,7 +10,8 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 DOCS = Path(__file__).parent
-SHOWN = {  # parts of bench/RESULTS.md, and the headings in them whose first table the site shows
+# Parts of bench/RESULTS.md, and the headings whose first table the site shows.
+SHOWN = {
     "One thread": (
         "Training, time per step", "Prediction, called from Python", "Whole fits",
         "MLPClassifier (fit: time per epoch; predict: per call)",
@@ -53,7 +54,7 @@ def on_files(files, config):
 
 
 def narrow_chart():
-    """Draw the speed chart for a phone, where the letters of the wide one would be tiny."""
+    """Draw the speed chart for a phone, where letters of the wide one are tiny."""
     if os.fspath(DOCS.parent) not in sys.path:
         sys.path.insert(0, os.fspath(DOCS.parent))
     from bench.chart import draw
@@ -76,7 +77,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def measured():
-    """Return tables of bench/RESULTS.md, each under a heading, and the machines that they were measured on."""
+    """Return tables of bench/RESULTS.md, with headings and the machines measured on."""
     text = (DOCS.parent / "bench" / "RESULTS.md").read_text(encoding="utf-8")
     parts = dict(
         re.findall(r"^##+ ([^\n]+)\n(.*?)(?=^##+ )", text, re.MULTILINE | re.DOTALL)

@@ -114,7 +114,9 @@ def test_the_end_of_a_fit_is_shown_whole(view):
     trainer.fit(X, Y, epochs=3, callbacks=[view, watch])
     row = view._board.news(seen)[-1]  # a page that has seen all epochs gets the last one again
     assert row["restarts"] and [point["epoch"] for point in row["points"]] == [1, 2, 3]
-    norms = [np.linalg.norm(np.concatenate([w.ravel(), b])) for w, b in zip(*[iter(trainer.network.get_weights())] * 2)]
+    weights = trainer.network.get_weights()
+    layers = zip(weights[::2], weights[1::2], strict=True)
+    norms = [np.linalg.norm([*kernel.ravel(), *bias]) for kernel, bias in layers]
     assert list(row["points"][-1]["groups"]["norm of weights"].values()) == pytest.approx(norms, rel=1e-5)
 
 

@@ -83,7 +83,7 @@ class Callback(Guarded):
     runs_last: ClassVar[bool] = False
 
     def copy_for(self, name: str, epochs: int) -> "Callback":
-        """Return a copy for one of the fits that an estimator for tables makes, of a name and at most so many epochs."""
+        """Return a copy for one of the fits of an estimator for tables, of a name and at most so many epochs."""
         return copy.deepcopy(self)
 
     def set_trainer(self, trainer: TrainerOfCallback) -> None:
