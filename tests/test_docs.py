@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def run_commands(text):
             assert main(shlex.split(line)[2:]) == 0, line
 
 
-FENCED = re.compile(r"^```(python|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(python|console|sh|json|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -67,6 +68,17 @@ def run_apart(text, folder):
     path.write_text(code, encoding="utf-8")
     done = subprocess.run([sys.executable, "-W", "error", path], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def keep_pictures(page, text, folder):
+    """Leave what a chapter drew where the docs look for it before they run it again: `.ci/run` says where."""
+    if "FASTNN_PICTURES" not in os.environ:
+        return
+    key = f"{page.stem}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"  # as chapter_key of docs/hooks.py
+    kept = Path(os.environ["FASTNN_PICTURES"], key)
+    kept.mkdir(parents=True, exist_ok=True)
+    for picture in [*folder.glob("*.png"), *folder.glob("*.webp")]:
+        shutil.copy(picture, kept)
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
@@ -96,5 +108,7 @@ def test_code_runs(page, tmp_path, monkeypatch):
         exec(compile(code, os.fspath(page), "exec"), namespace)
     if "plt" in namespace:
         namespace["plt"].close("all")
+    if page.parent.name == "tutorial" and not missing:
+        keep_pictures(page, text, tmp_path)
     if missing:
         pytest.skip(f"the blocks that need {', '.join(sorted(missing))} were left out")

@@ -18,11 +18,13 @@ pytestmark = pytest.mark.skipif(
 )
 LOOKED_AT = (
     "index.html", "tutorial/optimizers.html", "tutorial/backpropagation.html", "which-network.html",
-    "how-to/watching.html", "reference.html",
+    "how-to/watching.html", "reference/callbacks.html",
 )  # fmt: skip
 LATER_CONTENTS = ".md-sidebar--secondary .md-nav__item ~ .md-nav__item ~ .md-nav__item"
 CODE_SCROLLS = """return [...document.querySelectorAll('[class*=language-] pre > code')].some(
     code => code.scrollWidth > code.clientWidth)"""
+
+MISSING_PICTURES = "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
 
 
 class Page(HTMLParser):
@@ -75,7 +77,9 @@ def test_links_lead_somewhere_and_nothing_comes_from_elsewhere():
 
 
 def test_the_reference_has_public_names_only():
-    anchors = Page((SITE / "reference.html").read_text(encoding="utf-8")).anchors
+    texts = [path.read_text(encoding="utf-8") for path in sorted((SITE / "reference").glob("*.html"))]
+    anchors = set().union(*(Page(text).anchors for text in texts))
+    assert not any(".. [1]" in text or "[1]_" in text for text in texts)  # as numpydoc writes it
     assert {"fastnn.Trainer", "fastnn.Trainer.fit", "fastnn.callbacks.LiveView"} <= anchors
     for name in ("MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor"):  # inherited
         assert {f"fastnn.estimators.{name}.{method}" for method in ("fit", "predict", "save", "load")} <= anchors
@@ -91,6 +95,17 @@ def test_the_reference_has_public_names_only():
         "import_pillow",
     )
     assert [anchor for anchor in anchors if anchor.rpartition(".")[2] in internal] == []
+
+
+def test_every_page_fits_a_phone():
+    with chromium(400) as driver:
+        problems = []
+        for path in sorted(SITE.rglob("*.html")):
+            driver.get(path.as_uri())
+            if is_wider_than_its_window(driver):
+                problems.append((path.name, "is wider than its window"))
+            problems += [(path.name, "has no", src) for src in driver.execute_script(MISSING_PICTURES)]
+    assert problems == []
 
 
 def test_pages_in_chromium(tmp_path):
