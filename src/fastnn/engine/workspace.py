@@ -129,7 +129,7 @@ class Workspace:
         """Put everything back to how it was when `mark` was called, but for the units that were linked since."""
         self._memory_of_jobs[:] = self._marked
         self._pieces: tuple[Rows, Rows, np.ndarray] | None = None
-        self._units: tuple[Unit, Unit] | None = None  # of the last prediction: to gather and to scatter
+        self._gather: Unit | None = None  # of the last prediction
         self._held = self._held_by_mark.copy()
         self._ready: tuple[np.ndarray | None, ...] = (None,) * 4  # those that the last call of `run` was given
         self.records = _NO_RECORDS
@@ -352,13 +352,15 @@ class Workspace:
             self._hold(row_lengths=lengths)
 
     def predict(
-        self, parameters: np.ndarray, x: np.ndarray, x_source: int, out: np.ndarray,
-        lengths: np.ndarray = _NO_ROWS,
+        self, parameters: np.ndarray, x: np.ndarray, out: np.ndarray, lengths: np.ndarray = _NO_ROWS,
+        index_source: int | None = None,
     ) -> None:  # fmt: skip
-        """Write the outputs for the rows of x into `out`."""
+        """Write the outputs for the rows of x into `out`, of the network's dtype; with a source, x are indices."""
         row_stride, column_stride = x.strides
-        is_own = x.dtype == self.dtype and column_stride == x.itemsize
-        gather = sources.gather_in_place if is_own else sources.GATHERS[tables.Source(x_source)]
+        if x.dtype is self.dtype and column_stride == x.itemsize:
+            gather = sources.gather_in_place
+        else:
+            gather = sources.GATHERS[SOURCES[x.dtype] if index_source is None else tables.Source(index_source)]
         if self._held.get("row_lengths") is not lengths:
             self._hold(row_lengths=lengths)
         self._predict(parameters, gather, address_of(x), row_stride, column_stride, out)
@@ -376,10 +378,10 @@ class Workspace:
         if self._ops is None:
             self._link()
             self._predict_of = predict_of(self.dtype)
-        scatter = sources.SCATTERS[SOURCES[out.dtype]]
-        if self._units != (gather, scatter):
-            self._units = gather, scatter
-            self.set(**{"x.gather": gather, "y.gather": scatter})
+            self.set(**{"y.gather": sources.SCATTERS[SOURCES[self.dtype]]})
+        if self._gather is not gather:
+            self._gather = gather
+            self.set(**{"x.gather": gather})
         out_strides = out.strides
         self._predict_of(
             self.jobs, address, row_stride, column_stride, out.shape[0], address_of(out), out_strides[0],

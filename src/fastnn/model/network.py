@@ -15,7 +15,7 @@ from fastnn.common.validation import (
 )
 from fastnn.common.words import check_keywords
 from fastnn.engine.memory import PLAIN, RowWorkspace
-from fastnn.engine.rows import index_source_of, source_of
+from fastnn.engine.rows import index_source_of
 from fastnn.engine.team import share_out
 from fastnn.engine.workspace import Workspace, threads_to_infer
 from fastnn.inputs.sequences import NO_LENGTHS, Ragged, take_sequences
@@ -278,19 +278,22 @@ class Network(Exchange):
             workspace = self._idle_workspaces.pop()
         except IndexError:
             workspace = Workspace(self.plan, self.dtype, n_rows=_PREDICT_ROWS, with_gradient=False)
-        if is_sparse(X):
+        if type(X) is not np.ndarray and is_sparse(X):
             workspace.predict_csr(self.parameter_buffer, X, first, out)
         else:
             if len(out) < X.shape[0] or type(X) is not np.ndarray:
                 X = X[first : first + len(out)]
                 lengths = lengths[first : first + len(out)]
-            is_indices = self.plan.n_categories and X.dtype.kind in "iu"
-            X = X if is_indices or X.dtype is self.dtype else as_gatherable(X, self.dtype)
-            source = index_source_of(X.dtype) if is_indices else source_of(X.dtype)
+            index_source = None
+            if X.dtype is not self.dtype:
+                if self.plan.n_categories and X.dtype.kind in "iu":
+                    index_source = index_source_of(X.dtype)
+                else:
+                    X = as_gatherable(X, self.dtype)
             if self.plan.carried_units:
                 assert self._carried is not None
                 workspace.carry(self._carried, first)
-            workspace.predict(self.parameter_buffer, X, source, out, lengths)
+            workspace.predict(self.parameter_buffer, X, out, lengths, index_source)
         self._idle_workspaces.append(workspace)
 
     def vjp(self, X: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:
