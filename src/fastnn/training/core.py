@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import optimizers
 from fastnn.common.attributes import Guarded
 from fastnn.common.own_parts import parts_at_hand
+from fastnn.common.validation import check_bool
 from fastnn.losses import LossFunction
 from fastnn.metrics import Metric
 from fastnn.model.network import Network
@@ -72,7 +73,7 @@ class Trained(Guarded):
 
     @stop_training.setter
     def stop_training(self, value: bool) -> None:
-        self._state.stop_training = value
+        self._state.stop_training = check_bool("stop_training", value)
 
     @property
     def step(self) -> int:

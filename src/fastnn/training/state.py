@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import callbacks as own_callbacks
 from fastnn.callbacks import Callback
-from fastnn.common.validation import check_bool, check_integer
+from fastnn.common.validation import check_integer
 from fastnn.engine.memory import aligned_zeros
 from fastnn.engine.workspace import Workspace
 from fastnn.model.core import NetworkCore
@@ -139,6 +139,8 @@ class TrainingState:
         What the logs of the current fit hold.
     holds_average : bool
         With `use_ema`, whether the network holds the average of its parameters; see `hold_average`.
+    stop_training : bool
+        Whether training ends: after the current epoch, or within it where a hook within it said so.
     steps_a_call : int
         How many steps fit the time of a kernel call; 0 until that was found out while training.
     """
@@ -156,7 +158,7 @@ class TrainingState:
         self.epochs_done = 0
         self.log_names: tuple[str, ...] = ()
         self.callback_states = CallbackStates()
-        self._stop_training = False
+        self.stop_training = False
         self._seed: int | None = None
         self.use_optimizer(optimizer)
 
@@ -235,18 +237,9 @@ class TrainingState:
 
     # --- the end of training ----------------------------------------------------------------------------------------
 
-    @property
-    def stop_training(self) -> bool:
-        """Whether training ends: after the current epoch, or within it where a hook within it said so."""
-        return self._stop_training
-
-    @stop_training.setter
-    def stop_training(self, value: Any) -> None:
-        self._stop_training = check_bool("stop_training", value)
-
     def stop(self, reason: str) -> None:
         """End training, and keep the reason in the history."""
-        self._stop_training = True
+        self.stop_training = True
         self.history.stop_reason = reason
 
 
