@@ -281,6 +281,20 @@ def test_data_frames_delayed_blocks_futures_and_sparse_blocks(client):
             assert_same_bits(trainer, expected)
 
 
+def test_columns_of_several_files_have_as_many_blocks(client, tmp_path):
+    import dask.dataframe as dd
+    import pandas as pd
+
+    X, y = make_data()
+    for i in range(2):
+        table = pd.DataFrame(X[i::2], columns=list("abcd")).assign(y=y[i::2], unused="text")
+        table.to_parquet(tmp_path / f"part-{i}.parquet")
+    frame = dd.read_parquet(tmp_path)
+    trainer, expected = make_trainer(), simulate(make_trainer(), [(X[i::2], y[i::2]) for i in range(2)], rounds=1)
+    fd.fit(trainer, frame[list("abcd")], frame["y"], rounds=1, client=client)
+    assert_same_bits(trainer, expected)
+
+
 def test_shards_lie_where_their_chunks_do(client):
     import dask.dataframe as dd
     import pandas as pd

@@ -65,7 +65,8 @@ def as_blocks(name: str, values: Any, wanted_rows: tuple[int, ...] | None = None
             values, known = values.rechunk({0: wanted_rows}), wanted_rows
         return Blocks(list(values.to_delayed().ravel()), known)
     if is_dask_collection(values) and hasattr(values, "_meta") and hasattr(values, "npartitions"):
-        return Blocks(list(values.to_delayed()), None)
+        # Optimizing more puts partitions of few columns together, and y would have fewer than X.
+        return Blocks(list(values.simplify().to_delayed(optimize_graph=False)), None)
     if isinstance(values, (list, tuple)) and values and all(isinstance(v, (Delayed, Future)) for v in values):
         return Blocks(list(values), None)
     if isinstance(values, np.ndarray):
