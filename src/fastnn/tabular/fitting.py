@@ -109,8 +109,7 @@ def train_one(
 ) -> Network:  # fmt: skip
     """Train one network and return it; its trainer stands in `register` under `key`, so that others can stop it."""
     recipe, rows = training.recipe, training.rows
-    X = problem.features(recipe, problem.X)
-    X = X if rows.size == len(X) else X[rows]
+    X = problem.features(recipe, problem.X if rows.size == len(problem.X) else problem.X[rows])
     trainer = make_trainer(
         recipe, X.shape[1], problem.categories_of(recipe), problem.n_outputs, problem.n_classes > 0, rows.size,
         training.seed,

@@ -36,9 +36,20 @@ def find_temperature(probabilities: np.ndarray, y: np.ndarray, weights: np.ndarr
     ----------
     .. [1] C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
     """
-    grid = np.linspace(-2.0, 2.0, 41)  # of base-2 logarithms
-    losses = [_log_loss(soften(probabilities, 2.0**value), y, weights) for value in grid]
-    return float(2.0 ** grid[int(np.argmin(losses))])
+    grid = 2.0 ** np.linspace(-2.0, 2.0, 41)
+    logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-30))
+    logits -= logits.max(axis=1, keepdims=True)
+    of_class = np.take_along_axis(logits, y[:, None], axis=1)[:, 0]
+
+    def loss(place: int) -> float:
+        sums = np.exp(logits / grid[place]).sum(axis=1)
+        return float(np.average(np.log(sums) - of_class / grid[place], weights=weights))
+
+    low, high = 0, len(grid) - 1
+    while low < high:  # convex in 1 / temperature: it falls, then it rises
+        middle = (low + high) // 2
+        low, high = (low, middle) if loss(middle) <= loss(middle + 1) else (middle + 1, high)
+    return float(grid[low])
 
 
 def importances(choice: Choice, blocks: Sequence[np.ndarray], seed: int) -> np.ndarray:

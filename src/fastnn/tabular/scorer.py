@@ -13,7 +13,10 @@ from fastnn.tabular.problem import Problem
 from fastnn.tabular.recipes import Recipe
 from fastnn.training.trainer import Trainer
 
-RUNGS = ((2_000, 3), (5_000, 8), (12_000, 20), (30_000, 40))  # rows and epochs, at most
+# Rows, at most, and epochs. Each rung but the last takes four times the work of the one before: with a quarter of the
+# configurations going on, all rungs take about as long.
+RUNGS = ((2_000, 3), (4_000, 6), (8_000, 12), (30_000, 40))
+_EPOCHS_OF_FEW_ROWS = (3, 8, 20, 40)  # at most, where a table has too few rows to make that much work
 _HELD_OUT = 0.2
 _MOST_HELD_OUT = 2_000
 
@@ -49,7 +52,11 @@ class Scorer:
             parts = fitting.folds(n, min(cv, n), classes, np.random.default_rng([seed, 6]))
         biggest = parts[0][0].size
         # Rungs that a small table cannot tell apart by rows still differ by epochs.
-        return cls(problem, metric, seed, parts, [(min(rows, biggest), epochs) for rows, epochs in RUNGS])
+        rungs = []
+        for (rows, epochs), most in zip(RUNGS, _EPOCHS_OF_FEW_ROWS, strict=True):
+            n_rows = min(rows, biggest)
+            rungs.append((n_rows, max(min(rows * epochs // n_rows, most), epochs)))
+        return cls(problem, metric, seed, parts, rungs)
 
     def __call__(
         self, recipe: Recipe, rung: int, seconds: float | None, is_over: Callable[[], bool],

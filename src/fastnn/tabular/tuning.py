@@ -1,6 +1,6 @@
 """Search for a recipe: hundreds of configurations that train many at once in one process, most of them briefly.
 
-A configuration begins with few rows and few epochs. The best third at each rung goes on to the next, with more of
+A configuration begins with few rows and few epochs. The best quarter at each rung goes on to the next, with more of
 both: successive halving [1]_, without waiting for a rung to be full [2]_. The best on the highest rung trains on all
 rows.
 
@@ -29,7 +29,7 @@ from fastnn.tabular import fitting
 from fastnn.tabular.estimators import BaseTabular, TabularClassifier, TabularRegressor
 from fastnn.tabular.preprocessing import TASKS, find_task
 from fastnn.tabular.problem import Problem
-from fastnn.tabular.recipes import ENCODED, PLAIN, SMALL, Recipe
+from fastnn.tabular.recipes import ENCODED, MOST_ROWS_OF_MEMBERS, PLAIN, SMALL, Recipe, with_members
 from fastnn.tabular.scorer import RUNGS, Scorer
 from fastnn.training.many import Run, in_background
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from polars import DataFrame
 
-KEPT = 3  # one of so many goes on to the next rung
+KEPT = 4  # one of so many goes on to the next rung
 METRICS = {
     "classification": ("log_loss", "accuracy", "roc_auc"),
     "regression": ("mse", "rmse", "mae", "r2"),
@@ -52,6 +52,7 @@ SPACE: dict[str, Any] = {
     "learning_rate": (5e-4, 1e-2),
     "weight_decay": (0.01, 2.0),
     "label_smoothing": [0.0, 0.05, 0.1],
+    "members": [1, 8],
 }
 
 
@@ -156,7 +157,8 @@ def tune(
         the same result.
     space : mapping or None, default None
         Names of a `Recipe` and what they may be: a list of values, or a tuple (low, high) of which logarithms are drawn
-        evenly. None: `fastnn.tabular.tuning.SPACE`.
+        evenly. None: `fastnn.tabular.tuning.SPACE`, whose members have layers of 128 units at most, and are left out
+        above 15,000 rows.
     metric : str or None, default None
         "log_loss", "accuracy" or "roc_auc" for classes; "mse", "rmse", "mae" or "r2" for numbers. None: the first.
     cv : int or None, default None
@@ -204,6 +206,7 @@ def tune(
     seed = int(random.randint(2**31 - 1))
     task = _task(y) if task is None else check_choice("task", task, TASKS)
     metric = METRICS[task][0] if metric is None else check_choice("metric", metric, METRICS[task])
+    is_own = space is None
     space = _check_space(SPACE if space is None else space)
     cls = TabularClassifier if task == "classification" else TabularRegressor
     estimator = cls(random_state=seed, n_threads=n_jobs, **parameters)
@@ -211,7 +214,10 @@ def tune(
     problem = estimator._learn_problem(X, y, None)
     if len(problem.X) < 10:
         raise ValueError(f"X must have at least 10 rows to be tuned on, got {len(problem.X)}")
+    if is_own and len(problem.X) > MOST_ROWS_OF_MEMBERS:
+        del space["members"]
     search = _Search(problem, space, metric, seed, cv, n_trials)
+    search.narrows_members = is_own
     search.ends_at = None if time_limit is None else started + _SHARE_TO_SEARCH * time_limit
     run = Run()
     search.run = run
@@ -272,13 +278,17 @@ class _Search:
         self.problem, self.space, self.metric, self.n_trials = problem, space, metric, n_trials
         self.run = Run()
         self.ends_at: float | None = None
+        self.narrows_members = False  # whether ensembles have layers as in the recipes of the estimators
         self.trials: list[Trial] = []
         self._seed, self._rng = seed, np.random.default_rng([seed, 5])
         self._lock = threading.Lock()
         self._promoted: list[set[int]] = [set() for _ in RUNGS]
         self._busy: set[int] = set()
+        self._paces: dict[int, float] = {}  # seconds for each row and epoch
         self._trainers: dict[int, Any] = {}
-        self.scores: Callable[..., float | None] = Scorer.of(problem, metric, seed, cv)
+        scorer = Scorer.of(problem, metric, seed, cv)
+        self._work = [rows * epochs for rows, epochs in scorer.rungs]
+        self.scores: Callable[..., float | None] = scorer
 
     def work(self) -> None:
         """Train configurations until time or trials are over."""
@@ -293,8 +303,9 @@ class _Search:
             started = time.monotonic()
             score = self._score(self.trials[index].recipe, rung, index)
             with self._lock:
-                trial = self.trials[index]
-                trial.seconds += time.monotonic() - started
+                trial, seconds = self.trials[index], time.monotonic() - started
+                trial.seconds += seconds
+                self._paces[index] = seconds / self._work[rung]
                 self._busy.discard(index)
                 if score is not None:
                     trial.scores.append(score)
@@ -320,7 +331,7 @@ class _Search:
                 begun_all = self.n_trials is not None and len(self.trials) >= self.n_trials
                 n_on = -(-len(there) // KEPT) if begun_all else len(there) // KEPT
                 for i in there[:n_on]:
-                    if i not in self._promoted[rung] and i not in self._busy:
+                    if i not in self._promoted[rung] and i not in self._busy and self._has_time(i, rung + 1):
                         self._promoted[rung].add(i)
                         self._busy.add(i)
                         return i, rung + 1
@@ -329,6 +340,15 @@ class _Search:
             self.trials.append(Trial(self._draw()))
             self._busy.add(len(self.trials) - 1)
             return len(self.trials) - 1, 0
+
+    def _has_time(self, index: int, rung: int) -> bool:
+        """Whether a configuration would be through with a rung in time: a training that is cut off has no score.
+
+        The first rung is over soon, and says little about speed where it had kernels compiled.
+        """
+        if self.ends_at is None or rung < 2:
+            return True
+        return time.monotonic() + self._paces[index] * self._work[rung] < self.ends_at
 
     def _key(self, score: float) -> float:
         worst = float("inf")
@@ -339,6 +359,8 @@ class _Search:
         place = len(self.trials)
         is_regression = not self.problem.n_classes
         first = [ENCODED, PLAIN, SMALL]
+        if self.narrows_members and "members" in self.space:
+            first += [with_members(ENCODED), with_members(PLAIN)]
         if place < len(first):
             start = first[place]
             chosen = {name: self._value(values) for name, values in self.space.items() if self._is_outside(start, name)}
@@ -346,6 +368,8 @@ class _Search:
         else:
             values = {name: self._value(values) for name, values in self.space.items()}
             recipe = replace(ENCODED, name=f"trial {place}", **values)
+            if self.narrows_members and recipe.members > 1:
+                recipe = with_members(recipe)
         if self.problem.is_plain.all():
             recipe = replace(recipe, encodes=False)
         return replace(recipe, label_smoothing=0.0) if is_regression else recipe
