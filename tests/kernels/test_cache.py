@@ -9,6 +9,9 @@ import sys
 
 import numpy as np
 import pytest
+from numba.core.errors import termcolor
+from numba.core.types.functions import BaseFunction
+from numba.core.typing.context import BaseContext
 
 import fastnn
 from fastnn.kernels import cache, units
@@ -149,3 +152,20 @@ def test_the_stamp_changes_with_every_file(copied_package):
     assert len(stamps) == 1 + len(paths)
     (folder / "gemm.py").rename(folder / "product.py")
     assert cache.content_stamp(folder) not in stamps
+
+
+def test_numba_and_the_collector_are_as_before_once_a_kernel_is_compiled():
+    def state():
+        return BaseContext.resolve_value_type, BaseFunction.get_call_type, type(termcolor()).__dict__.get("_markup")
+
+    before = state()
+    for is_enabled in (True, False):
+        (gc.enable if is_enabled else gc.disable)()
+        try:
+            with pytest.raises(ZeroDivisionError), cache._quick_compilation():
+                assert not gc.isenabled() and state()[:2] != before[:2]
+                raise ZeroDivisionError
+            assert gc.isenabled() == is_enabled
+        finally:
+            gc.enable()
+    assert state() == before

@@ -15,6 +15,7 @@ other's file for a signature, so there is no index here: a file's name says whic
 """
 
 import contextlib
+import gc
 import hashlib
 import os
 import pathlib
@@ -32,9 +33,13 @@ from typing import Any
 import numba
 from numba.core import caching, sigutils
 from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import termcolor
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
+from numba.core.types.functions import BaseFunction
+from numba.core.typing.context import BaseContext
 
 _FOLDER = pathlib.Path(__file__).parent
 _MAGIC = b"fastnn kernel 1\n"
@@ -306,16 +311,58 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+_functions: dict[Any, Any] = {}
+_signatures: dict[tuple, Any] = {}
+
+
+@contextlib.contextmanager
+def _quick_compilation() -> Iterator[None]:
+    """Spare Numba a quarter of its time: let it remember of what type functions are, and which signature they have.
+
+    It asks all templates anew for each use of a function, and words (and colours) an error for each without an answer.
+    """
+    type_of, resolve = BaseContext.resolve_value_type, BaseFunction.get_call_type
+
+    def remembered_type(self: Any, value: Any) -> Any:
+        known = _functions.get(value) if callable(value) else None
+        if known is None:
+            known = type_of(self, value)
+            if isinstance(known, BaseFunction):
+                _functions[value] = known
+        return known
+
+    def remembered_signature(self: Any, context: Any, args: Any, kws: Any) -> Any:
+        key = self, tuple(args), tuple(kws.items())
+        if key not in _signatures:
+            _signatures[key] = resolve(self, context, args, kws)
+        return _signatures[key]
+
+    changes = [
+        (BaseContext, "resolve_value_type", remembered_type), (BaseFunction, "get_call_type", remembered_signature),
+        (type(termcolor()), "_markup", lambda self, message, *rest: message),
+    ]  # fmt: skip
+    with global_compiler_lock, contextlib.ExitStack() as back:
+        if gc.isenabled():  # it would look again and again through what a compiler makes and still needs
+            back.callback(gc.enable)
+            gc.disable()
+        for owner, name, function in changes:
+            if hasattr(owner, name):
+                back.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, function)
+        yield
+
+
 def compile_once(dispatcher: Any, sig: Any) -> Any:
     """Return ``dispatcher.compile(sig)``; of several processes that want it at once, one compiles and the others load.
 
     So that eight workers that start on one machine take as long as one.
     """
-    cache = dispatcher._cache
-    if isinstance(cache, KernelCache) and sigutils.normalize_signature(sig)[0] not in dispatcher.overloads:
-        path = cache.path_of(sig, dispatcher.targetctx.codegen())
-        if path is not None and not path.exists():
-            with _alone(path):
+    cache, path = dispatcher._cache, None
+    if sigutils.normalize_signature(sig)[0] not in dispatcher.overloads:
+        if isinstance(cache, KernelCache):
+            path = cache.path_of(sig, dispatcher.targetctx.codegen())
+        if path is None or not path.exists():
+            with contextlib.nullcontext() if path is None else _alone(path), _quick_compilation():
                 return dispatcher.compile(sig)
     return dispatcher.compile(sig)
 

@@ -64,7 +64,10 @@ class _NarrowConstants(FunctionPass):
 
 
 def _short_pipeline(state, narrows=False):
-    """Numba's passes without those that this code has no use for: closures, `with`, raising, inlining, annotations."""
+    """Numba's passes without those that this code has no use for: closures, `with`, raising, inlining, annotations.
+
+    Nor is there one that says where variables end: nothing is counted.
+    """
     passes = PassManager("fastnn")
     passes.add_pass(untyped_passes.TranslateByteCode, "analyze bytecode")
     if narrows:
@@ -76,7 +79,6 @@ def _short_pipeline(state, narrows=False):
     passes.add_pass(untyped_passes.DeadBranchPrune, "prune branches")
     passes.add_pass(typed_passes.NopythonTypeInference, "infer types")
     passes.add_pass(typed_passes.PreLowerStripPhis, "remove phi nodes")
-    passes.add_pass(typed_passes.IRLegalization, "legalize")
     passes.add_pass(typed_passes.NativeLowering, "lower")
     passes.add_pass(typed_passes.NoPythonBackend, "assemble")
     passes.finalize()
