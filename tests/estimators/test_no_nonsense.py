@@ -55,6 +55,20 @@ def test_what_overflows_inside_is_refused(kind):
             model.predict(large)
 
 
+def test_one_row_that_overflows_inside_a_softmax_is_refused():
+    """Of one row the first probability alone is looked at: a softmax is NaN in a whole row or nowhere."""
+    X = rng(0).normal(size=(60, 4)).astype(np.float32)
+    model = fastnn.MLPClassifier((3,), max_iter=3, tol=10.0, n_iter_no_change=1, random_state=0).fit(
+        X, np.arange(60) % 3
+    )
+    for output in range(3):
+        model.coefs_[1][:] = 0.0
+        model.coefs_[0][:] = [[1e30], [-1e30], [0.0], [0.0]]
+        model.coefs_[1][:, output] = [1e30, -1e30, 0.0]
+        with pytest.raises(ValueError, match="outputs are not a number, first in row 0; scale the features"):
+            model.predict(np.full((1, 4), 1e18, np.float32))
+
+
 # -- sizes -------------------------------------------------------------------------------------------------------------
 
 

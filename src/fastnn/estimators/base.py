@@ -52,10 +52,13 @@ def _need_no_check(X: Any, y: Any) -> bool:
     )
 
 
-def _checked_outputs(outputs: np.ndarray) -> np.ndarray:
+def _checked_outputs(outputs: np.ndarray, is_softmax: bool = False) -> np.ndarray:
     """Return outputs, or raise ValueError if one is NaN: the likeliest class would be a guess, and called certain."""
-    # Sums are NaN where one of the values is. Of a few numbers Python's is the quickest, of more that of squares.
-    total = sum(outputs.ravel().tolist()) if outputs.size <= 32 else np.vdot(outputs, outputs)
+    if outputs.size == 1 or (is_softmax and len(outputs) == 1):
+        total = outputs.item(0)  # a softmax is NaN in a whole row or nowhere
+    else:
+        # Sums are NaN where one of the values is. Of a few numbers Python's is the quickest, of more that of squares.
+        total = sum(outputs.ravel().tolist()) if outputs.size <= 32 else np.vdot(outputs, outputs)
     if math.isnan(total) and np.isnan(outputs).any():
         row = int(np.isnan(outputs).any(axis=1).argmax())
         raise ValueError(
@@ -329,7 +332,7 @@ class BaseNetworkEstimator(CallbackSupportMixin, KnowsKeywords, BaseEstimator, P
             # The sum of squares is finite only if all values are; where it overflows, the checks below decide.
             and math.isfinite(np.vdot(X, X))
         ):
-            return _checked_outputs(network.predict(X))
+            return _checked_outputs(network.predict(X), network.plan.output_activation == "softmax")
         X, lengths = self._as_padded(X, lengths, is_first=False)
         X = validate_data(self, self._as_rows(X, is_first=False), accept_sparse=["csr", "csc"], reset=False)
         if X.dtype.kind == "f" and X.dtype.itemsize > network.dtype.itemsize:
