@@ -4,7 +4,7 @@ An activation is one function of vectors, and its slope as a function of the out
 needs z, give value and slope together and keep the slope for the backward pass. Softmax, which looks at all units of a
 sample, has loops of its own.
 
-To add one: its functions here and its line in `ACTIVATIONS`; then its line in `fastnn.activations`.
+To add one: its functions here and its line in `ACTIVATIONS`.
 
 References
 ----------
