@@ -159,50 +159,6 @@ class NetworkClassifier(BaseClassifier, BaseStack):
         parameters.store_parameters(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
-        lengths_val=None,
-    ):  # fmt: skip
-        """Fit the network to X and y, from new weights unless `warm_start`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *shape), or sparse matrix
-            Samples, channels last. float32, float64 and uint8 arrays are read in place. Sequences may also be a list
-            of arrays of different lengths: the longest of the first fit, or the `Input`, says how long they may be.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels of any sortable type, or a column of 0 and 1 for each of several labels.
-        sample_weight : array-like of shape (n_samples,) or None, default None
-            Weights of the mean over samples.
-        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
-            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
-            `early_stopping` looks at them instead of a share of X.
-        lengths, lengths_val : array-like of shape (n_samples,) or None, default None
-            How many steps of each sequence of X and X_val count, where the others only fill it up.
-
-        Returns
-        -------
-        NetworkClassifier
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a parameter or the data are wrong, the layers do not fit the samples, or training diverges.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from fastnn import Conv1D, GlobalMaxPooling1D, NetworkClassifier
-        >>> X = np.random.default_rng(0).normal(size=(64, 20, 3))  # 20 steps of 3 sensors
-        >>> y = np.where(X[:, :, 0].max(axis=1) > 2, "peak", "flat")
-        >>> model = NetworkClassifier([Conv1D(8, 3, activation="relu"), GlobalMaxPooling1D()], random_state=0)
-        >>> model.fit(X, y).predict(X[:5]).shape
-        (5,)
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), False, lengths)
-
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X, y, sample_weight=None, classes=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
         lengths_val=None,
@@ -410,81 +366,6 @@ class NetworkRegressor(BaseRegressor, BaseStack):
         bootstrap=False,
     ):
         parameters.store_parameters(self, locals())
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
-        lengths_val=None,
-    ):  # fmt: skip
-        """Fit the network to X and y, from new weights unless `warm_start`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, *shape), or sparse matrix
-            Samples, channels last. float32, float64 and uint8 arrays are read in place. Sequences may also be a list
-            of arrays of different lengths: the longest of the first fit, or the `Input`, says how long they may be.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers.
-        sample_weight : array-like of shape (n_samples,) or None, default None
-            Weights of the mean over samples.
-        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
-            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
-            `early_stopping` looks at them instead of a share of X.
-        lengths, lengths_val : array-like of shape (n_samples,) or None, default None
-            How many steps of each sequence of X and X_val count, where the others only fill it up.
-
-        Returns
-        -------
-        NetworkRegressor
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a parameter or the data are wrong, the layers do not fit the samples, or training diverges.
-
-        Examples
-        --------
-        >>> from fastnn import Dense, NetworkRegressor
-        >>> model = NetworkRegressor([Dense(8, "tanh")], batch_size=None, epochs=500, random_state=0)
-        >>> model = model.set_params(optimizer__learning_rate=0.02).fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0])
-        >>> round(float(model.predict([[1.0]])[0]))
-        2
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), False, lengths)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
-        lengths_val=None,
-    ):  # fmt: skip
-        """Train for one epoch over the given samples, going on from the last call.
-
-        Parameters
-        ----------
-        X, y, sample_weight, X_val, y_val, sample_weight_val, lengths, lengths_val
-            As for `fit`.
-
-        Returns
-        -------
-        NetworkRegressor
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a parameter or the data are wrong.
-
-        Examples
-        --------
-        >>> from fastnn import Dense, NetworkRegressor
-        >>> model = NetworkRegressor([Dense(4, "tanh")], random_state=0)
-        >>> for _ in range(3):
-        ...     model = model.partial_fit([[0.0], [1.0]], [0.0, 2.0])
-        >>> len(model.loss_curve_)
-        3
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), True, lengths)
 
     def predict(self, X, lengths=None):
         """Return the predicted numbers.

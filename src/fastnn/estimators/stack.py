@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from fastnn import optimizers
@@ -74,6 +75,84 @@ class BaseStack(BaseNetworkEstimator):
         if trainer is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_': it is not fitted yet")
         return trainer.history
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
+        lengths_val=None,
+    ):  # fmt: skip
+        """Fit the network to X and y, from new weights unless `warm_start`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, *shape), or sparse matrix
+            Samples, channels last. float32, float64 and uint8 arrays are read in place. Sequences may also be a list
+            of arrays of different lengths: the longest of the first fit, or the `Input`, says how long they may be.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            For a classifier labels of any sortable type, or a column of 0 and 1 for each of several labels; for a
+            regressor numbers.
+        sample_weight : array-like of shape (n_samples,) or None, default None
+            Weights of the mean over samples.
+        X_val, y_val, sample_weight_val : like X, y, sample_weight, default None
+            Samples to validate on after each epoch: `validation_scores_` and `validation_loss_curve_` are kept, and
+            `early_stopping` looks at them instead of a share of X.
+        lengths, lengths_val : array-like of shape (n_samples,) or None, default None
+            How many steps of each sequence of X and X_val count, where the others only fill it up.
+
+        Returns
+        -------
+        NetworkClassifier or NetworkRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong, the layers do not fit the samples, or training diverges.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn import Conv1D, GlobalMaxPooling1D, NetworkClassifier
+        >>> X = np.random.default_rng(0).normal(size=(64, 20, 3))  # 20 steps of 3 sensors
+        >>> y = np.where(X[:, :, 0].max(axis=1) > 2, "peak", "flat")
+        >>> model = NetworkClassifier([Conv1D(8, 3, activation="relu"), GlobalMaxPooling1D()], random_state=0)
+        >>> model.fit(X, y).predict(X[:5]).shape
+        (5,)
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), False, lengths)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, lengths=None,
+        lengths_val=None,
+    ):  # fmt: skip
+        """Train for one epoch over the given samples, going on from the last call.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_val, y_val, sample_weight_val, lengths, lengths_val
+            As for `fit`.
+
+        Returns
+        -------
+        NetworkRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data are wrong.
+
+        Examples
+        --------
+        >>> from fastnn import Dense, NetworkRegressor
+        >>> model = NetworkRegressor([Dense(4, "tanh")], random_state=0)
+        >>> for _ in range(3):
+        ...     model = model.partial_fit([[0.0], [1.0]], [0.0, 2.0])
+        >>> len(model.loss_curve_)
+        3
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, lengths_val), True, lengths)
 
     # --- parameters within parameters -------------------------------------------------------------------------------
 
