@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.cli.info import cpu_name, versions_of
-from fastnn.cli.table import check_output
-from fastnn.cli.train import check_plot
+from fastnn.cli.options import check_output, check_plot
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -9,14 +9,19 @@ import numpy as np
 
 from fastnn import datasets
 from fastnn.cli import table
+from fastnn.cli.options import check_output, given_flags
 from fastnn.cli.output import say, write_data
 from fastnn.common.validation import check_integer
 from fastnn.datasets import Dataset
-from fastnn.files import container
 from fastnn.layers import Layer
 from fastnn.pictures import CHANNELS, LARGEST_SIZE, PictureModel, as_features, read_folder
 
 _OPTIONS = ("size", "colours")
+# Options of tables and data sets, which folders have no use for.
+_OTHERS = (
+    *(name for name in table.OPTIONS if name != "output"),
+    "scale", "preset", "cv", "time_limit", "json", "group", "time",
+)  # fmt: skip
 _DEFAULT_SIZE = (32, 32)
 # Pooling goes on until an image is no larger than this.
 _SMALL = 4
@@ -37,13 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def is_folder(arguments: argparse.Namespace) -> bool:
     """Whether a folder is meant; raises ValueError if options for folders go with something else."""
     if arguments.name not in datasets.NAMES and Path(arguments.name).is_dir():
-        for name in (*table.OPTIONS, "scale", "preset", "cv", "time_limit", "json", "group", "time"):
-            if name != "output" and getattr(arguments, name) is not None:
-                raise ValueError(f"--{name.replace('_', '-')} does not go with a folder of pictures")
+        if wrong := given_flags(arguments, _OTHERS):
+            raise ValueError(f"{wrong[0]} does not go with a folder of pictures")
         return True
-    given = [name for name in _OPTIONS if getattr(arguments, name) is not None]
-    if given:
-        raise ValueError(f"--{given[0]} goes with a folder of pictures, got {arguments.name!r}")
+    if given := given_flags(arguments, _OPTIONS):
+        raise ValueError(f"{given[0]} goes with a folder of pictures, got {arguments.name!r}")
     return False
 
 
@@ -54,7 +57,7 @@ def output_path(arguments: argparse.Namespace) -> Path:
 
 def load(arguments: argparse.Namespace) -> Dataset:
     """Read a folder of pictures; X has the shape of images."""
-    table.check_output(output_path(arguments))
+    check_output(output_path(arguments))
     size = _size(arguments.size)
     folder = read_folder(arguments.name, size)
     counts = np.bincount(folder.y)
@@ -99,15 +102,6 @@ def convolutions(shape: tuple[int, ...], n_outputs: int) -> list[Layer]:
         filters = min(2 * filters, _MOST_FILTERS)
         layers += [MaxPooling2D(2), Conv2D(filters, 3, padding="same", activation="relu")]
     return [*layers, Flatten(), Dropout(0.4), Dense(64, "relu"), Dropout(0.4), Dense(n_outputs, "softmax")]
-
-
-def is_model(path: Path) -> bool:
-    """Whether a file holds a model of pictures; False also for one that cannot be read."""
-    try:
-        with container.reading(path) as file:
-            return file.document.get("kind") == "pictures"
-    except (OSError, ValueError):
-        return False
 
 
 def predict(model_path: Path, paths: list[Path], output: Path | None) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnn.cli import pictures, sequences
+from fastnn.cli.options import check_output
 from fastnn.cli.output import say, warnings_as_lines, write_data
-from fastnn.cli.table import check_output
+from fastnn.files import container
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -41,17 +42,27 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predict and write."""
     try:
-        if pictures.is_model(arguments.model):
+        kind = _kind_of(arguments.model)
+        if kind == "pictures":
             _predict_pictures(arguments)
             return 0
         if len(arguments.files) > 1:
             raise ValueError(f"FILE must be one table, got {len(arguments.files)}: {arguments.model} predicts tables")
-        if sequences.is_model(arguments.model):
+        if kind == "series":
             _predict_sequences(arguments)
             return 0
     except (ValueError, ImportError) as error:
         arguments.parser.error(str(error))
     return _predict_table(arguments)
+
+
+def _kind_of(path: Path) -> str | None:
+    """Return what kind of model a file holds; None for one that cannot be read."""
+    try:
+        with container.reading(path) as file:
+            return file.document.get("kind")
+    except (OSError, ValueError):
+        return None
 
 
 def _predict_sequences(arguments: argparse.Namespace) -> None:
@@ -63,12 +74,7 @@ def _predict_sequences(arguments: argparse.Namespace) -> None:
         _check_writer(arguments.output)
     with warnings_as_lines("fastnn predict"):
         predicted = sequences.predict(arguments.model, arguments.files[0], arguments.missing)
-    predictions = import_polars().DataFrame(predicted)
-    if arguments.output is None:
-        write_data(predictions.write_csv())
-    else:
-        _write(predictions, arguments.output)
-        say(f"{predictions.height:,} predictions: {arguments.output}")
+    _write(import_polars().DataFrame(predicted), arguments.output)
 
 
 def _check_writer(path: Path) -> None:
@@ -109,12 +115,7 @@ def _predict_table(arguments: argparse.Namespace) -> int:
     except (ValueError, ImportError) as error:
         arguments.parser.error(str(error))
     kept = table.select(arguments.keep)
-    predictions = polars.concat([kept, polars.DataFrame(predicted)], how="horizontal")
-    if arguments.output is None:
-        write_data(predictions.write_csv())
-    else:
-        _write(predictions, arguments.output)
-        say(f"{predictions.height:,} predictions: {arguments.output}")
+    _write(polars.concat([kept, polars.DataFrame(predicted)], how="horizontal"), arguments.output)
     line = describe_scores(preprocessing, table, predicted)
     if line is not None:
         stream = sys.stderr if arguments.output is None else None
@@ -135,11 +136,15 @@ _WRITERS = {
 _SHARE_TO_TELL = 0.05  # as many rows may be like those of training by chance
 
 
-def _write(predictions: "DataFrame", path: Path) -> None:
-    """Write a table in the form that the suffix names."""
+def _write(predictions: "DataFrame", path: Path | None) -> None:
+    """Write a table in the form that the suffix names, or to stdout as CSV."""
+    if path is None:
+        write_data(predictions.write_csv())
+        return
     suffix = path.suffix.lower()
     options = {"separator": "\t"} if suffix == ".tsv" else {}
     getattr(predictions, _WRITERS[suffix])(path, **options)
+    say(f"{predictions.height:,} predictions: {path}")
 
 
 def describe_scores(preprocessing: "Preprocessing", table: "DataFrame", predicted: dict[str, Any]) -> str | None:

@@ -2,19 +2,18 @@
 
 import argparse
 import dataclasses
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn import optimizers, series
-from fastnn.callbacks import Callback
+from fastnn.callbacks import LiveView
 from fastnn.cli import table as tables
+from fastnn.cli.fitting import fit, save_curves, shown_by
+from fastnn.cli.options import check_output, given_flags
 from fastnn.cli.output import say
 from fastnn.common.validation import check_integer, check_real
-from fastnn.files import container
 from fastnn.inputs.splits import split_off
 from fastnn.layers import GRU, LSTM, CategoryEmbedding, Dense, Input, Layer
 from fastnn.model.network import Network
@@ -48,15 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def are_meant(arguments: argparse.Namespace) -> bool:
     """Whether rows have an order; raises ValueError if options do not go together."""
-    given = [name for name in _OPTIONS if getattr(arguments, name) is not None]
+    given = given_flags(arguments, _OPTIONS)
     if arguments.sequence_by is None and arguments.window is None:
         if given:
-            raise ValueError(f"--{given[0].replace('_', '-')} goes with --sequence-by or --window")
+            raise ValueError(f"{given[0]} goes with --sequence-by or --window")
         if arguments.model in CELLS:
             raise ValueError(f"--model {arguments.model} goes with --sequence-by or --window")
         return False
     if not tables.is_table(arguments):
-        raise ValueError(f"--{given[0].replace('_', '-')} goes with a file, got {arguments.name!r}")
+        raise ValueError(f"{given[0]} goes with a file, got {arguments.name!r}")
     if arguments.model not in (None, *CELLS):
         raise ValueError(f"--model must be gru or lstm for sequences, got {arguments.model}")
     if arguments.sequence_by is not None:
@@ -66,9 +65,8 @@ def are_meant(arguments: argparse.Namespace) -> bool:
             raise ValueError("--sequence-by needs --order-by, the column of times")
     elif arguments.task == "classification":
         raise ValueError("--window forecasts numbers, not classes: leave --task classification out")
-    for name in _OTHERS:
-        if getattr(arguments, name) != arguments.parser.get_default(name):
-            raise ValueError(f"--{name.replace('_', '-')} does not go with --sequence-by or --window")
+    if wrong := given_flags(arguments, _OTHERS):
+        raise ValueError(f"{wrong[0]} does not go with --sequence-by or --window")
     return True
 
 
@@ -91,7 +89,7 @@ class Sequences:
 def load(arguments: argparse.Namespace) -> Sequences:
     """Read a table, and make sequences or windows of its rows."""
     test_size = check_real("--test-size", arguments.test_size, 0.0, 1.0, closed="neither")
-    tables.check_output(tables.output_path(arguments))
+    check_output(tables.output_path(arguments))
     is_forecast = arguments.sequence_by is None
     if is_forecast:
         arguments.task = "regression"
@@ -187,10 +185,7 @@ def make_trainer(data: Sequences, arguments: argparse.Namespace) -> Trainer:
     return Trainer(network, loss=loss, optimizer=optimizer, metrics=["accuracy"] if is_classes else [])
 
 
-def run(
-    arguments: argparse.Namespace, save_plot: Callable[[Trainer, str, Path], None],
-    callbacks_for: Callable[[int], list[Callback]],
-) -> int:  # fmt: skip
+def run(arguments: argparse.Namespace, view: LiveView | None) -> int:
     """Train, test, save and report; raises ValueError, TypeError or ImportError where that cannot begin."""
     data = load(arguments)
     epochs = _EPOCHS if arguments.epochs is None else arguments.epochs
@@ -203,13 +198,11 @@ def run(
         f"{len(data.train):,} to train, {len(data.test):,} to test")  # fmt: skip
     trainer = make_trainer(data, arguments)
     lengths = {} if data.lengths is None else {"lengths": data.lengths[data.train]}
-    started = time.perf_counter()
-    history = trainer.fit(
-        data.X[data.train], data.y[data.train], epochs=epochs, batch_size=arguments.batch_size,
+    seconds, code = fit(
+        trainer, data.X[data.train], data.y[data.train], epochs=epochs, batch_size=arguments.batch_size,
         validation_split=arguments.validation_size, n_threads=arguments.threads,
-        verbose=0 if arguments.quiet or arguments.live else 1, callbacks=callbacks_for(epochs), **lengths,
+        verbose=0 if arguments.quiet or arguments.live else 1, callbacks=shown_by(arguments, view, epochs), **lengths,
     )  # fmt: skip
-    seconds = time.perf_counter() - started
     model = SeriesModel(
         trainer.network, data.preprocessing, arguments.sequence_by, arguments.order_by, arguments.window or 0,
         arguments.horizon or 0, data.scale, arguments.dayfirst,
@@ -220,12 +213,10 @@ def run(
     outputs = trainer.predict(data.X[data.test], **lengths)
     for line in _scored(data, outputs, is_forecast):
         say(line)
-    say(f"time: {seconds:.3f} s for {len(history.epoch):,} epochs")
-    if arguments.plot is not None:
-        save_plot(trainer, f"{arguments.name}, {len(history.epoch)} epochs", arguments.plot)
-        say(f"learning curves: {arguments.plot}")
+    say(f"time: {seconds:.3f} s for {len(trainer.history.epoch):,} epochs")
+    save_curves(trainer, arguments.name, arguments.plot)
     say(f"model: {path}")
-    return 130 if history.stop_reason == "interrupted" else 0
+    return code
 
 
 def _scored(data: Sequences, outputs: np.ndarray, is_forecast: bool) -> list[str]:
@@ -244,15 +235,6 @@ def _scored(data: Sequences, outputs: np.ndarray, is_forecast: bool) -> list[str
     y = data.y[data.test] * data.preprocessing.deviation
     trivial = float(np.abs(y - data.y[data.train].mean() * data.preprocessing.deviation).mean())
     return [f"test mean absolute error: {values['mae']:.4g}", f"the mean alone: {trivial:.4g}"]
-
-
-def is_model(path: Path) -> bool:
-    """Whether a file holds a model of series; False also for one that cannot be read."""
-    try:
-        with container.reading(path) as file:
-            return file.document.get("kind") == "series"
-    except (OSError, ValueError):
-        return False
 
 
 def predict(model_path: Path, path: Path, missing: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.cli.options import check_output, given_flags
 from fastnn.cli.output import say
 from fastnn.common.validation import check_real
 from fastnn.datasets import Dataset
@@ -88,10 +89,8 @@ def is_table(arguments: argparse.Namespace) -> bool:
         if arguments.scale is not None:
             raise ValueError("--scale goes with the data sets; columns of a file are scaled to unit variance")
         return True
-    given = [name for name in OPTIONS if getattr(arguments, name) is not None]
-    if given:
-        option = given[0].replace("_", "-")
-        raise ValueError(f"--{option} goes with a file that ends in {', '.join(SUFFIXES)}, got {arguments.name!r}")
+    if given := given_flags(arguments, OPTIONS):
+        raise ValueError(f"{given[0]} goes with a file that ends in {', '.join(SUFFIXES)}, got {arguments.name!r}")
     return False
 
 
@@ -223,23 +222,6 @@ def output_path(arguments: argparse.Namespace) -> Path:
     stem = name[: -len(table_suffix(name) or "")]
     target = re.sub(r"[^\w.-]+", "_", arguments.target)
     return Path(os.fsdecode(f"{stem}-{target}.safetensors".encode(errors="surrogateescape")))  # UTF-8 in any locale
-
-
-def check_output(path: Path, option: str = "--output") -> None:
-    """Raise before any work starts if a file could not be written after it."""
-    folder = path.absolute().parent
-    try:
-        is_folder = path.is_dir()
-    except OSError as error:  # a name that is too long
-        raise ValueError(f"{option} must be a file that may be written, got {str(path)!r}: {error.strerror}") from None
-    if is_folder or not folder.is_dir():
-        raise ValueError(f"{option} must be a file in a folder that exists, got {str(path)!r}")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{option} must be a file, got {str(path)!r}, which is a device or a pipe")
-    # Root may write to every file; one that nobody is meant to write to is not replaced for root either.
-    is_read_only = path.exists() and not (os.access(path, os.W_OK) and path.stat().st_mode & 0o222)
-    if not os.access(folder, os.W_OK) or is_read_only:
-        raise ValueError(f"{option} must be a file that may be written, got {str(path)!r}")
 
 
 def describe(table: TableData) -> str:

@@ -5,20 +5,20 @@ import contextlib
 import copy
 import dataclasses
 import math
-import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn import datasets, optimizers
-from fastnn.callbacks import Callback, LiveView
-from fastnn.callbacks.curves import TerminalCurves
+from fastnn.callbacks import LiveView
 from fastnn.cli import pictures, sequences, splitting, table
+from fastnn.cli.fitting import fit, save_curves, shown_by
 from fastnn.cli.info import cached_kernels
-from fastnn.cli.output import INTERRUPTED, say
+from fastnn.cli.options import check_plot, given_flags
+from fastnn.cli.output import say
+from fastnn.cli.table import TableData
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.datasets import Dataset
 from fastnn.layers import CategoryEmbedding, Flatten, Input, Layer
@@ -92,16 +92,13 @@ _OF_PRESETS = ("cv", "time_limit", "json")
 
 def _preset(arguments: argparse.Namespace) -> str:
     """Return the preset, as asked or by the options that are given; raises ValueError where they do not go together."""
-    plain = [name for name in _OF_PLAIN if getattr(arguments, name) != arguments.parser.get_default(name)]
-    of_presets = [name for name in _OF_PRESETS if getattr(arguments, name) is not None]
+    plain, of_presets = given_flags(arguments, _OF_PLAIN), given_flags(arguments, _OF_PRESETS)
     preset = arguments.preset or ("plain" if plain else "best")
     wrong = of_presets if preset == "plain" else plain
     if wrong:
-        reason = f"since --{plain[0].replace('_', '-')} is given" if arguments.preset is None else ""
+        reason = f" since {plain[0]} is given" if arguments.preset is None else ""
         goes_with = "best and fast" if preset == "plain" else "plain"
-        raise ValueError(
-            f"--{wrong[0].replace('_', '-')} goes with the preset {goes_with}, not {preset} {reason}".strip()
-        )
+        raise ValueError(f"{wrong[0]} goes with the preset {goes_with}, not {preset}{reason}")
     return preset
 
 
@@ -131,6 +128,16 @@ class Split:
     y_test: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What is trained on: a data set, a folder of pictures, or a table."""
+
+    data: Dataset
+    split: Split
+    table: TableData | None = None
+    is_folder: bool = False
+
+
 # Images among the data sets: the shape of one, and the largest number in it.
 _IMAGES = {"digits": ((8, 8, 1), 16.0)}
 _EPOCHS = {"mlp": 100, "cnn": 60}
@@ -149,9 +156,8 @@ def choose_model(arguments: argparse.Namespace, *, is_folder: bool) -> None:
         return
     if not is_folder and arguments.name not in _IMAGES:
         raise ValueError(f"--model cnn goes with images: {', '.join(_IMAGES)}, or a folder; got {arguments.name!r}")
-    for name in _OF_MLP:
-        if getattr(arguments, name) != arguments.parser.get_default(name):
-            raise ValueError(f"--{name} goes with the model mlp, not cnn")
+    if wrong := given_flags(arguments, _OF_MLP):
+        raise ValueError(f"{wrong[0]} goes with the model mlp, not cnn")
 
 
 def load_images(name: str) -> Dataset:
@@ -174,19 +180,34 @@ def split_and_scale(data: Dataset, test_size: float, scale: str, seed: int) -> S
     return Split(X, y, X_test, y_test)
 
 
-def make_trainer(
-    data: Dataset, n_samples: int, arguments: argparse.Namespace, categories: dict[int, int] | None = None
-) -> Trainer:
-    """Return the trainer that the arguments describe, for features some of which may be numbers of `categories`.
+def load(arguments: argparse.Namespace, *, is_folder: bool, is_table: bool) -> Source:
+    """Read what NAME is, and hold back rows to test on."""
+    if is_table:
+        loaded = table.load(arguments)
+        say(table.describe(loaded))
+        data, rows, test_rows = loaded.data, loaded.train_rows, loaded.test_rows
+        return Source(data, Split(data.X[rows], data.y[rows], data.X[test_rows], data.y[test_rows]), loaded)
+    scale = "none"
+    if is_folder:
+        data = pictures.load(arguments)
+    elif arguments.model == "cnn":
+        data = load_images(arguments.name)
+    else:
+        check_choice("NAME, where it is no file or folder,", arguments.name, datasets.NAMES)
+        data, scale = datasets.load(arguments.name), arguments.scale or "minmax"
+    split = split_and_scale(data, arguments.test_size, scale, arguments.seed)
+    return Source(data, split, is_folder=is_folder)
 
-    `n_samples` are there to train on.
-    """
+
+def make_trainer(source: Source, arguments: argparse.Namespace) -> Trainer:
+    """Return the trainer that the arguments describe; features of a table may be numbers of categories."""
+    data, categories = source.data, {} if source.table is None else source.table.preprocessing.categories
     is_regression = data.task == "regression"
     optimizer = optimizers.get(arguments.optimizer)
     if arguments.learning_rate is not None:
         optimizer = dataclasses.replace(optimizer, learning_rate=arguments.learning_rate)
     if arguments.model == "cnn":
-        return _make_cnn_trainer(data, n_samples, optimizer, arguments)
+        return _make_cnn_trainer(data, len(source.split.X), optimizer, arguments)
     network = Network.mlp(
         math.prod(data.X.shape[1:]), arguments.hidden, data.n_outputs, activation=arguments.activation,
         dropout=arguments.dropout, output="linear" if is_regression else "softmax", seed=arguments.seed,
@@ -254,30 +275,6 @@ def _describe(data: Dataset, split: Split, trainer: Trainer, arguments: argparse
     )
 
 
-def save_plot(trainer: Trainer, title: str, path: Path) -> None:
-    """Draw the learning curves into a file, without a window."""
-    from fastnn.plotting import new_figure, plot_history
-
-    figure = new_figure(trainer.history)
-    plot_history(trainer.history, axes=figure.axes)
-    figure.suptitle(title)
-    figure.savefig(path, dpi=150)
-
-
-def check_plot(path: Path | None) -> None:
-    """Raise before any work starts if the picture could not be saved after it."""
-    if path is None:
-        return
-    from fastnn.plotting import check_matplotlib, picture_formats
-
-    check_matplotlib()
-    if path.suffix.lower().lstrip(".") not in picture_formats():
-        raise ValueError(f"--plot must end in one of {', '.join(picture_formats())}, got {str(path)!r}")
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f"--plot must lie in a folder that exists, got {str(path)!r}")
-    table.check_output(path, "--plot")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Train, test and report; a live page is served until then, also where an error ends it."""
     with contextlib.ExitStack() as pages:
@@ -285,19 +282,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
-    options: dict[str, Any] = {
-        "batch_size": arguments.batch_size,
-        "validation_split": arguments.validation_size,
-        "n_threads": arguments.threads,
-        "verbose": 0 if arguments.quiet else 1,
-    }
-
-    def callbacks_for(epochs: int) -> list[Callback]:
-        callbacks: list[Callback] = [] if view is None else [view]
-        if view is not None:
-            say(f"live: {view.url}")
-        return [*callbacks, TerminalCurves(epochs)] if arguments.live else callbacks
-
     view: LiveView | None = None
     try:
         check_plot(arguments.plot)
@@ -309,68 +293,69 @@ def _run(arguments: argparse.Namespace, pages: contextlib.ExitStack) -> int:
         if arguments.model == "cnn" and not is_folder and table.table_suffix(arguments.name) is not None:
             raise ValueError("--model cnn goes with images, not with a table")
         is_table = not is_folder and not are_sequences and table.is_table(arguments)
-        is_plain = not is_table or _preset(arguments) == "plain"
+        preset = _preset(arguments) if is_table else "plain"
         if arguments.live_port is not None:  # the many fits of a preset are named by their recipes
-            view = pages.enter_context(LiveView(arguments.live_port, name=arguments.name if is_plain else None))
+            name = arguments.name if preset == "plain" else None
+            view = pages.enter_context(LiveView(arguments.live_port, name=name))
         if are_sequences:
-            return sequences.run(arguments, save_plot, callbacks_for)
-        if not is_plain:
+            return sequences.run(arguments, view)
+        if preset != "plain":
             from fastnn.cli import best
 
-            return best.run(arguments, table.load(arguments), _preset(arguments), view)
+            return best.run(arguments, table.load(arguments), preset, view)
         choose_model(arguments, is_folder=is_folder)
-        options["epochs"] = arguments.epochs
-        loaded = table.load(arguments) if is_table else None
-        if loaded is not None:
-            data, rows, test_rows = loaded.data, loaded.train_rows, loaded.test_rows
-            split = Split(data.X[rows], data.y[rows], data.X[test_rows], data.y[test_rows])
-            say(table.describe(loaded))
-        elif is_folder or arguments.model == "cnn":
-            data = pictures.load(arguments) if is_folder else load_images(arguments.name)
-            split = split_and_scale(data, arguments.test_size, "none", arguments.seed)
-        else:
-            check_choice("NAME, where it is no file or folder,", arguments.name, datasets.NAMES)
-            data = datasets.load(arguments.name)
-            split = split_and_scale(data, arguments.test_size, arguments.scale or "minmax", arguments.seed)
-        categories = None if loaded is None else loaded.preprocessing.categories
-        trainer = make_trainer(data, len(split.X), arguments, categories)
-        say(_describe(data, split, trainer, arguments))
+        source = load(arguments, is_folder=is_folder, is_table=is_table)
+        trainer = make_trainer(source, arguments)
+        say(_describe(source.data, source.split, trainer, arguments))
         if "float32" not in cached_kernels()["run"]:
             say("compiling the kernels: some seconds, once on this machine")
-        seconds = prepare_kernels(trainer, split, options, is_watched=view is not None)
+        seconds = prepare_kernels(trainer, source.split, _fit_options(arguments), is_watched=view is not None)
     except (ValueError, TypeError, ImportError) as error:
         arguments.parser.error(str(error))
     except (MemoryError, OverflowError):
         arguments.parser.error(f"--hidden asks for more memory than there is: {' '.join(map(str, arguments.hidden))}")
     say(f"kernels ready after {seconds:.2f} s")
+    return _train(trainer, source, arguments, view)
+
+
+def _fit_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `Trainer.fit` is told."""
+    return {
+        "epochs": arguments.epochs, "batch_size": arguments.batch_size,
+        "validation_split": arguments.validation_size, "n_threads": arguments.threads,
+        "verbose": 0 if arguments.quiet or arguments.live else 1,
+    }  # fmt: skip
+
+
+def _train(trainer: Trainer, source: Source, arguments: argparse.Namespace, view: LiveView | None) -> int:
+    """Train, save what is to be saved, and report; returns the exit code."""
+    split = source.split
     if view is not None:
         view.sample = split.X[:_REHEARSAL_ROWS], split.y[:_REHEARSAL_ROWS]
-    callbacks = callbacks_for(arguments.epochs)
-    if arguments.live:
-        options["verbose"] = 0
-
-    started = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Training was interrupted")  # said below, without a line of source code
-        history = trainer.fit(split.X, split.y, callbacks=callbacks, **options)
-    seconds = time.perf_counter() - started
-    was_interrupted = history.stop_reason == "interrupted"
-    if was_interrupted:
-        say("fastnn train: interrupted; what follows is of the last step", to=sys.stderr)
-    if loaded is not None:  # before the report, which a picture or a closed pipe may end
-        path = table.output_path(arguments)
-        trained = loaded.table[loaded.train_rows]
-        model = TableModel(trainer.network, loaded.preprocessing, sketch_rows(loaded.preprocessing, trained))
-        model.save(path)
-    elif is_folder:
-        path = pictures.output_path(arguments)
-        PictureModel(trainer.network, data.class_names).save(path)
+    callbacks = shown_by(arguments, view, arguments.epochs)
+    seconds, code = fit(trainer, split.X, split.y, callbacks=callbacks, **_fit_options(arguments))
+    model, path = _save(trainer, source, arguments)  # before the report, which a picture or a closed pipe may end
     report(trainer, split, seconds, arguments)
-    if loaded is not None or is_folder:
+    if path is not None:
         say(f"model: {path}")
-    if loaded is not None:
-        table.write_report(arguments, model, loaded, path, history)
-    return INTERRUPTED if was_interrupted else 0
+        if source.table is not None:
+            table.write_report(arguments, model, source.table, path, trainer.history)
+    return code
+
+
+def _save(trainer: Trainer, source: Source, arguments: argparse.Namespace) -> tuple[Any, Path | None]:
+    """Save a model of a folder or a table, and return it and its path; networks of data sets are not kept."""
+    if source.is_folder:
+        path = pictures.output_path(arguments)
+        model: Any = PictureModel(trainer.network, source.data.class_names)
+    elif source.table is not None:
+        path = table.output_path(arguments)
+        preprocessing, rows = source.table.preprocessing, source.table.table[source.table.train_rows]
+        model = TableModel(trainer.network, preprocessing, sketch_rows(preprocessing, rows))
+    else:
+        return None, None
+    model.save(path)
+    return model, path
 
 
 def report(trainer: Trainer, split: Split, seconds: float, arguments: argparse.Namespace) -> None:
@@ -393,6 +378,4 @@ def report(trainer: Trainer, split: Split, seconds: float, arguments: argparse.N
             f"time: {seconds:.3f} s for {epochs:,} epochs, {1e3 * seconds / epochs:.3f} ms an epoch, "
             f"{rate:,.0f} samples a second"
         )
-    if arguments.plot is not None:
-        save_plot(trainer, f"{arguments.name}, {epochs} epochs", arguments.plot)
-        say(f"learning curves: {arguments.plot}")
+    save_curves(trainer, arguments.name, arguments.plot)

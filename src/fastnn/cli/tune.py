@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fastnn.cli import table
+from fastnn.cli.options import check_plot
 
 _METRICS = ("log_loss", "accuracy", "roc_auc", "mse", "rmse", "mae", "r2")
 
@@ -34,7 +35,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Search, train, test and report."""
     from fastnn.cli import best
-    from fastnn.cli.train import check_plot
     from fastnn.tabular.reading import SUFFIXES
 
     try:
