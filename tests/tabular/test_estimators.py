@@ -52,6 +52,19 @@ def test_columns_are_typed_and_say_nothing_of_rows(fitted):
     np.testing.assert_allclose(fitted.predict_proba(X).sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("columns_", "set categorical"), ("model_", "a TableModel of your own"), ("recipe_", "as recipe")],
+)
+def test_what_fit_learns_is_not_assigned(fitted, name, advice):
+    with pytest.raises(AttributeError, match=rf"TabularClassifier\.{name} cannot be assigned: .*{advice}"):
+        setattr(fitted, name, None)
+    again = pickle.loads(pickle.dumps(fitted))
+    before = getattr(again, name)
+    again.set_params(preset="fast").fit(*shop(40))  # which assigns it anew
+    assert getattr(again, name) is not before
+
+
 def test_many_categories_have_a_learned_vector_each(tmp_path):
     effect, codes = rng(1).normal(size=230), rng(2).integers(0, 230, 1800)
     x = rng(3).normal(size=1800)

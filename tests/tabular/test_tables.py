@@ -71,6 +71,17 @@ def test_many_categories_are_numbers_for_a_learned_vector_or_told_to_be_ranks():
     np.testing.assert_allclose(np.diff(values * column.deviation), [1, len(different) - 1], rtol=1e-5)
 
 
+def test_categories_beyond_those_that_have_a_vector_are_told(monkeypatch):
+    monkeypatch.setattr("fastnn.tabular.columns.MOST_EMBEDDED", 203)
+    names = [f"c{i}" for i in range(205)] + [f"c{i}" for i in range(203)]
+    with pytest.warns(
+        UserWarning, match="column 'x' has 205 categories: all but the 203 most frequent are taken for one"
+    ):
+        preprocessing, _ = learn(x=names, embeds=True)
+    later = polars.DataFrame({"x": ["c204", "never seen", "c0"]})
+    assert preprocessing.categories == {0: 203} and preprocessing.features(later)[:2, 0].tolist() == [203, 203]
+
+
 def test_booleans_are_numbers_and_numbers_may_be_called_categories():
     preprocessing, _ = learn(flag=[True, False, True, True], code=[7, 9, 7, 8], categorical=["code"])
     assert [column.kind for column in preprocessing.columns] == ["number", "one-hot"]

@@ -86,6 +86,11 @@ def fitted_alone(estimator: Any) -> Iterator[None]:
         del _FITTING[key]
 
 
+def is_fitted_now(estimator: Any) -> bool:
+    """Whether a fit of an estimator is running."""
+    return (os.getpid(), id(estimator)) in _FITTING
+
+
 class Checked:
     """An attribute whose values all go through a check. Reading one takes no call of Python's: it lies in the instance.
 

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_feature_names, _check_n_features, _check_sample_weight, check_is_fitted
 
 from fastnn.callbacks import Callback
-from fastnn.common.attributes import KnowsKeywords, fitted_alone
+from fastnn.common.attributes import KnowsKeywords, fitted_alone, is_fitted_now
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.files import container
 from fastnn.tabular import fitting
@@ -39,6 +39,14 @@ PRESETS = ("best", "fast")
 MOST_ENCODED_COLUMNS = 100  # more columns are not encoded: the network would be nothing but its first layer
 _ROWS_OF_TWO_NETWORKS = 15_000  # larger tables have one network by default
 _TARGET = "target"
+
+
+# Attributes that fit learns, and what to do instead of assigning them.
+_LEARNED = {
+    "columns_": "set categorical, drop and keep, and fit again",
+    "model_": "fit makes it; a TableModel of your own predicts, and is saved, without an estimator",
+    "recipe_": "give a Recipe as recipe, and fit again",
+}
 
 
 class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
@@ -72,6 +80,11 @@ class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
         self.recipe = recipe
         self.random_state = random_state
         self.n_threads = n_threads
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _LEARNED and name in self.__dict__ and not is_fitted_now(self):
+            raise AttributeError(f"{type(self).__name__}.{name} cannot be assigned: {_LEARNED[name]}")
+        super().__setattr__(name, value)
 
     # --- what subclasses provide ------------------------------------------------------------------------------------
 

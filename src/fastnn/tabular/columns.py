@@ -178,6 +178,12 @@ def learn_column(
         return OneHotColumn(values.name, tuple(categories))
     if max(len(text) for text in categories if text is not None) > LONGEST_CATEGORY:
         return "texts, not categories"
+    if len(categories) > MOST_EMBEDDED:
+        warnings.warn(
+            f"column {values.name!r} has {len(categories):,} categories: all but the {MOST_EMBEDDED:,} most frequent "
+            "are taken for one, as unknown ones are",
+            stacklevel=4,
+        )
     embedded = CategoryColumn(values.name, tuple(categories[:MOST_EMBEDDED]))
     if embeds or numbers != "standard":
         return embedded
