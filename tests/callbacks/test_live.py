@@ -1,6 +1,7 @@
 """The live page: what it serves, to whom, and what Chromium shows of it."""
 
 import copy
+import gc
 import http.client
 import importlib.machinery
 import json
@@ -82,6 +83,9 @@ def test_histograms_are_of_the_run(view):
     counts = [sum(tensor["counts"]) for tensor in found]
     assert counts == [8, 8, 8, 1]
     assert [get(view, path + number)[0].status for number in ("1", "-1", "x", "")] == [404] * 4
+    del trainer
+    gc.collect()
+    assert json.loads(get(view, path + "0")[1]) == found  # as they were at its end
 
 
 def test_a_long_fit_stays_small():
@@ -174,12 +178,68 @@ def epochs_shown(driver):
     return int(text.split()[2]) if "squares" in text else 0
 
 
-def test_in_chromium(view, tmp_path):
+def assert_legends_and_norms_are_those_of(driver, trainer):
+    """Each panel names its curves, in colours that are apart; the last norms are those of the network at its end."""
+    wait_for(
+        lambda: driver.execute_script(
+            "return [...charts.values()].every(c => c.plot.data[0].at(-1) === arguments[0])", trainer.epochs_done
+        ),
+        "the last epoch is not drawn",
+    )
+    legends = driver.execute_script(
+        """return Object.fromEntries([...charts].map(([title, {card}]) => [title,
+        [...card.querySelectorAll('.u-series')].slice(1).map(row => ({
+          label: row.querySelector('.u-label').textContent, value: row.querySelector('.u-value').textContent,
+          colour: getComputedStyle(row.querySelector('.u-marker')).borderColor}))]))"""
+    )
+    names = {title: [line["label"] for line in lines] for title, lines in legends.items()}
+    assert names == {
+        "loss": ["training", "validation"], "mae": ["training", "validation"], "learning rate": ["rate"],
+        "norm of weights": ["layer 1", "layer 2"], "norm of gradients": ["layer 1", "layer 2"],
+    }  # fmt: skip
+    for lines in legends.values():
+        assert len({line["colour"] for line in lines}) == len(lines)
+    weights = trainer.network.get_weights()
+    norms = [np.linalg.norm([*kernel.ravel(), *bias]) for kernel, bias in (weights[:2], weights[2:])]
+    shown = [float(line["value"]) for line in legends["norm of weights"]]
+    assert shown == pytest.approx(norms, rel=1e-3)
+    # The curves are one under the other, the legend below them and not on them.
+    assert driver.execute_script(
+        """return [...charts.values()].every(({card}) => card.querySelector('.u-legend').getBoundingClientRect().top
+        >= card.querySelector('.u-over').getBoundingClientRect().bottom)"""
+    )
+
+
+def test_few_points_have_markers_and_the_page_follows_what_trains(view):
+    with chromium() as driver:
+        driver.get(view.url)
+        make_trainer().fit(X, Y, epochs=4, callbacks=[view])
+        wait_for(lambda: epochs_shown(driver) == 4, "no epochs")
+        has_markers = "return charts.get('loss').plot.series[1].points.show(charts.get('loss').plot, 1)"
+        assert driver.execute_script(has_markers)
+        stop = threading.Event()
+        trainer = make_trainer()
+        watch = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: stop.is_set() and trainer.stop())
+        options = {"epochs": 10**9, "callbacks": [copy.deepcopy(view), watch], "n_threads": 1}
+        thread = threading.Thread(target=trainer.fit, args=(X, Y), kwargs=options)
+        thread.start()
+        try:
+            wait_for(lambda: driver.execute_script("return selected") == 1, "the second fit is not shown")
+            wait_for(lambda: not driver.execute_script(has_markers), "long curves have markers")
+            driver.find_element("css selector", "button[data-run='0']").click()
+            time.sleep(0.5)
+            assert driver.execute_script("return selected") == 0  # chosen, so it stays
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_in_chromium(tmp_path):
     """The curve grows, a second tab works, a closed page changes nothing, no request leaves the machine."""
     trainer = make_trainer()
     stop = threading.Event()
     watch = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: stop.is_set() and trainer.stop("enough"))
-    with chromium() as driver:
+    with LiveView(name="squares", sample=(X[:8], Y[:8])) as view, chromium() as driver:
         thread = threading.Thread(
             target=trainer.fit, args=(X, Y),
             kwargs={"epochs": 10**9, "validation_split": 0.2, "callbacks": [view, watch], "n_threads": 1},
@@ -205,6 +265,7 @@ def test_in_chromium(view, tmp_path):
             stop.set()
             thread.join()
         wait_for(lambda: "ended" in driver.find_element("id", "status").text, "the end is not shown")
+        assert_legends_and_norms_are_those_of(driver, trainer)
         head = driver.find_element("css selector", "th[data-name='loss'] button")
         head.click()
         assert driver.find_element("css selector", "th[data-name='loss']").get_attribute("aria-sort") == "ascending"

@@ -58,6 +58,7 @@ class Run:
         self.started = time.time()
         self.seconds = 0.0
         self._network = weakref.ref(network)
+        self._last: list[tuple[str, np.ndarray, np.ndarray]] = []  # the histograms at its end
 
     def add(self, epoch: int, values: dict[str, float | None], groups: dict[str, dict[str, float | None]]) -> None:
         """Add the values of an epoch, and norms by layer where they were taken."""
@@ -75,6 +76,7 @@ class Run:
     def end(self, state: str, groups: dict[str, dict[str, float | None]]) -> None:
         """Say how it ended, and add the norms as they are then to the last epoch, which is shown in any case."""
         self.state = state
+        self._last = self._counted()
         if not self.epochs_done:
             return
         if self.points[-1]["epoch"] == self._last_epoch:
@@ -90,7 +92,13 @@ class Run:
         }  # fmt: skip
 
     def histograms(self) -> list[dict[str, Any]]:
-        """Return how the weights of each layer are spread now; nothing if the network is gone."""
+        """Return how the weights of each layer are spread now; at the end of the fit if the network is gone."""
+        return [
+            {"name": name, "counts": counts.tolist(), "edges": edges.tolist()}
+            for name, counts, edges in self._counted() or self._last
+        ]
+
+    def _counted(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
         network = self._network()
         if network is None:
             return []
@@ -100,8 +108,7 @@ class Run:
             part = part[np.isfinite(part)]
             if part.size:
                 counts, edges = np.histogram(part, bins=_BINS)
-                name = f"layer {variable.layer} {variable.name}"
-                found.append({"name": name, "counts": counts.tolist(), "edges": edges.tolist()})
+                found.append((f"layer {variable.layer} {variable.name}", counts, edges))
         return found
 
 

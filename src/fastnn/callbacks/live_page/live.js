@@ -3,7 +3,7 @@
 const LIGHT = ["#0072B2", "#B34700", "#007A59", "#A6427F", "#8A6100", "#2F7FB8", "#6B6B00", "#333333"];
 const DARK = ["#56B4E9", "#F2955A", "#2FC79E", "#E3A0C4", "#E69F00", "#8CC8F0", "#F0E442", "#CCCCCC"];
 const runs = new Map(), charts = new Map();
-let selected = null, order = ["run", 1], pending = false;
+let selected = null, chosen = false, order = ["run", 1], pending = false;
 const $ = (id) => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const shown = (v) => v == null ? "" : Number.isInteger(v) ? String(v)
@@ -23,6 +23,9 @@ function take(news) {
     runs.set(item.run, { ...item, points });
     if (selected === null) selected = item.run;
   }
+  // What is shown stays as long as it trains, or for ever once the reader has chosen it.
+  const next = chosen || runs.get(selected)?.state === "training" ? null : [...runs.values()].findLast((run) => run.state === "training");
+  if (next) selected = next.run;
   if (!pending) { pending = true; requestAnimationFrame(draw); }
 }
 
@@ -59,10 +62,10 @@ function drawTable() {
     if (run.run === selected) row.ariaSelected = "true";
     for (const name of names) {
       const value = cell(run, name), box = make("td", undefined, row);
-      if (name !== "name") { box.textContent = typeof value === "string" ? value : shown(value); continue; }
+      if (name !== "name") { box.textContent = typeof value === "string" ? value : name === "seconds" ? value.toFixed(2) : shown(value); continue; }
       const button = make("button", value, box);
       button.dataset.run = run.run;
-      button.onclick = () => { selected = run.run; $("bars").replaceChildren(); draw(); };
+      button.onclick = () => { selected = run.run; chosen = true; $("bars").replaceChildren(); draw(); };
       if (focused === String(run.run)) button.focus();
     }
   }
@@ -109,11 +112,18 @@ function drawCharts() {
         axes: [{ ...axis, label: "epoch", labelSize: 20 }, { ...axis, size: 64, values: (u, ticks) => ticks.map((v) => v == null ? "" : String(+v.toPrecision(4))) }],
         series: [{ label: "epoch" }, ...lines.map(([label], i) => ({
           label, stroke: palette[i % 8], width: 1.8, dash: i % 2 ? [6, 3] : undefined, spanGaps: true,
-          value: (u, v) => shown(v), points: { show: (u, i) => u.data[i].filter((v) => v != null).length < 9 } }))],
+          value: (u, v, i, at) => shown(v ?? u.data[i].slice(0, at + 1).findLast((x) => x != null)), points: { show: (u, i) => u.data[i].filter((v) => v != null).length < 9 } }))],
       }, data, card);
       charts.set(title, { plot, card, key: key(title, wanted) });
+      plot.over.onmouseleave = () => showLast(plot);
     } else charts.get(title).plot.setData(data);
+    showLast(charts.get(title).plot);
   }
+}
+
+// Where no epoch is pointed at, the legend has the values of the last one.
+function showLast(plot) {
+  if (!plot.over.matches(":hover")) plot.setLegend({ idx: plot.data[0].length - 1 });
 }
 
 // A loss that has fallen far is drawn on a logarithmic axis.
@@ -156,7 +166,7 @@ async function drawHistograms() {
     svg.setAttribute("aria-label", `${name}: ${counts.reduce((a, b) => a + b)} values from ${shown(edges[0])} to ${shown(edges.at(-1))}`);
     counts.forEach((count, i) => {
       const bar = document.createElementNS(ns, "rect");
-      const values = { x: i * 10, width: 9, y: 100 - 100 * count / top, height: 100 * count / top, fill: (dark.matches ? DARK : LIGHT)[0] };
+      const values = { x: i * 10, width: 9, y: 100 - 100 * count / top, height: 100 * count / top };
       for (const [k, v] of Object.entries(values)) bar.setAttribute(k, v);
       svg.append(bar);
     });
