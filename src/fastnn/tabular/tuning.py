@@ -115,7 +115,7 @@ class TuneResult:
 
     def plot(self) -> "Figure":
         """Return a picture of the search: the metric of each configuration, rung by rung."""
-        from fastnn.plotting import check_matplotlib
+        from fastnn.plotting.style import PALETTE, check_matplotlib, tidy
 
         check_matplotlib()
         from matplotlib.figure import Figure
@@ -126,13 +126,18 @@ class TuneResult:
             is_best = trial is self.trials[0]
             axes.plot(
                 range(1, len(trial.scores) + 1), trial.scores, marker="o", markersize=3,
-                linewidth=2 if is_best else 0.7, color="tab:red" if is_best else "tab:gray",
+                linewidth=2 if is_best else 0.7, color=PALETTE[1] if is_best else "gray",
                 alpha=1.0 if is_best else 0.4,
+                label="the best" if is_best else "others" if trial is self.trials[-1] else None,
             )  # fmt: skip
-        axes.set_xticks(range(1, len(RUNGS) + 1))
-        axes.set_xlabel("rung")
-        axes.set_ylabel(f"{self.metric} on held-out rows")
-        axes.set_title(f"{len(self.trials)} configurations")
+        axes.set(
+            xticks=range(1, len(RUNGS) + 1), xlabel="rung (more rows and epochs from one to the next)",
+            ylabel=f"{self.metric} on held-out rows",
+        )  # fmt: skip
+        tidy(axes)
+        figure.legend(
+            loc="outside upper center", ncols=2, frameon=False, title=f"{len(self.trials)} configurations"
+        )  # fmt: skip
         return figure
 
 
