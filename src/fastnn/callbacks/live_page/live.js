@@ -65,7 +65,8 @@ function drawTable() {
       if (name !== "name") { box.textContent = typeof value === "string" ? value : name === "seconds" ? value.toFixed(2) : shown(value); continue; }
       const button = make("button", value, box);
       button.dataset.run = run.run;
-      button.onclick = () => { selected = run.run; chosen = true; $("bars").replaceChildren(); draw(); };
+      // The table is made anew while a finger is down, so a click would be lost; the keyboard only clicks.
+      button.onpointerdown = button.onclick = () => { selected = run.run; chosen = true; $("bars").replaceChildren(); draw(); };
       if (focused === String(run.run)) button.focus();
     }
   }
