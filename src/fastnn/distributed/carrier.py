@@ -139,8 +139,8 @@ def encode(values: np.ndarray, width: int, exponent: int) -> tuple[np.ndarray, i
     >>> import numpy as np
     >>> from fastnn.distributed.carrier import decode, encode
     >>> codes = encode(np.float32([1.0, -0.3, 0.001, 0.0]), 1, 4)
-    >>> decode(codes, 4, np.float32)
-    array([ 1.        , -0.3125    ,  0.00097656,  0.        ], dtype=float32)
+    >>> decode(codes, 4, np.float32).tolist()
+    [1.0, -0.3125, 0.0009765625, 0.0]
     """
     bits = values.view(f"i{values.itemsize}")
     shift, sign = _shift(values.dtype, width, exponent), 8 * width - 1
