@@ -103,3 +103,17 @@ def test_dask_ml_s_wrappers(client):
     assert incremental.score(a, b) > 0.6
     lazy = ParallelPostFit(incremental.estimator_).predict(a)
     np.testing.assert_array_equal(lazy.compute(), incremental.estimator_.predict(X))
+    fitted = ParallelPostFit(fastnn.MLPClassifier((16,), max_iter=2, random_state=0)).fit(X, y)
+    np.testing.assert_array_equal(fitted.predict_proba(a).compute(), fitted.estimator.predict_proba(X))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_estimators", [1, 2])
+def test_an_estimator_takes_its_own_attributes(n_estimators):
+    X, y = make_data(100)
+    model = fastnn.MLPClassifier((16,), max_iter=2, random_state=0, n_estimators=n_estimators).fit(X, y)
+    before = model.predict_proba(X)
+    for name, value in list(vars(model).items()):  # as ParallelPostFit.fit does
+        setattr(model, name, value)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.partial_fit(X, y)

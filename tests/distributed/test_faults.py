@@ -87,7 +87,8 @@ def test_a_worker_killed_in_any_phase_of_a_round_changes_no_bit(restored, expect
         token = tmp_path / f"token-{i}"
         token.touch()
         # A task finds its own function by name when it arrives; one that the task calls is found in the module.
-        restored.run(kill_in, PHASES[phase], str(token))
+        # One that has died may still be on the scheduler's list.
+        restored.run(kill_in, PHASES[phase], str(token), on_error="ignore")
         trainer = make_trainer()
         fd.fit(trainer, *chunked(X, y, 75), rounds=3, client=restored)
         assert not token.exists(), "no worker was killed"

@@ -77,21 +77,21 @@ def test_copies_are_plain_lists():
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"),
+    ("name", "value", "advice"),
     [
-        ("out_activation_", "last layer"),
-        ("classes_", "fit learns them"),
-        ("n_outputs_", "number of network_'s outputs"),
-        ("n_layers_", "number of network_'s layers"),
+        ("out_activation_", "tanh", "last layer"),
+        ("classes_", np.array([0, 1]), "fit learns them"),
+        ("n_outputs_", 7, "number of network_'s outputs"),
+        ("n_layers_", 9, "number of network_'s layers"),
     ],
 )
 @pytest.mark.parametrize("n_estimators", [1, 2])
-def test_what_fit_learns_is_not_assigned(name, advice, n_estimators):
+def test_what_fit_learns_is_not_assigned(name, value, advice, n_estimators):
     model = MLPClassifier((4,), max_iter=1, n_estimators=n_estimators, random_state=0)
     with pytest.warns(match="Maximum iterations"):
         model.fit(X, Y > 0)
     with pytest.raises(AttributeError, match=f"MLPClassifier.{name} cannot be assigned: .*{advice}"):
-        setattr(model, name, getattr(model, name))
+        setattr(model, name, value)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 

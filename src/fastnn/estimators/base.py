@@ -284,6 +284,8 @@ class BaseNetworkEstimator(CallbackSupportMixin, KnowsKeywords, BaseEstimator, P
         self.__dict__["network_"] = network
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if value is self.__dict__.get(name, self):
+            return  # wrappers such as Dask-ML's give an estimator its own attributes
         if name in _LEARNED and name in self.__dict__:
             raise AttributeError(f"{type(self).__name__}.{name} cannot be assigned: {_LEARNED[name]}")
         if name == "network_":
