@@ -91,6 +91,27 @@ def test_long_curves_are_thinned_and_keep_their_end():
     assert len(svg_charts({"loss": {"training": list(range(10_000))}}, 10_000)) < 10_000
 
 
+def contrast(colour, page):
+    """As the web's guidelines on accessibility define it."""
+
+    def luminance(text):
+        parts = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    low, high = sorted(luminance(text) + 0.05 for text in (colour, page))
+    return high / low
+
+
+def test_curves_are_readable_on_light_and_on_dark_notebooks():
+    """A picture knows what the system prefers, not what the notebook around it looks like."""
+    svg = svg_charts({"loss": {"training": [1.0, 0.5], "validation": [1.0, 0.7]}}, 2)
+    assert "prefers-color-scheme" not in svg
+    colours = [text if len(text) == 6 else "".join(2 * c for c in text) for text in re.findall(r"fill:#(\w+)", svg)]
+    assert len(colours) == 3
+    assert all(contrast("#" + colour, page) > 4 for colour in colours for page in ("#ffffff", "#111111"))
+
+
 def test_command_line_draws_and_serves(capsys):
     options = ["--epochs", "2", "--hidden", "8", "--quiet", "--live", "--live-port", "0"]
     assert main(["train", "iris", *options]) == 0
