@@ -12,7 +12,7 @@ from fastnn.common.validation import check_integer
 if TYPE_CHECKING:
     from fastnn.callbacks.live_server import LiveServer
 
-_NORMS_SECONDS = 0.25  # between two looks at the norms of layers
+_NORMS_SECONDS = 0.25  # between two looks at the norms of layers, or a hundred times what one takes
 
 
 def _serve(board: Board, port: int) -> "LiveServer":
@@ -125,9 +125,11 @@ class LiveView(Callback):
         values = {name: finite(value) for name, value in logs.items()}
         values["learning rate"] = finite(self.trainer.learning_rate)
         groups: dict[str, dict[str, float | None]] = {}
-        if time.monotonic() >= self._next_norms:
+        began = time.monotonic()
+        if began >= self._next_norms:
             groups = self._norms()
-            self._next_norms = time.monotonic() + _NORMS_SECONDS
+            now = time.monotonic()
+            self._next_norms = now + max(_NORMS_SECONDS, 100 * (now - began))
         assert self._run is not None
         self._board.add(self._run, epoch, values, groups)
 

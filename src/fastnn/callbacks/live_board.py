@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 2000  # of one run: then every second one is dropped, and only every second epoch added
 _BINS = 40
+_MOST_COUNTED = 5000  # weights of a tensor, at the end of a fit: counting all would cost a short one some per cent
 
 
 def finite(value: float) -> float | None:
@@ -76,7 +77,7 @@ class Run:
     def end(self, state: str, groups: dict[str, dict[str, float | None]]) -> None:
         """Say how it ended, and add the norms as they are then to the last epoch, which is shown in any case."""
         self.state = state
-        self._last = self._counted()
+        self._last = self._counted(_MOST_COUNTED)
         if not self.epochs_done:
             return
         if self.points[-1]["epoch"] == self._last_epoch:
@@ -98,14 +99,14 @@ class Run:
             for name, counts, edges in self._counted() or self._last
         ]
 
-    def _counted(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    def _counted(self, most: int | None = None) -> list[tuple[str, np.ndarray, np.ndarray]]:
         network = self._network()
         if network is None:
             return []
         found = []
         for variable in network.plan.variables:
             part = network.parameters[variable.offset : variable.offset + variable.size].astype(np.float64)
-            part = part[np.isfinite(part)]
+            part = part[np.isfinite(part)][:: 1 if most is None else part.size // most + 1]
             if part.size:
                 counts, edges = np.histogram(part, bins=_BINS)
                 found.append((f"layer {variable.layer} {variable.name}", counts, edges))

@@ -38,7 +38,7 @@ _HELD_OUT = 0.25
 _FULL_EPOCHS_ROWS = 10_000  # larger tables take fewer epochs
 _SHARE_OF_TIME_TO_SCREEN = 0.4
 _TIMES_OF_MEMBERS = 3.0  # how much longer than the comparison of single networks that of members takes at most
-_ROWS_OF_GRADIENTS = 128  # of those whose norms a live page shows
+_ROWS_OF_GRADIENTS = 32  # of those whose norms a live page shows
 _LEAST_GAIN = 0.005  # that another recipe than the first has to show: less is chance
 
 
