@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.engine.entries import train_adversaries_of
+from fastnn.engine.entries import spread_of, train_adversaries_of
 from fastnn.engine.layout import Plan
 from fastnn.engine.rows import Rows
 from fastnn.engine.team import Team
@@ -82,6 +82,8 @@ class Adversaries:
         for workspace in discriminators:
             workspace.set(loss=LOSSES[loss], takes_logits=takes_logits, mode=tables.Mode.TRAIN, **{"x.width": width})
         self.maker.set(**{"x.gather": NOISES[noise], "x.width": self._settings["n_noise"][0]})
+        if self.tangent is None:  # the two never work at once, and what is in cache already is there for both
+            self.critic.set(workspaces=self.judge.jobs["workspaces"], buffer=self.judge.jobs["buffer"])
         for workspace in (self.judge, self.maker, self.critic):
             workspace.set(mode=tables.Mode.TRAIN)
             if n_conditions:
@@ -89,6 +91,7 @@ class Adversaries:
                 regions = workspace.plan.regions
                 fields = {"x.target": regions["delta"], "condition.target": regions["other_delta"]}
                 workspace.set(**fields, **{"condition.width": n_conditions, "condition.positions": 1})
+        self._sums = np.empty((3, width))
         self.position, self.failed = self.judge.position, self.judge.failed
         self._held: tuple[Any, ...] = ()
 
@@ -139,6 +142,10 @@ class Adversaries:
             tangents = self.tangent.jobs
         run = train_adversaries_of(self._dtype)
         self._team.run(run, self.judge.jobs, n_steps, self.maker.jobs, self.critic.jobs, tangents, self._settings)
+
+    def spread(self, n: int) -> float:
+        """Return the variance of n samples, summed over their numbers: always of the same noise, after `run`."""
+        return spread_of(self._dtype)(self.maker.jobs, self._settings, n, self._sums)
 
     def begin(self) -> None:
         """Put the running sums back to 0, and the jobs to the first row."""

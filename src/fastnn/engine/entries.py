@@ -45,6 +45,14 @@ def train_adversaries_of(dtype: np.dtype) -> Callable[..., None]:
 
 
 @cache
+def spread_of(dtype: np.dtype) -> Callable[..., float]:
+    """Return `kernels.adversarial.spread_of_samples` for a generator of a dtype."""
+    from fastnn.kernels.adversarial import SETTINGS, spread_of_samples
+
+    return _compiled(spread_of_samples, np.empty(0, tables.JOBS[dtype]), np.empty(0, SETTINGS), 0, np.empty((3, 0)))
+
+
+@cache
 def finite_test(source: tables.Source, is_double: bool) -> Callable[..., bool]:
     """Return the test of `kernels.sources` for memory of a dtype, in float64 or float32."""
     return _compiled(FINITE_TESTS[source, is_double], 0, 0, 0, 0, 0)

@@ -17,6 +17,7 @@ each half is a batch of its own, so that each has statistics of its own.
 Jobs
 ----
 - `train_adversaries`: steps of both networks
+- `spread_of_samples`: the variance of what the generator makes
 
 `kernels.adversarial_samples` has what goes from job to job.
 
@@ -46,10 +47,7 @@ from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.jit import inner, kernel
 from fastnn.kernels.layerwise import own_range
 from fastnn.kernels.random import mix
-from fastnn.kernels.simd import (
-    flush_denormals,
-    restore_denormals,
-)
+from fastnn.kernels.simd import filled, flush_denormals, fma, lanes, load, restore_denormals, total
 from fastnn.kernels.tables import N_SUMS, Failure, Sum
 from fastnn.kernels.team import GENERATION, open_call, wait_for_all, wait_for_call
 from fastnn.kernels.tile import ADD, ZERO
@@ -85,7 +83,7 @@ SETTINGS = np.dtype(
     align=True,
 )
 
-_JUDGED, _SHOWN, _MADE, _CRITICIZED, _BLENDED = range(5)  # what random numbers are for within a step
+_JUDGED, _SHOWN, _MADE, _CRITICIZED, _BLENDED, _PROBED = range(6)  # what random numbers are for within a step
 
 
 # --- a batch ----------------------------------------------------------------------------------------------------------
@@ -326,4 +324,35 @@ def train_adversaries(judges, thread, n_steps, generators, critics, tangents, se
     restore_denormals(mode)
 
 
-__all__ = ["MADE_RIGHT", "REAL_RIGHT", "SETTINGS", "train_adversaries"]
+@kernel
+def spread_of_samples(generators, settings, n, sums):
+    """Return the variance of n samples of the same noise each time, of the first n rows' conditions; for one thread.
+
+    `sums` is (3, numbers of a sample): where each number begins, and sums over samples of what it is apart from that,
+    and of its square.
+    """
+    mode = flush_denormals()
+    job, buffer = generators[0], buffer_of(generators[0])
+    job.seed, job.position, job.is_training = mix(settings[0].seed, _PROBED), 0, 0
+    width, scale, count, spread = sums.shape[1], job.capacity * PANEL, 0, 0.0
+    for first in range(0, n, scale):
+        n_samples = min(scale, n - first)
+        make(job, settings[0], first, n_samples)
+        count += (n_samples + lanes(buffer) - 1) // lanes(buffer) * lanes(buffer)  # of a last vector all lanes are made
+        for i in range(width):
+            at = job.output * scale + i * PANEL
+            if first == 0:
+                sums[0, i], sums[1, i], sums[2, i] = buffer[at], 0.0, 0.0
+            begin, apart, squares = filled(buffer, sums[0, i]), filled(buffer, 0.0), filled(buffer, 0.0)
+            for sample in range(0, n_samples, lanes(buffer)):
+                x = load(buffer, at + sample // PANEL * width * PANEL + sample % PANEL) - begin
+                apart, squares = apart + x, fma(x, x, squares)
+            sums[1, i] += total(apart)
+            sums[2, i] += total(squares)
+    for i in range(width):
+        spread += sums[2, i] / count - (sums[1, i] / count) ** 2
+    restore_denormals(mode)
+    return spread
+
+
+__all__ = ["MADE_RIGHT", "REAL_RIGHT", "SETTINGS", "spread_of_samples", "train_adversaries"]

@@ -187,17 +187,14 @@ def log1p(u):
 
 @inlined
 def _log_single(x):
-    """Return ln(x) for normal x: x = 2^n m, m in [sqrt(1/2), sqrt(2)), ln m = 2 atanh((m-1)/(m+1)). Error: 2 ulp."""
+    """Return ln(x) for normal x > 0, 2 ulp: x = 2^n m, m in [sqrt(1/2), sqrt(2)), ln m = 2 atanh((m-1)/(m+1))."""
     bits = bits_of(x)
     # Subtracting the bits of sqrt(1/2) before taking the exponent centres m on 1.
     offset = bits - 0x3F3504F3
     m = float_of((offset & 0x007FFFFF) + 0x3F3504F3)
     # The exponent, which may be negative, becomes a float through the bits of 1.5 * 2^23 + n.
     n = float_of(((offset + 0x40000000) >> 23) + 0x4B400000) - 12583040.0
-    y = fma(n, LOG_2, _atanh_series_single((m - 1.0) / (m + 1.0)))
-    y = select(x == 0.0, -float("inf"), y)
-    y = select(x == float("inf"), x, y)
-    return select(x >= 0.0, y, float("nan"))
+    return fma(n, LOG_2, _atanh_series_single((m - 1.0) / (m + 1.0)))
 
 
 @inlined
@@ -206,13 +203,18 @@ def _log_double(x):
     offset = bits - 0x3FE6A09E667F3BCD
     m = float_of((offset & 0x000FFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD)
     n = float_of(((offset + 0x4000000000000000) >> 52) + 0x4338000000000000) - 6755399441056768.0
-    y = fma(n, LOG_2, _atanh_series_double((m - 1.0) / (m + 1.0)))
-    y = select(x == 0.0, -float("inf"), y)
+    return fma(n, LOG_2, _atanh_series_double((m - 1.0) / (m + 1.0)))
+
+
+log_of_positive = _by_precision("log_of_positive", _log_single, _log_double)
+
+
+@inlined
+def log(x):
+    """Return ln(x) for normal x, 0, infinity and what is below 0. Error: 2 ulp."""
+    y = select(x == 0.0, -float("inf"), log_of_positive(x))
     y = select(x == float("inf"), x, y)
     return select(x >= 0.0, y, float("nan"))
-
-
-log = _by_precision("log", _log_single, _log_double)
 
 
 @inlined
