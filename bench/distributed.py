@@ -186,7 +186,7 @@ def in_this_process(
         means = [np.mean(parts, axis=0, dtype=np.float64).astype(parts[0].dtype) for parts in vectors]
         if step is not None:
             means[0] = step.step(trainer.network.parameters, means[0])
-        carrier.take(trainer, carrier.Vector(tuple(means), ()), member.step, trainer.epochs_done + 1)
+        carrier.take(trainer, means, member.step, trainer.epochs_done + 1)
     return trainer
 
 

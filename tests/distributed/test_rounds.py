@@ -6,6 +6,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+from dask.sizeof import sizeof
 from scipy import sparse
 
 import fastnn
@@ -200,9 +201,9 @@ def test_what_travels_has_the_bytes_of_the_parameters(optimizer, dtype):
     trainer = fastnn.Trainer(network, loss="mse", optimizer=optimizer)
     now = carrier.now_of(trainer, carrier.decays_of(optimizer))
     for vector in (now.vector, carrier.change_of(trainer, now)):
-        assert len(pickle.dumps(vector, protocol=5)) < network.parameters.nbytes + 2000
-        for part, other in zip(pickle.loads(pickle.dumps(vector, protocol=5)).parts, vector.parts, strict=True):
-            np.testing.assert_array_equal(part, other)
+        size = network.parameters.nbytes + 2000
+        assert sizeof(vector) < size  # by which Dask counts what moves
+        assert len(pickle.dumps(vector, protocol=5)) < size
 
 
 def test_few_bits_hold_what_they_are_to_hold():

@@ -6,6 +6,7 @@ client, which adds that to its own, loses nothing.
 """
 
 import pickle
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -98,35 +99,28 @@ class Vector(NamedTuple):
     """What travels: parameters, moments and at last what goes along whole; or changes of them.
 
     Where there are `decays`, all but the last are rounded to so few bits that together they have the bytes of the
-    parameters: 16 bits a parameter and 8 a moment of two, with float32. A pickle has the bits alone.
+    parameters: 16 bits a parameter and 8 a moment of two, with float32. `vector` makes one.
     """
 
-    parts: tuple[np.ndarray, ...]
+    coded: tuple[tuple[np.ndarray, int], ...]
+    whole: tuple[np.ndarray, ...]
     decays: tuple[float, ...]
 
-    def _width(self, part: int) -> int:
-        return self.parts[part].itemsize // 2 // (len(self.decays) if part else 1)
-
-    def rounded(self) -> "Vector":
-        """Return the vector as it arrives: rounding that again changes nothing."""
-        if not self.decays:
-            return self
-        few = [decode(encode(part, self._width(i), e), e, part.dtype) for i, (part, e) in self._few()]
-        return Vector((*few, self.parts[-1]), self.decays)
-
-    def _few(self) -> Any:
-        return enumerate(zip(self.parts[:-1], _EXPONENTS, strict=False))
-
-    def __reduce__(self) -> Any:
-        if not self.decays:
-            return Vector, tuple(self)
-        few = [encode(part, self._width(i), e) for i, (part, e) in self._few()]
-        return _arrived, (few, self.parts[-1], self.decays)
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """All of it as floats."""
+        dtype = self.whole[-1].dtype
+        return [*(decode(codes, e, dtype) for codes, e in zip(self.coded, _EXPONENTS, strict=False)), *self.whole]
 
 
-def _arrived(few: list[tuple[np.ndarray, int]], whole: np.ndarray, decays: tuple[float, ...]) -> Vector:
-    parts = [decode(codes, e, whole.dtype) for codes, e in zip(few, _EXPONENTS, strict=False)]
-    return Vector((*parts, whole), decays)
+def vector(parts: Sequence[np.ndarray], decays: tuple[float, ...]) -> Vector:
+    """Return arrays as a vector."""
+    if not decays:
+        return Vector((), tuple(parts), ())
+    half = parts[0].itemsize // 2
+    widths = (half, *[half // len(decays)] * len(decays))
+    forms = zip(parts, widths, _EXPONENTS, strict=False)
+    return Vector(tuple(encode(*form) for form in forms), (parts[-1],), decays)
 
 
 def encode(values: np.ndarray, width: int, exponent: int) -> tuple[np.ndarray, int]:
@@ -175,9 +169,12 @@ def _shift(dtype: np.dtype, width: int, exponent: int) -> int:
 
 def vector_of(trainer: Trainer, decays: tuple[float, ...] = ()) -> Vector:
     """Return parameters, moments and running statistics: copies."""
+    return vector(_parts_of(trainer), decays)
+
+
+def _parts_of(trainer: Trainer) -> list[np.ndarray]:
     network = trainer.network
-    moments = trainer.state_dict()["moments"]
-    return Vector((network.parameters.copy(), *moments, network.state.copy()), decays).rounded()
+    return [network.parameters.copy(), *trainer.state_dict()["moments"], network.state.copy()]
 
 
 def change_of(trainer: Trainer, now: "Now") -> Vector:
@@ -186,16 +183,16 @@ def change_of(trainer: Trainer, now: "Now") -> Vector:
     To the parameters their change is added, to each moment what is left of it without its decayed start; how far it
     decayed goes along, for shards of few rows take fewer steps.
     """
-    before, after = now.vector, vector_of(trainer)
-    if not before.decays:
-        return after
+    decays = now.vector.decays
+    if not decays:
+        return vector_of(trainer)
     steps = trainer.step - now.state["step"]
-    kept = [1.0, *(decay**steps for decay in before.decays)]
-    changes = [new - share * old for new, old, share in zip(after.parts, before.parts, kept, strict=False)]
+    kept = [1.0, *(decay**steps for decay in decays)]
+    *after, statistics = _parts_of(trainer)
+    changes = [new - share * old for new, old, share in zip(after, now.vector.parts, kept, strict=False)]
     for squares in changes[2:]:
         np.maximum(squares, 0, out=squares)  # what is below is a rounding error
-    whole = np.concatenate([after.parts[-1], np.array(kept[1:], after.parts[-1].dtype)])
-    return Vector((*changes, whole), before.decays).rounded()
+    return vector([*changes, np.concatenate([statistics, np.array(kept[1:], statistics.dtype)])], decays)
 
 
 def mean_of(left: Vector, right: Vector, share: float) -> Vector:
@@ -206,24 +203,24 @@ def mean_of(left: Vector, right: Vector, share: float) -> Vector:
         mean *= share
         mean += a
         parts.append(mean)
-    return Vector(tuple(parts), left.decays).rounded()
+    return vector(parts, left.decays)
 
 
-def total_of(trainer: Trainer, change: Vector) -> Vector:
+def total_of(trainer: Trainer, change: Vector) -> list[np.ndarray]:
     """Return what a trainer becomes by what the shards have made together."""
     if not change.decays:
-        return change
-    before, n = vector_of(trainer), len(change.decays)
-    statistics, kept = np.split(change.parts[-1], [-n])
-    parts = [new + share * old for new, old, share in zip(change.parts, before.parts, (1.0, *kept), strict=False)]
-    return Vector((*parts, statistics), ())
+        return change.parts
+    *changes, whole = change.parts
+    statistics, kept = np.split(whole, [-len(change.decays)])
+    own = zip(changes, _parts_of(trainer), (1.0, *kept), strict=False)
+    return [*(new + share * old for new, old, share in own), statistics]
 
 
-def take(trainer: Trainer, vector: Vector, step: int, epochs_done: int) -> None:
+def take(trainer: Trainer, parts: Sequence[np.ndarray], step: int, epochs_done: int) -> None:
     """Give a trainer what a round has made; its history and callbacks stay."""
     network, state = trainer.network, trainer._state
     moments = state.moments.reshape(-1, network.plan.parameter_stride)[:, : network.parameters.size]  # without padding
-    network.parameters[:], *made, network.state[:] = vector.parts
+    network.parameters[:], *made, network.state[:] = parts
     for row, new in zip(moments, made, strict=True):
         row[:] = new
     state.step, state.epochs_done = step, epochs_done
@@ -262,7 +259,8 @@ def now_of(trainer: Trainer, decays: tuple[float, ...]) -> Now:
 
 def without_moments(now: Now) -> Now:
     """Return what evaluation needs of `now`."""
-    return now._replace(vector=Vector((now.vector.parts[0], now.vector.parts[-1]), ()))
+    parts = now.vector.parts
+    return now._replace(vector=vector([parts[0], parts[-1]], ()))
 
 
 def begin(trainer: Trainer, now: Now, **changes: Any) -> None:
@@ -288,5 +286,5 @@ def taken(trainer: Trainer) -> dict[str, Any]:
 
 __all__ = [
     "Now", "Start", "Vector", "alone", "begin", "change_of", "decays_of", "evaluate_alone", "mean_of", "now_of", "put",
-    "start_of", "state_of", "take", "taken", "total_of", "trainer_of", "vector_of", "without_moments",
+    "start_of", "state_of", "take", "taken", "total_of", "trainer_of", "vector", "vector_of", "without_moments",
 ]  # fmt: skip

@@ -171,20 +171,19 @@ class Session:
         problem = next(((r.shard, r.problem) for r in part.reports if r.problem), None)
         if problem is None:
             assert part.vector is not None
-            vector = carrier.total_of(trainer, part.vector)
-            if not all(np.isfinite(array).all() for array in vector.parts):
+            made = carrier.total_of(trainer, part.vector)
+            if not all(np.isfinite(array).all() for array in made):
                 problem = (-1, "the averaged parameters or moments are not finite")
         if problem is not None:
             self._give_up(*problem)
             return
         if self._outer is not None:
-            mean, *others = vector.parts
-            vector = vector._replace(parts=(self._outer.step(trainer.network.parameters, mean), *others))
+            made[0] = self._outer.step(trainer.network.parameters, made[0])
         reports = [report for report in part.reports if report.shard >= 0]
         logs = work.means(trainer.metrics, [(report.weight, report.logs) for report in reports])
         steps = max(report.steps for report in reports)
         self._gate.is_closed = True  # Ctrl-C finds all of a round or nothing
-        carrier.take(trainer, vector, trainer.step + steps, trainer.epochs_done + epochs)
+        carrier.take(trainer, made, trainer.step + steps, trainer.epochs_done + epochs)
         epoch = trainer.epochs_done - 1
         try:
             self._gate.open()
