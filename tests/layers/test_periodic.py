@@ -99,6 +99,19 @@ def test_what_is_not_trained_stays():
     assert same == [True] * 4 + [False] * 2
 
 
+def test_steps_behind_the_end_of_a_sequence_count_for_nothing():
+    def network(n_steps):
+        return fastnn.Network(
+            [fastnn.Input((n_steps, 2)), fastnn.Periodic(3, 2), fastnn.LSTM(2)], dtype="float64", seed=0
+        )
+
+    X, y, lengths = rng(6).normal(size=(3, 4, 2)), rng(7).normal(size=(3, 2)), [1, 4, 2]
+    loss, gradient = network(4).loss_and_gradient(X, y, loss="mse", lengths=lengths)
+    alone = [network(n).loss_and_gradient(X[i : i + 1, :n], y[i : i + 1], loss="mse") for i, n in enumerate(lengths)]
+    assert loss == pytest.approx(np.mean([one for one, _ in alone]))
+    np.testing.assert_allclose(gradient, np.mean([one for _, one in alone], axis=0), atol=1e-12)
+
+
 def test_a_config_is_the_layer():
     layer = fastnn.Periodic(3, 5, frequency_scale=1, kernel_regularizer=0.1, kernel_constraint=fastnn.MaxNorm(2.0))
     assert layers.from_config(json.loads(json.dumps(layer.config))) == layer

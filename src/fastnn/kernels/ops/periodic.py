@@ -190,4 +190,6 @@ def periodic_row(row, op):
     return True
 
 
-PERIODIC = OpKind("periodic", periodic_forward, periodic_backward, periodic_row, details=DETAILS)
+PERIODIC = OpKind(
+    "periodic", periodic_forward, periodic_backward, periodic_row, details=DETAILS, minds_lengths=True
+)  # fmt: skip
