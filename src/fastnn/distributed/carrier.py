@@ -91,8 +91,9 @@ def decays_of(optimizer: Optimizer) -> tuple[float, ...]:
     return tuple(getattr(optimizer, name) for name in names) if len(names) == optimizer.slots else ()
 
 
-# Bits of the exponents: parameters or their change, first moment, second. Squares need a wider range.
-_EXPONENTS = (4, 4, 5)
+# Bits of the exponents: parameters or their change, first moment, second. Beside a bias of 10,000 weights may be small,
+# and squares span twice as much.
+_EXPONENTS = (5, 4, 5)
 
 
 class Vector(NamedTuple):
