@@ -156,7 +156,9 @@ def test_a_search_is_shown_saved_and_drawn(folder, capsys):
     assert re.search(r"^4 configurations, \d on the highest rung; by log_loss the best are$", out, re.MULTILINE)
     assert float(re.search(r"^test accuracy: ([\d.]+) %$", out, re.MULTILINE)[1]) > 85
     assert (folder / "search.png").read_bytes().startswith(b"\x89PNG")
-    assert len(json.loads((folder / "report.json").read_text())["trials"]) == 4
+    trials = json.loads((folder / "report.json").read_text())["trials"]
+    assert len(trials) == 4
+    assert len(re.findall(r"^  [\d.]+  8 members of ", out, re.MULTILINE)) == sum(t["members"] == 8 for t in trials) > 0
     assert main(["predict", "shop-bought.safetensors", "shop.csv"]) == 0
     capsys.readouterr()
     assert "metric must be one of" in usage_error(capsys, "tune", "shop.csv", "--target", "bought", "--metric", "r2")

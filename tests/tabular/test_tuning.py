@@ -43,6 +43,7 @@ def test_recipes_come_from_the_space():
     assert result.estimator.recipe == result.estimator.recipe_ == result.trials[0].recipe
     table = result.table()
     assert table.height == 9 and table.columns[:3] == ["log_loss", "rungs", "seconds"]
+    assert repr(result).startswith(f"<TuneResult: best log_loss {result.best_score:.4g} of 9 trials;")
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])

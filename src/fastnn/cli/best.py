@@ -108,6 +108,8 @@ def _tune(
     for trial in result.trials[:_MOST_TRIALS_SHOWN]:
         recipe = trial.recipe
         sizes, is_encoded = "-".join(map(str, recipe.hidden)), "encoded" if recipe.encodes else "not encoded"
+        if recipe.members > 1:
+            sizes = f"{recipe.members} members of {sizes}"
         say(
             f"  {trial.scores[-1]:.4f}  {sizes}, {is_encoded}, dropout {recipe.dropout:g}, "
             f"rate {recipe.learning_rate:.2g}, decay {recipe.weight_decay:.2g}"

@@ -94,6 +94,10 @@ class TuneResult:
     metric: str
     was_interrupted: bool = False
 
+    def __repr__(self) -> str:
+        best = f"best {self.metric} {self.best_score:.4g} of {len(self.trials)} trials"
+        return f"<TuneResult: {best}; see estimator, table(), plot()>"
+
     @property
     def best_score(self) -> float:
         """The metric of the best configuration, on held-out rows at the highest rung that it reached."""
