@@ -80,6 +80,28 @@ def assert_close(actual, expected, units, what=""):
     assert error <= limit, f"{what}: off by {error:.3g}, allowed {limit:.3g} (largest magnitude {scale:.3g})"
 
 
+def check_vjp(network, X, v, *, by_inputs=True):
+    """Both gradients of sum(v * outputs) that `vjp` returns are the central differences; returns that by the inputs.
+
+    Features that are numbers of categories have none: then only the parameters' is compared.
+    """
+    below, gradient = network.vjp(X, v)
+
+    def value_of(inputs):
+        return (network.predict(inputs.reshape(X.shape)) * v).sum()
+
+    def value(parameters):
+        network.parameters[:] = parameters
+        return (network.predict(X) * v).sum()
+
+    if by_inputs:
+        expected = ref.central_difference(value_of, X.ravel().copy(), eps=1e-6)
+        np.testing.assert_allclose(below.ravel(), expected, rtol=0, atol=1e-7 * np.abs(expected).max())
+    expected = ref.central_difference(value, network.parameters.copy(), eps=1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-7 * np.abs(expected).max())
+    return below
+
+
 def test_kernel(function):
     """Compile a kernel that only a test calls; its machine code is stamped with the test file as well."""
     dispatcher = numba.njit(**jit.FLAGS)(function)

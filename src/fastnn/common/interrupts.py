@@ -5,11 +5,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-# What is wrapped turns numbers into enums and back, in twice the time of all else here.
-_get_handler = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
-_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
-_SIGINT = int(signal.SIGINT)
-
 
 class InterruptGate:
     """Lets one Ctrl-C through, and holds others back until the clean-up that follows it is done.
@@ -38,11 +33,11 @@ class InterruptGate:
 
     def __enter__(self) -> "InterruptGate":
         if threading.current_thread() is threading.main_thread():
-            handler = _get_handler(_SIGINT)
+            handler = signal.getsignal(signal.SIGINT)
             if callable(handler):
                 self._handler = handler
                 try:
-                    _set_handler(_SIGINT, self._handle)
+                    signal.signal(signal.SIGINT, self._handle)
                 except ValueError:  # the main thread of an interpreter beside the main one
                     self._handler = None
         return self
@@ -71,6 +66,6 @@ class InterruptGate:
     def __exit__(self, *error: object) -> None:
         if self._handler is None:
             return
-        if _get_handler(_SIGINT) == self._handle:  # nobody has put another one in its place meanwhile
-            _set_handler(_SIGINT, self._handler)
+        if signal.getsignal(signal.SIGINT) == self._handle:  # nobody has put another one in its place meanwhile
+            signal.signal(signal.SIGINT, self._handler)
         self._deliver()

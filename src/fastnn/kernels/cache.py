@@ -324,10 +324,11 @@ def _quick_compilation() -> Iterator[None]:
     type_of, resolve = BaseContext.resolve_value_type, BaseFunction.get_call_type
 
     def remembered_type(self: Any, value: Any) -> Any:
-        known = _functions.get(value) if callable(value) else None
+        may_be_kept = callable(value) and type(value).__hash__ is not None
+        known = _functions.get(value) if may_be_kept else None
         if known is None:
             known = type_of(self, value)
-            if isinstance(known, BaseFunction):
+            if may_be_kept and isinstance(known, BaseFunction):
                 _functions[value] = known
         return known
 
