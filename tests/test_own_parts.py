@@ -187,7 +187,12 @@ def test_files_name_them_and_load_when_they_are_passed_in(tmp_path):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: activations.Compiled(own_mse, own_relu_slope), TypeError, r"own_mse\(x\) must compile for 1 numbers"),
+        (
+            lambda: activations.Compiled(own_mse, own_relu_slope),
+            TypeError,
+            r"own_mse\(x\) must .* for 1 number of float64",
+        ),
+        (lambda: losses.Compiled(own_relu, own_mse_slope, name="a"), TypeError, r"for 2 numbers of float64 [^\x1b]*$"),
         (lambda: activations.Compiled(lambda x: x * 1j, own_relu_slope, "own"), TypeError, "it returns complex128"),
         (lambda: activations.Compiled(3, own_relu_slope), TypeError, "must be a function, got 3"),
         (lambda: activations.Compiled(own_relu, own_relu_slope, name="relu"), ValueError, "not be that of another"),

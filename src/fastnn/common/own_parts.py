@@ -1,6 +1,7 @@
 """Parts that users write: how they are named, pickled, and found again when a file is loaded."""
 
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -85,10 +86,12 @@ def compiled_for(function: Any, arguments: str, results: str = "a number") -> An
         if len(parts) != n_results or not all(isinstance(part, numbers) for part in parts):
             raise TypeError(f"it returns {returned}")
     except (NumbaError, TypeError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Numba colours its errors
+        lines = [line.strip() for line in plain.splitlines() if line.strip()]
         reason = next((line for line in lines if not line.startswith(("Failed in", "During:", "File "))), lines[0])
         raise TypeError(
-            f"{name}({arguments}) must compile for {n_numbers} numbers of float64 and return {results}: {reason}"
+            f"{name}({arguments}) must compile for {n_numbers} number{'s' * (n_numbers > 1)} of float64 and return "
+            f"{results}: {reason}"
         ) from None
     return dispatcher
 
