@@ -22,6 +22,14 @@ class HistoryOfTrainer(Protocol):
     stop_reason: str | None
 
 
+class StartOfEpoch(Protocol):
+    """What callbacks read of how an epoch began."""
+
+    step: int
+
+    def parameter_buffer(self) -> np.ndarray: ...
+
+
 class TrainerOfCallback(Protocol):
     """What callbacks have to do with a `fastnn.Trainer`, which is built on them."""
 
@@ -42,6 +50,8 @@ class TrainerOfCallback(Protocol):
     def epochs_done(self) -> int: ...
     @property
     def is_training(self) -> bool: ...
+    @property
+    def _epoch_start(self) -> StartOfEpoch | None: ...
     def stop(self, reason: str = ...) -> None: ...
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, verbose: int = 0) -> dict[str, float]: ...
     def predict(self, X: Any, out: np.ndarray | None = None, *, verbose: int = 0) -> np.ndarray: ...

@@ -1,6 +1,6 @@
 """One number of the logs, which of two of its values is the better, and the parameters that it belongs to."""
 
-import math
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,7 @@ class Monitor:
 
     def is_better(self, value: float, than: float | None, min_delta: float = 0.0) -> bool:
         """Whether a value improves on another by more than `min_delta`; every finite one does on None, NaN never."""
-        if not math.isfinite(value):
-            return False
-        return than is None or self.sign * (than - value) > min_delta
+        return (than is None or self.sign * (than - value) > min_delta) and isfinite(value)
 
 
 class WatchingCallback(Callback):
@@ -91,41 +89,25 @@ class WatchingCallback(Callback):
         state = dict(state)
         if "monitor" in state:  # a pickle of fastnn 0.1
             state["_monitor"] = state.pop("monitor")
-        self.__dict__.update({"_measured": MeasuredParameters(), **state})
+        self.__dict__.update(state)
 
 
-class MeasuredParameters:
-    """The parameters for which an epoch's numbers were measured.
+def measured_parameters(trainer: TrainerOfCallback, monitor: Monitor) -> np.ndarray:
+    """Return a copy of the parameters and running statistics that a number of the epoch that has ended belongs to.
 
     A training loss is measured before the update that it leads to. Where an epoch has one step, as with full batches,
     it therefore belongs to the parameters that the epoch began with; where it has several it is a mean over them, and
     the epoch's last parameters stand for it, as they do for numbers of validation.
     """
+    start = trainer._epoch_start
+    if start is not None and monitor.is_of_training and trainer.step == start.step + 1:
+        return start.parameter_buffer()
+    return trainer.network.parameter_buffer.copy()
 
-    def __init__(self) -> None:
-        self._before: np.ndarray | None = None
-        self._step_before = -1
 
-    def begin(self, trainer: TrainerOfCallback) -> None:
-        """Keep what an epoch begins with."""
-        buffer = trainer.network.parameter_buffer  # with running statistics
-        if self._before is None or self._before.shape != buffer.shape:
-            self._before = np.empty_like(buffer)
-        np.copyto(self._before, buffer)
-        self._step_before = trainer.step
-
-    def at_end(self, trainer: TrainerOfCallback, monitor: Monitor) -> np.ndarray:
-        """Return the buffer that belongs to a number of the epoch that has ended; the caller copies it."""
-        had_one_step = trainer.step == self._step_before + 1
-        if monitor.is_of_training and had_one_step and self._before is not None:
-            return self._before
-        return trainer.network.parameter_buffer
-
-    def network_at_end(self, trainer: TrainerOfCallback, monitor: Monitor) -> NetworkCore:
-        """Return a network with these parameters: the trainer's own, or a copy."""
-        network, buffer = trainer.network, self.at_end(trainer, monitor)
-        if buffer is network.parameter_buffer:
-            return network
-        copy = type(network)._blank(network.layers, dtype=network.dtype, seed=network.seed)
-        np.copyto(copy.parameter_buffer, buffer)
-        return copy
+def measured_network(trainer: TrainerOfCallback, monitor: Monitor) -> NetworkCore:
+    """Return a network with these parameters."""
+    network = trainer.network
+    copy = type(network)._blank(network.layers, dtype=network.dtype, seed=network.seed)
+    np.copyto(copy.parameter_buffer, measured_parameters(trainer, monitor))
+    return copy

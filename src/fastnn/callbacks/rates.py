@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Callback
@@ -60,7 +61,10 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch: int) -> None:
         arguments = (epoch, self.trainer.learning_rate) if self._takes_rate else (epoch,)
-        self.trainer.learning_rate = check_real(f"the learning rate of epoch {epoch}", self.schedule(*arguments), 0.0)
+        rate = self._schedule(*arguments)
+        if type(rate) is not float or not 0.0 <= rate < inf:
+            rate = check_real(f"the learning rate of epoch {epoch}", rate, 0.0)
+        self.trainer.learning_rate = rate
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
@@ -155,21 +159,21 @@ class ReduceLROnPlateau(WatchingCallback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        monitor = self._monitor
+        monitor, state = self._monitor, self.__dict__  # Python's own attribute checks cost more than the work here
         if monitor.name not in logs:  # an epoch without validation
             return
         value = logs[monitor.name]
-        is_better = monitor.is_better(value, self.best, monitor.min_delta)
+        is_better = monitor.is_better(value, state["best"], monitor.min_delta)
         if is_better:
-            self.__dict__["best"] = value
-        if self._cooling:
-            self._cooling -= 1
-            self._wait = 0
+            state["best"] = value
+        if state["_cooling"]:
+            state["_cooling"] -= 1
+            state["_wait"] = 0
         elif is_better:
-            self._wait = 0
+            state["_wait"] = 0
         else:
-            self._wait += 1
-            if self._wait >= self.patience:
+            state["_wait"] += 1
+            if state["_wait"] >= self.patience:
                 self._lower()
 
     def _lower(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.monitor import MeasuredParameters, Monitor, WatchingCallback
+from fastnn.callbacks.monitor import Monitor, WatchingCallback, measured_network
 from fastnn.callbacks.saved import saved_number
 from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_bool, check_integer, check_real
@@ -126,17 +126,12 @@ class ModelCheckpoint(WatchingCallback):
         self.initial_value_threshold = initial_value_threshold
         self.best = self.initial_value_threshold
         self.last_path = None
-        self._measured = MeasuredParameters()
 
     def on_train_begin(self) -> None:
         if self.save_best_only:
             self.monitor.check(self.trainer)
         example = self._path_of(0, dict.fromkeys(self.trainer.log_names, 0.0))
         example.parent.mkdir(parents=True, exist_ok=True)
-
-    def on_epoch_begin(self, epoch: int) -> None:
-        if self.save_best_only and self.monitor.is_of_training and not self.save_trainer:
-            self._measured.begin(self.trainer)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if (epoch + 1) % self.every:
@@ -147,7 +142,7 @@ class ModelCheckpoint(WatchingCallback):
             return
         value = logs.get(self.monitor.name, math.nan)  # missing in epochs without validation
         if self.monitor.is_better(value, self.best):
-            self._save(path, self._measured.network_at_end(self.trainer, self.monitor))
+            self._save(path, None if self.save_trainer else measured_network(self.trainer, self.monitor))
             self.best = value
 
     def _save(self, path: Path, network: Any) -> None:
@@ -242,6 +237,7 @@ class CSVLogger(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not (self.append and self.path.exists() and self.path.stat().st_size)
         self._may_add_columns = is_new
+        self._log_names: list[str] = []  # those of the columns, once there are no more to add
         if not is_new:
             with self.path.open(newline="", encoding="utf-8") as file:
                 found = next(csv.reader(file, delimiter=self.separator))
@@ -259,7 +255,11 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         history = self.trainer.history
-        row = {"epoch": epoch, **logs, "learning_rate": history.learning_rate[-1], "seconds": history.seconds[-1]}
+        rate, seconds = history.learning_rate[-1], history.seconds[-1]
+        if [*logs] == self._log_names:  # the usual case, quickly
+            self._writer.writerow([epoch, *logs.values(), rate, seconds])
+            return
+        row = {"epoch": epoch, **logs, "learning_rate": rate, "seconds": seconds}
         added = [name for name in logs if name not in self._columns]
         if added and self._may_add_columns and self._file is not None:
             self._columns[-2:-2] = added
@@ -270,6 +270,7 @@ class CSVLogger(Callback):
             names = ", ".join(map(repr, added))
             warnings.warn(f"CSVLogger leaves out {names}: {self.path} has no such column", stacklevel=2)
         self._may_add_columns = False
+        self._log_names = self._columns[1:-2]
         self._writer.writerow([row.get(name, "") for name in self._columns])
 
     def on_train_end(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.monitor import MeasuredParameters, Monitor, WatchingCallback
+from fastnn.callbacks.monitor import Monitor, WatchingCallback, measured_parameters
 from fastnn.callbacks.saved import saved_count, saved_epoch, saved_number, saved_parameters
 from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_bool, check_integer, check_real
@@ -110,14 +110,9 @@ class EarlyStopping(WatchingCallback):
         self._to_beat: float | None = None  # the best value that counted as an improvement
         self._wait = 0
         self._best_parameters: np.ndarray | None = None
-        self._measured = MeasuredParameters()
 
     def _set(self, best: float | None, best_epoch: int | None, stopped_epoch: int | None) -> None:
         self.__dict__.update(best=best, best_epoch=best_epoch, stopped_epoch=stopped_epoch)
-
-    def on_epoch_begin(self, epoch: int) -> None:
-        if self.restore_best_weights and self._monitor.is_of_training:
-            self._measured.begin(self.trainer)
 
     def on_train_begin(self) -> None:
         self.monitor.check(self.trainer)
@@ -131,7 +126,7 @@ class EarlyStopping(WatchingCallback):
         if monitor.is_better(value, state["best"]):
             state["best"], state["best_epoch"] = value, epoch
             if self.restore_best_weights:
-                self._remember()
+                state["_best_parameters"] = measured_parameters(self.trainer, monitor)
         wait = state["_wait"] + 1
         if monitor.is_better(value, state["_to_beat"], monitor.min_delta):
             state["_to_beat"] = value
@@ -145,12 +140,6 @@ class EarlyStopping(WatchingCallback):
     def on_train_end(self) -> None:
         if self._best_parameters is not None:
             self.trainer.network.parameter_buffer[:] = self._best_parameters
-
-    def _remember(self) -> None:
-        parameters = self._measured.at_end(self.trainer, self._monitor)
-        if self._best_parameters is None:
-            self._best_parameters = np.empty_like(parameters)
-        np.copyto(self._best_parameters, parameters)
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {

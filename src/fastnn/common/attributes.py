@@ -37,6 +37,11 @@ class Guarded:
 
     _refused: ClassVar[Mapping[str, str]] = {}
     _is_strict: ClassVar[bool] = False
+    _assignable: ClassVar[set[str]] = set()  # what was found to be, by each class: callbacks assign in every epoch
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls._assignable = set()
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
         """Make an object; a keyword that a strict constructor does not take is a helpful TypeError."""
@@ -45,7 +50,7 @@ class Guarded:
         return super().__new__(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name[0] == "_":  # first, since callbacks set such names in every epoch
+        if name[0] == "_" or name in self._assignable:
             object.__setattr__(self, name, value)
             return
         cls = type(self)
@@ -57,6 +62,7 @@ class Guarded:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise AttributeError(f"{cls.__name__} has no attribute {name!r} that could be assigned{hint}")
         super().__setattr__(name, value)
+        cls._assignable.add(name)
 
 
 class KnowsKeywords:

@@ -21,6 +21,7 @@ from fastnn.distributed import blocks, carrier, tree, work
 from fastnn.distributed.outer import OuterStep
 from fastnn.inputs.data import DataSpec
 from fastnn.training.history import ROUND_LOGS
+from fastnn.training.state import EpochStart
 from fastnn.training.trainer import Trainer
 
 _POLL_SECONDS = 0.2  # how often a waiting client looks at what is done
@@ -134,6 +135,8 @@ class Session:
         names = ("loss", *(metric.name for metric in trainer.metrics))
         validated = tuple(f"val_{name}" for name in names) if self._validation else ()
         state.log_names = (*names, *validated, *ROUND_LOGS)
+        buffer = trainer.network.parameter_buffer
+        self._round_start = EpochStart(state, np.empty((1, buffer.size), buffer.dtype), 0)
         for hook in hooks:
             hook.set_trainer(trainer)
         begun: list[Callback] = []
@@ -154,6 +157,7 @@ class Session:
             warnings.warn("Training was interrupted; the network keeps its last finished round.", stacklevel=3)
         finally:
             self._gate.is_closed = True
+            state.epoch_start = None
             trainer.history.drop_unfinished()
             with ExitStack() as endings:  # runs all of them, whichever raises
                 endings.callback(state.callback_states.end)
@@ -167,6 +171,7 @@ class Session:
             hook.on_epoch_begin(trainer.epochs_done + epochs - 1)
         if trainer.stop_training:
             return
+        self._round_start.take()
         part = self._train(dumps(carrier.now_of(trainer, self._decays)))
         problem = next(((r.shard, r.problem) for r in part.reports if r.problem), None)
         if problem is None:

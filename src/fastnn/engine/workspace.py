@@ -239,7 +239,8 @@ class Workspace:
     def rewind(self) -> None:
         """Put the jobs back to the first row."""
         position = self.position
-        for thread in range(len(position)):
+        position[0] = 0
+        for thread in range(1, len(position)):
             position[thread] = 0
 
     @property

@@ -24,7 +24,7 @@ from fastnn.training.evaluation import Task
 from fastnn.training.files import load_trainer, save_trainer
 from fastnn.training.history import History
 from fastnn.training.resume import plain_trainer, state_of_0_1, trainer_from_plain
-from fastnn.training.state import TrainingState
+from fastnn.training.state import EpochStart, TrainingState
 
 
 class Trained(Guarded):
@@ -46,6 +46,10 @@ class Trained(Guarded):
     @learning_rate.setter
     def learning_rate(self, value: float | None) -> None:
         self._state.assign_rate(value)
+
+    @property
+    def _epoch_start(self) -> EpochStart | None:
+        return self._state.epoch_start
 
     @property
     def history(self) -> History:

@@ -147,7 +147,7 @@ class TrainingLoop(HookedTraining):
 
     def _settle(self) -> None:
         state = self._state
-        state.step = self._step[0]
+        state.step, state.epoch_start = self._step[0], None
         state.history.drop_unfinished()
         self._count_epochs()
         self._record_fused()

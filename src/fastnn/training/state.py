@@ -151,6 +151,7 @@ class TrainingState:
     step: int
     holds_average: bool
     kept_workspace: "KeptWorkspace | None" = None  # of the last short fit, for the next; no part of files and pickles
+    epoch_start: "EpochStart | None" = None  # of the epoch that is trained, while one is
 
     def __init__(self, network: NetworkCore, optimizer: Optimizer):
         self.network = network
@@ -260,8 +261,8 @@ class EpochStart:
     Parameters
     ----------
     state : TrainingState
-    memory : ndarray of shape (2, parameter_buffer.size)
-        Room for the parameters of two epochs' starts. Kernels that fuse epochs write to it too.
+    memory : ndarray of shape (n, parameter_buffer.size)
+        Room for the parameters of some epochs' starts. Kernels that fuse epochs write to it too.
     number : int
         The row that belongs to this one.
     """
@@ -279,10 +280,17 @@ class EpochStart:
         """Keep what the network and the state have now."""
         state = self._state
         self._parameters[:] = self._of_network
-        self.step = state.step
+        self.step, state.epoch_start = state.step, self
         if state.optimizer.use_ema:
             self._average[:] = self._of_average
             self._holds_average = state.holds_average
+
+    def parameter_buffer(self) -> np.ndarray:
+        """Return a copy of the network's buffer as it was between epochs: with the average, where there is one."""
+        found = np.array(self._parameters)
+        if self._state.optimizer.use_ema and self.step:
+            found[: len(self._average)] = self._average
+        return found
 
     def restore(self) -> None:
         """Give it back."""

@@ -144,6 +144,7 @@ class AdversarialLoop(HookedTraining):
         for state in self._states:
             state.epochs_done = self._first_epoch + n_epochs
             state.hold_average(True)
+            state.epoch_start = None
 
     def _count_steps(self) -> None:
         for state, workspace in zip(self._states, self._workspaces, strict=True):
