@@ -1,5 +1,6 @@
 """MLPClassifier and MLPRegressor: scikit-learn's interface, fastnn's speed."""
 
+from functools import lru_cache
 from numbers import Real
 from typing import ClassVar
 
@@ -224,9 +225,14 @@ class MLPClassifier(BaseClassifier, BaseMLP):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_incremental=True)
 
     def _reported_loss(self, y: np.ndarray, weights: np.ndarray | None) -> ReportedLoss:
-        if self._labels.kind == "multiclass":
-            return ReportedLoss(summed_over_outputs(CategoricalCrossentropy(self.label_smoothing), 1), "softmax")
-        return ReportedLoss(summed_over_outputs(LogLoss(self.label_smoothing), self._labels.n_outputs), "sigmoid")
+        return _loss_of_classes(self._labels.kind == "multiclass", self.label_smoothing, self._labels.n_outputs)
+
+
+@lru_cache(maxsize=16)
+def _loss_of_classes(is_multiclass: bool, label_smoothing: float, n_outputs: int) -> ReportedLoss:
+    if is_multiclass:
+        return ReportedLoss(summed_over_outputs(CategoricalCrossentropy(label_smoothing), 1), "softmax")
+    return ReportedLoss(summed_over_outputs(LogLoss(label_smoothing), n_outputs), "sigmoid")
 
 
 class MLPRegressor(BaseRegressor, BaseMLP):
