@@ -52,13 +52,10 @@ def _need_no_check(X: Any, y: Any) -> bool:
     )
 
 
-def _checked_outputs(outputs: np.ndarray, is_softmax: bool = False) -> np.ndarray:
+def _checked_outputs(outputs: np.ndarray) -> np.ndarray:
     """Return outputs, or raise ValueError if one is NaN: the likeliest class would be a guess, and called certain."""
-    if outputs.size == 1 or (is_softmax and len(outputs) == 1):
-        total = outputs.item(0)  # a softmax is NaN in a whole row or nowhere
-    else:
-        # Sums are NaN where one of the values is. Of a few numbers Python's is the quickest, of more that of squares.
-        total = sum(outputs.ravel().tolist()) if outputs.size <= 32 else np.vdot(outputs, outputs)
+    # Sums are NaN where one of the values is. Of a few numbers Python's is the quickest, of more that of squares.
+    total = sum(outputs.ravel().tolist()) if outputs.size <= 32 else np.vdot(outputs, outputs)
     if math.isnan(total) and np.isnan(outputs).any():
         row = int(np.isnan(outputs).any(axis=1).argmax())
         raise ValueError(
@@ -317,7 +314,8 @@ class BaseNetworkEstimator(CallbackSupportMixin, KnowsKeywords, BaseEstimator, P
         An array that needs neither conversion nor a word about its columns goes to the kernel as it is; everything
         else through scikit-learn's checks first.
         """
-        network: Network | None = self.__dict__.get("network_")
+        own = self.__dict__
+        network: Network | None = own.get("network_")
         if network is None:
             check_is_fitted(self)
             network = self.network_
@@ -329,12 +327,16 @@ class BaseNetworkEstimator(CallbackSupportMixin, KnowsKeywords, BaseEstimator, P
             and X.flags.c_contiguous
             and X.size
             and lengths is None
-            and "estimators_" not in self.__dict__
-            and "feature_names_in_" not in self.__dict__
+            and "estimators_" not in own
+            and "feature_names_in_" not in own
             # The sum of squares is finite only if all values are; where it overflows, the checks below decide.
             and math.isfinite(np.vdot(X, X))
         ):
-            return _checked_outputs(network.predict(X), network.plan.output_activation == "softmax")
+            outputs = network.predict(X)
+            first = outputs.item(0)
+            if first == first and len(outputs) == 1 and network.plan.output_activation == "softmax":
+                return outputs  # a softmax is NaN in a whole row or nowhere
+            return _checked_outputs(outputs)
         X, lengths = self._as_padded(X, lengths, is_first=False)
         X = validate_data(self, self._as_rows(X, is_first=False), accept_sparse=["csr", "csc"], reset=False)
         if X.dtype.kind == "f" and X.dtype.itemsize > network.dtype.itemsize:
