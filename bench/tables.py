@@ -4,10 +4,13 @@
     python -m bench.tables --missing             # the pairs that raw/tables.json lacks, the smallest sets first
     python -m bench.tables -k vehicle -p fastnn  # some of them, printed; with --write they make the page
 
-Each pair of a peer and a set has a process of its own, so that its peak of memory is its own; what compiles or loads
-once is warmed up on other data before the clock starts. A quarter of the rows is held back, three times, by other
-seeds; with `--splits 1` once. Means are over the splits that all peers of a set have. Beside the seconds on the clock
-stand the process's seconds of CPU, all threads together: other work on the machine changes those less.
+Each pair of a peer and a set has a process of its own, so that its peak of memory is its own; what fastnn compiles is
+warmed up on other data before the clock starts. A quarter of the rows is held back, three times, by other seeds; for
+TabM, whose fits take minutes, once. Scores are means; where two peers are compared, of the splits that both have.
+Seconds are medians, since PyTorch loads its libraries in the first fit. Beside those on the clock stand the process's
+seconds of CPU, all threads together: other work on the machine changes those less. For one thread on one CPU each:
+
+    OMP_NUM_THREADS=1 taskset -c 1 python -m bench.tables
 
 The sets come with packages, see `tables_sets`. RealMLP and TabM need PyTorch: pip install --no-deps pytabkit, and
 torch, pytorch-lightning, torchmetrics, tabm and rtdl_num_embeddings.
@@ -37,6 +40,7 @@ from bench.tables_sets import SETS, load
 HERE = Path(__file__).parent
 RAW, PAGE = HERE / "raw" / "tables.json", HERE / "TABLES.md"
 SEEDS = (0, 1, 2)
+FEW_SPLITS = {"TabM": 1}
 
 # --- peers ------------------------------------------------------------------------------------------------------------
 
@@ -137,7 +141,7 @@ def measure(peer: str, name: str, n_splits: int) -> list[dict[str, float]]:
 
 
 def run(
-    sets: list[str], peers: list[str], timeout: float, n_splits: int, only_missing: bool = False
+    sets: list[str], peers: list[str], timeout: float, n_splits: int | None, only_missing: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Measure every pair, each in a process of its own, and give after each set what came of it so far."""
     results: dict[str, Any] = json.loads(RAW.read_text())["results"] if RAW.exists() else {}
@@ -146,7 +150,8 @@ def run(
         for peer in peers:
             if only_missing and peer in results.get(name, {}):
                 continue
-            command = [sys.executable, "-m", "bench.tables", "--one", peer, name, "--splits", str(n_splits)]
+            splits = str(n_splits or FEW_SPLITS.get(peer, len(SEEDS)))
+            command = [sys.executable, "-m", "bench.tables", "--one", peer, name, "--splits", splits]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
             except subprocess.TimeoutExpired:
@@ -167,6 +172,7 @@ def machine() -> dict[str, Any]:
     import importlib.metadata as metadata
 
     from fastnn.cli.info import cpu_name
+    from fastnn.common.cpus import available_cpus
 
     packages = ("fastnn", "numpy", "scikit-learn", "lightgbm", "pytabkit", "torch", "pandas")
     versions = {}
@@ -179,6 +185,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cpus": os.cpu_count(),
+        "affinity": available_cpus(),
         "load": load,
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "python": platform.python_version(),
@@ -193,9 +200,12 @@ def page(raw: dict[str, Any]) -> str:
     # Slow peers may have few sets: ranks are among those that have all of them.
     ranked = [peer for peer in peers if all(peer in of_set for of_set in results.values())]
 
-    def mean(name: str, peer: str, key: str) -> float:
-        n = min(map(len, results[name].values()))
-        return float(np.mean([one[key] for one in results[name][peer][:n]]))
+    def mean(name: str, peer: str, key: str, other: str | None = None) -> float:
+        splits = results[name][peer]
+        return float(np.mean([one[key] for one in splits[: len(results[name][other or peer])]]))
+
+    def median(name: str, peer: str, key: str) -> float:
+        return float(np.median([one[key] for one in results[name][peer]]))
 
     def table(title: str, cell: Callable[[str, str], str]) -> list[str]:
         lines = [
@@ -210,19 +220,18 @@ def page(raw: dict[str, Any]) -> str:
         return lines
 
     def score(name: str, peer: str) -> str:
-        best = max(mean(name, other, "score") for other in results[name])
+        best = max(mean(name, other, "score") for other in results[name] if len(results[name][other]) > 1)
         text = f"{mean(name, peer, 'score'):.4f}"
         return f"**{text}**" if mean(name, peer, "score") == best else text
 
     def loss(name: str, peer: str) -> str:
         return f"{mean(name, peer, 'log_loss'):.4f}" if "log_loss" in results[name][peer][0] else ""
 
-    def error(name: str, peer: str) -> float:
-        return max(1 - mean(name, peer, "score"), 1e-4)
+    def error(name: str, peer: str, other: str | None = None) -> float:
+        return max(1 - mean(name, peer, "score", other), 1e-4)
 
     def totals(of_sets: list[str], peer: str, key: str) -> str:
-        both = [name for name in of_sets if all(key in one for p in (peer, "fastnn") for one in results[name][p])]
-        mine, other = (sum(mean(name, p, key) for name in both) for p in ("fastnn", peer))
+        mine, other = (sum(median(name, p, key) for name in of_sets) for p in ("fastnn", peer))
         return f"{other:.1f} ({mine:.1f})"
 
     ranks: dict[str, list[float]] = {peer: [] for peer in ranked}
@@ -234,8 +243,9 @@ def page(raw: dict[str, Any]) -> str:
     rows = []
     for peer in peers:
         common = [name for name, of_set in results.items() if {peer, "fastnn"} <= of_set.keys()]
-        is_better = [error(name, "fastnn") < error(name, peer) for name in common]
-        multiple = math.exp(np.mean([math.log(error(name, peer) / error(name, "fastnn")) for name in common]))
+        pairs = [(error(name, "fastnn", peer), error(name, peer)) for name in common]
+        is_better = [mine < other for mine, other in pairs]
+        multiple = math.exp(np.mean([math.log(other / mine) for mine, other in pairs]))
         times = [totals(common, peer, key) for key in ("cpu_seconds", "seconds")]
         rank = f"{np.mean(ranks[peer]):.2f}" if peer in ranks else ""
         cells = [str(len(common)), rank, f"{multiple:.2f}", "" if peer == "fastnn" else str(sum(is_better)), *times]
@@ -249,9 +259,10 @@ def page(raw: dict[str, Any]) -> str:
         "",
         "Written by `python -m bench.tables`, which says how it measures; raw figures in",
         "[raw/tables.json](raw/tables.json).",
-        f"All peers have their defaults (OMP_NUM_THREADS: {info['threads'] or 'not set'}). Means of up to",
-        f"{len(SEEDS)} splits, a quarter of the rows held back; of as many as all peers of a set have.",
-        f"{info['cpu']}, {info['cpus']} CPUs, Python {info['python']},",
+        f"All peers have their defaults (OMP_NUM_THREADS: {info['threads'] or 'not set'}; a process may use",
+        f"{info['affinity']} of {info['cpus']} CPUs). Scores are means of {len(SEEDS)} splits, a quarter of the rows",
+        "held back, those of TabM of the first alone; seconds are medians.",
+        f"{info['cpu']}, Python {info['python']},",
         f"{versions}; {info['date']}.",
         "",
         f"At the ends of the measurements the load average was {min(loads):.1f} to {max(loads):.1f}: where it is",
@@ -264,7 +275,7 @@ def page(raw: dict[str, Any]) -> str:
         "",
         f"Mean ranks are among the {len(ranked)} that all sets were run with. Beside them the geometric mean",
         "of a peer's error (1 - accuracy, or 1 - R2) by fastnn's, on how many sets fastnn is better, and seconds of",
-        "all fits, in brackets those of fastnn on the same sets; seconds of CPU are of sets that both have them of.",
+        "a fit of each set, in brackets those of fastnn on the same sets. The best is of the peers with all splits.",
         "",
         "| | sets | mean rank | error by fastnn's | fastnn is better on | seconds of CPU | seconds |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -272,10 +283,10 @@ def page(raw: dict[str, Any]) -> str:
     ]  # fmt: skip
     lines += table("Accuracy, or R2 (the best in bold)", score)
     lines += table("Log loss", loss)
-    lines += table("Seconds of a fit", lambda name, peer: f"{mean(name, peer, 'seconds'):.2f}")
+    lines += table("Seconds of a fit", lambda name, peer: f"{median(name, peer, 'seconds'):.2f}")
     lines += table(
         "Seconds of CPU of a fit",
-        lambda name, peer: f"{mean(name, peer, 'cpu_seconds'):.2f}" if "cpu_seconds" in results[name][peer][0] else "",
+        lambda name, peer: f"{median(name, peer, 'cpu_seconds'):.2f}",
     )
     lines += table("Peak of the process's memory, MB", lambda name, peer: f"{mean(name, peer, 'megabytes'):.0f}")
     return "\n".join(lines) + "\n"
@@ -289,11 +300,11 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("PEER", "SET"), help=argparse.SUPPRESS)
     parser.add_argument("--missing", action="store_true", help="only what the raw figures lack")
     parser.add_argument("--write", action="store_true", help="write the page also where only some were chosen")
-    parser.add_argument("--splits", type=int, default=len(SEEDS), help="how often rows are held back")
+    parser.add_argument("--splits", type=int, help="how often rows are held back (default: see above)")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="of a peer on a set")
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(*arguments.one, arguments.splits)))
+        print(json.dumps(measure(*arguments.one, arguments.splits or len(SEEDS))))
         return
     installed = [peer for peer, (module, _) in PEERS.items() if importlib.util.find_spec(module) is not None]
     writes = arguments.write or not (arguments.sets or arguments.peers)

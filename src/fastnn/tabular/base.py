@@ -20,7 +20,7 @@ from fastnn.callbacks import Callback
 from fastnn.common.attributes import KnowsKeywords, fitted_alone, is_fitted_now
 from fastnn.common.validation import check_choice, check_integer, check_real
 from fastnn.files import container
-from fastnn.tabular import fitting
+from fastnn.tabular import fitting, screening
 from fastnn.tabular.columns import Column
 from fastnn.tabular.fitting import Deadline
 from fastnn.tabular.frames import as_frame
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 PRESETS = ("best", "fast")
 MOST_ENCODED_COLUMNS = 100  # more columns are not encoded: the network would be nothing but its first layer
-_ROWS_OF_TWO_NETWORKS = 15_000  # larger tables have one network by default
 _TARGET = "target"
 
 
@@ -127,9 +126,10 @@ class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
         choice = Choice(recipes[0], problem=problem)
         if len(targets) >= 10:
             held_out = None if eval_set is None else self._held_out(columns, problem, eval_set)
-            choice = fitting.choose(problem, recipes, seed, n_jobs, deadline, held_out, callbacks)
-        takes_two = self.preset == "best" and len(targets) <= _ROWS_OF_TWO_NETWORKS and choice.recipe.members == 1
-        n_members = self.n_estimators or (2 if takes_two else 1)
+            choice = screening.choose(
+                problem, recipes, seed, n_jobs, deadline, held_out, callbacks, is_given=self.recipe is not None
+            )
+        n_members = self.n_estimators or 1
         self._was_interrupted = choice.was_interrupted
         if choice.was_interrupted:  # then the network of the comparison is what there is
             assert choice.problem is not None and choice.network is not None

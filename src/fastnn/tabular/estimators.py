@@ -30,7 +30,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     preset : "best" or "fast", default "best"
         "fast" trains one network by the first recipe and does not compare.
     n_estimators : int or None, default None
-        Networks whose mean is the prediction. None: 2 with the preset "best" up to 15,000 rows, else 1.
+        Networks whose mean is the prediction. None: 1, which may be an ensemble in itself.
     time_limit : float or None, default None
         Seconds that a fit should take at most; then it depends on the machine's speed, and not on the seed alone.
     categorical, drop, keep : sequence of str, default ()
@@ -263,7 +263,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         if self.preset == "best" and y.min() >= 0 and deviation > 0:
             skewness = float((((y - y.mean()) / deviation) ** 3).mean())
             if skewness > _SKEWED:
-                recipes.append(replace(recipes[0], name=f"{recipes[0].name}, logarithm", logs=True))
+                first = next((recipe for recipe in recipes if recipe.encodes), recipes[0])
+                recipes.append(replace(first, name=f"{first.name}, logarithm", logs=True))
         return recipes
 
 

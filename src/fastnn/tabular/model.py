@@ -11,7 +11,7 @@ from fastnn.files import container
 from fastnn.files.container import printable
 from fastnn.files.persistence import member, network_part, read_network
 from fastnn.model.network import Network
-from fastnn.tabular.fitting import soften
+from fastnn.tabular.judging import soften
 from fastnn.tabular.preprocessing import Preprocessing, warn_of_nothing
 from fastnn.tabular.scoring import hash_rows, rows_with_target, scores, share_seen, sketch
 from fastnn.tabular.values import check_outputs, is_number

@@ -1,6 +1,7 @@
 """What is learnt from a table, and what screening found out about it."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,6 +48,11 @@ class Problem:
         return replace(
             self, X=self.X[rows], y=self.y[rows], weights=None if self.weights is None else self.weights[rows]
         )
+
+    def products_of(self, recipe: Recipe) -> int:
+        """Return the multiplications that a row takes on its way through a recipe's network."""
+        sizes = [len(self.is_plain) if recipe.encodes else int(self.is_plain.sum()), *recipe.hidden, self.n_outputs]
+        return recipe.members * sum(before * after for before, after in pairwise(sizes))
 
     def categories_of(self, recipe: Recipe) -> dict[int, int]:
         """Return which of the features that a recipe sees are categories."""

@@ -78,21 +78,27 @@ PLAIN = Recipe("plain", encodes=False)
 SMALL = Recipe("small", encodes=False, hidden=(64, 64), dropout=0.2, weight_decay=1.0)
 
 MOST_ROWS_OF_MEMBERS = 15_000  # larger tables leave an ensemble little to gain
-_MEMBERS, _WIDEST_MEMBER = 8, 128  # eight members of half the width take the time of two networks
+_MEMBERS = 8  # of half the width they take the time of two networks
+_EPOCHS_OF_MEMBERS = 40
+_NARROW = 128
+
+
+def narrowed(recipe: Recipe) -> Recipe:
+    """Return a recipe with layers of half the width: three times as quick, and nearly the same recipe is the best."""
+    return replace(recipe, hidden=tuple(min(units, _NARROW) for units in recipe.hidden))
 
 
 def with_members(recipe: Recipe) -> Recipe:
-    """Return a recipe as an ensemble whose members share their kernels."""
-    hidden = tuple(min(units, _WIDEST_MEMBER) for units in recipe.hidden)
-    return replace(recipe, name=f"{recipe.name} ensemble", hidden=hidden, members=_MEMBERS)
+    """Return a recipe as an ensemble of narrow members, which share their kernels."""
+    epochs = min(recipe.epochs, _EPOCHS_OF_MEMBERS)
+    return replace(narrowed(recipe), name=f"{recipe.name} ensemble", members=_MEMBERS, epochs=epochs)
 
 
 def candidates(preset: str, n_rows: int, is_encoded: bool) -> list[Recipe]:
-    """Return the recipes among which validation chooses, the one that is taken without a choice first."""
-    first = ENCODED if is_encoded else PLAIN
+    """Return the recipes among which validation chooses: the first, unless another is better by more than chance."""
     if preset == "fast":
-        return [first]
-    found = [ENCODED, PLAIN] if is_encoded else [PLAIN]
+        return [ENCODED if is_encoded else PLAIN]
+    found = [PLAIN, ENCODED] if is_encoded else [PLAIN]
     return [*found, SMALL] if n_rows <= 2000 else found
 
 
