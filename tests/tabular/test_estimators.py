@@ -269,6 +269,7 @@ def test_the_temperature_is_that_of_the_least_log_loss():
 @pytest.mark.parametrize("n, batch", [(10, 32), (1000, 32), (1600, 64), (6000, 256), (10**6, 256)])
 def test_batches_grow_with_the_table(n, batch):
     assert recipes.batch_size(n) == batch
+    assert recipes.batch_size(n, members=8) == min(2 * batch, 256)
 
 
 class Watch(fastnn.Callback):

@@ -90,6 +90,20 @@ def test_speed_counts_products_so_that_it_says_how_long_wider_networks_take():
     assert problem.products_of(with_members(WIDE)) == 8 * (3 * 128 + 128 * 2)
 
 
+@pytest.mark.parametrize("n_jobs, n_trainings, n_threads", [(1, 1, 1), (2, 1, 2), (2, 3, 1), (8, 3, 2)])
+def test_threads_that_no_training_of_its_own_has_share_batches(monkeypatch, n_jobs, n_trainings, n_threads):
+    seen = []
+
+    def train_one(problem, training, seconds, n_threads, **keywords):
+        seen.append(n_threads)
+        return "network"
+
+    monkeypatch.setattr(fitting, "train_one", train_one)
+    trainings = [fitting.Training(SMALL, np.arange(9), seed) for seed in range(n_trainings)]
+    assert fitting.train_all(make_problem(), trainings, n_jobs) == (["network"] * n_trainings, False)
+    assert seen == [n_threads] * n_trainings
+
+
 def test_narrow_recipes_keep_what_is_narrow():
     assert narrowed(SMALL) == SMALL
     assert narrowed(PLAIN).hidden == (128, 128, 128)

@@ -56,13 +56,14 @@ class Deadline:
 
 
 def train_all(
-    problem: Problem, trainings: Sequence[Training], n_jobs: int, seconds: float | None = None, n_threads: int = 1,
+    problem: Problem, trainings: Sequence[Training], n_jobs: int, seconds: float | None = None,
     trainers: dict[int, Trainer] | None = None,
 ) -> tuple[list[Network | None], bool]:  # fmt: skip
     """Train networks side by side; return them, in order, and whether Ctrl-C ended that: None are those to come.
 
-    Their trainers go into `trainers`, by place.
+    Their trainers go into `trainers`, by place. Where they are fewer than the threads, each has several.
     """
+    n_threads = max(n_jobs // len(trainings), 1)
     found: list[Network | None] = [None] * len(trainings)
     running = {} if trainers is None else trainers
     run = Run()
@@ -105,7 +106,7 @@ def train_one(
         if isinstance(callback, LiveView) and callback.sample is None:
             callback.sample = X[:_ROWS_OF_GRADIENTS], y[:_ROWS_OF_GRADIENTS]
     trainer.fit(
-        X, y, epochs=recipe.epochs, batch_size=batch_size(rows.size),
+        X, y, epochs=recipe.epochs, batch_size=batch_size(rows.size, recipe.members),
         sample_weight=weights, callbacks=callbacks, n_threads=n_threads,
     )  # fmt: skip
     return averaged(trainer.network)
@@ -161,9 +162,8 @@ def fit_networks(
     ]
     trainers: dict[int, Trainer] = {}
     found, was_interrupted = train_all(
-        problem, trainings, n_jobs, None if seconds is None else seconds / rounds,
-        n_threads=n_jobs if n_members == 1 else 1, trainers=trainers,
-    )  # fmt: skip
+        problem, trainings, n_jobs, None if seconds is None else seconds / rounds, trainers=trainers
+    )
     networks = [network for network in found if network is not None]
     return networks, trainers[min(trainers)].history.history.get("loss", []), was_interrupted
 
