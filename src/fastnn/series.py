@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.files import container
-from fastnn.files.container import SavedFile, printable, shown
+from fastnn.files.container import SavedFile, shown
 from fastnn.files.persistence import member, network_part, read_network
 from fastnn.layers import Input
 from fastnn.model.network import Network
 from fastnn.tabular.dates import as_days, find_order, holds_dates
+from fastnn.tabular.model import read_preprocessing
 from fastnn.tabular.preprocessing import Preprocessing, warn_of_nothing, without_values
 from fastnn.tabular.values import as_numbers, as_texts, check_outputs, unknown_column
 
@@ -203,12 +204,7 @@ class SeriesModel:
         """Return the model in an open file."""
         if file.document.get("kind") != "series":
             raise file.error("it holds no model of series; `fastnn train FILE --window N` writes one")
-        try:
-            preprocessing = Preprocessing.from_config(member(file, file.document, "table", dict))
-        except ValueError as error:
-            if isinstance(error, container.FileFormatError):
-                raise
-            raise file.error(f"table: {printable(str(error))}") from None
+        preprocessing = read_preprocessing(file)
         part = member(file, file.document, "series", dict)
         by, order, window, horizon, scale = (part.get(name) for name in ("by", "order", "window", "horizon", "scale"))
         is_whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (window, horizon))

@@ -92,6 +92,18 @@ class WatchingCallback(Callback):
         self.__dict__.update(state)
 
 
+class PatientCallback(WatchingCallback):
+    """Base of those that wait for an improvement by more than `min_delta`."""
+
+    @property
+    def min_delta(self) -> float:
+        return self._monitor.min_delta
+
+    @min_delta.setter
+    def min_delta(self, value: float) -> None:
+        self._watch(Monitor(self._monitor.name, self.mode, value))
+
+
 def measured_parameters(trainer: TrainerOfCallback, monitor: Monitor) -> np.ndarray:
     """Return a copy of the parameters and running statistics that a number of the epoch that has ended belongs to.
 

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.monitor import Monitor, WatchingCallback
+from fastnn.callbacks.monitor import Monitor, PatientCallback
 from fastnn.callbacks.saved import saved_count, saved_number
 from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_integer, check_real
@@ -80,7 +80,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     raise TypeError(f"schedule must take (epoch) or (epoch, learning_rate), got {function!r}{signature}")
 
 
-class ReduceLROnPlateau(WatchingCallback):
+class ReduceLROnPlateau(PatientCallback):
     """Lowers the learning rate when a number has not improved for a while.
 
     Parameters
@@ -140,14 +140,6 @@ class ReduceLROnPlateau(WatchingCallback):
         self.cooldown = cooldown
         self.min_lr = min_lr
         self._reset()
-
-    @property
-    def min_delta(self) -> float:
-        return self._monitor.min_delta
-
-    @min_delta.setter
-    def min_delta(self, value: float) -> None:
-        self._watch(Monitor(self._monitor.name, self.mode, value))
 
     def _reset(self) -> None:
         self.__dict__["best"] = None

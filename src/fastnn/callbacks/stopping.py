@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.monitor import Monitor, WatchingCallback, measured_parameters
+from fastnn.callbacks.monitor import Monitor, PatientCallback, measured_parameters
 from fastnn.callbacks.saved import saved_count, saved_epoch, saved_number, saved_parameters
 from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_bool, check_integer, check_real
@@ -17,7 +17,7 @@ from fastnn.model.network import Network
 _RESULT = "it is what the callback found"
 
 
-class EarlyStopping(WatchingCallback):
+class EarlyStopping(PatientCallback):
     """Ends training when a number has not improved for a while [1]_.
 
     Parameters
@@ -96,14 +96,6 @@ class EarlyStopping(WatchingCallback):
         self.start_from_epoch = start_from_epoch
         self.restore_best_weights = restore_best_weights
         self._reset()
-
-    @property
-    def min_delta(self) -> float:
-        return self._monitor.min_delta
-
-    @min_delta.setter
-    def min_delta(self, value: float) -> None:
-        self._watch(Monitor(self._monitor.name, self.mode, value))
 
     def _reset(self) -> None:
         self._set(None, None, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
-from fastnn.layers.base import Input, Layer
+from fastnn.layers.base import Input, Layer, as_sequence
 
 if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.layers.base import Activation
@@ -128,9 +128,7 @@ def from_config(config: dict[str, Any]) -> Layer:
 
 def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
     """Return the layers, or raise TypeError or ValueError unless exactly the first of them is an `Input`."""
-    if not isinstance(given, Iterable):
-        raise TypeError(f"layers must be a sequence of layers, got {given!r}")
-    layers = tuple(given)
+    layers = as_sequence(given)
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")

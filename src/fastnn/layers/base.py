@@ -1,13 +1,37 @@
 """What every layer is: an immutable record of arguments that writes itself into a plan; and the simplest two."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import activations
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn.activations import ActivationFunction
 from fastnn.common.records import Record
-from fastnn.common.validation import check_integer, check_shape
+from fastnn.common.validation import check_bool, check_choice, check_integer, check_shape
 from fastnn.engine.plan import PlanBuilder
+
+
+def as_sequence(layers: Any) -> tuple[Any, ...]:
+    """Return layers as a tuple, or raise TypeError."""
+    if not isinstance(layers, Iterable) or isinstance(layers, (str, bytes)):
+        raise TypeError(f"layers must be a sequence of layers, got {layers!r}")
+    return tuple(layers)
+
+
+def check_arguments(layer: Any) -> None:
+    """Check what layers with a kernel have in common; where there is no activation, "auto" knows no initializer."""
+    known = list(initializers.NAMES)
+    if hasattr(layer, "activation"):
+        object.__setattr__(layer, "activation", activations.get(layer.activation))
+        object.__setattr__(layer, "use_bias", check_bool("use_bias", layer.use_bias))
+    else:
+        known.remove("auto")
+    object.__setattr__(layer, "trainable", check_bool("trainable", layer.trainable))
+    check_choice("kernel_initializer", layer.kernel_initializer, known)
+    for name in ("kernel_regularizer", "bias_regularizer"):
+        object.__setattr__(layer, name, regularizers.get(name, getattr(layer, name)))
+    constraint = constraints.get("kernel_constraint", layer.kernel_constraint)
+    object.__setattr__(layer, "kernel_constraint", constraint)
 
 
 @dataclass(frozen=True, repr=False)

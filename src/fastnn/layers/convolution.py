@@ -3,11 +3,11 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from fastnn import activations, constraints, initializers, regularizers
-from fastnn.common.validation import check_bool, check_choice, check_integer
+from fastnn import initializers
+from fastnn.common.validation import check_integer
 from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.convolution import CONVOLUTION, DEPTHWISE_CONVOLUTION, TRANSPOSED_CONVOLUTION
-from fastnn.layers.base import Layer, build_activation
+from fastnn.layers.base import Layer, build_activation, check_arguments
 from fastnn.layers.windows import (
     AXES,
     both,
@@ -76,18 +76,6 @@ class _Convolution(Layer):
             flops=2 * y.n_out * x.n_out * y.taps * x.taps * channels // self.groups * self.filters,
         )  # fmt: skip
         build_activation(plan, self.activation)
-
-
-def check_arguments(layer: Any) -> None:
-    """Check what convolutions have in common with `Dense`."""
-    object.__setattr__(layer, "activation", activations.get(layer.activation))
-    for name in ("use_bias", "trainable"):
-        object.__setattr__(layer, name, check_bool(name, getattr(layer, name)))
-    check_choice("kernel_initializer", layer.kernel_initializer, initializers.NAMES)
-    for name in ("kernel_regularizer", "bias_regularizer"):
-        object.__setattr__(layer, name, regularizers.get(name, getattr(layer, name)))
-    constraint = constraints.get("kernel_constraint", layer.kernel_constraint)
-    object.__setattr__(layer, "kernel_constraint", constraint)
 
 
 def add_kernel(layer: Any, plan: PlanBuilder, shape: tuple[int, ...], n_biases: int) -> tuple[int, int]:

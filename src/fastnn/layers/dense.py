@@ -3,11 +3,11 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from fastnn import activations, constraints, initializers, regularizers
-from fastnn.common.validation import check_bool, check_choice, check_integer
+from fastnn import initializers
+from fastnn.common.validation import check_integer
 from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.dense import DENSE
-from fastnn.layers.base import Layer, build_activation
+from fastnn.layers.base import Layer, build_activation, check_arguments
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,14 +60,7 @@ class Dense(Layer):
 
     def __post_init__(self):
         object.__setattr__(self, "units", check_integer("units", self.units, 1))
-        object.__setattr__(self, "activation", activations.get(self.activation))
-        object.__setattr__(self, "use_bias", check_bool("use_bias", self.use_bias))
-        object.__setattr__(self, "trainable", check_bool("trainable", self.trainable))
-        check_choice("kernel_initializer", self.kernel_initializer, initializers.NAMES)
-        for name in ("kernel_regularizer", "bias_regularizer"):
-            object.__setattr__(self, name, regularizers.get(name, getattr(self, name)))
-        constraint = constraints.get("kernel_constraint", self.kernel_constraint)
-        object.__setattr__(self, "kernel_constraint", constraint)
+        check_arguments(self)
 
     def build(self, plan: PlanBuilder) -> None:
         fan_in = plan.units

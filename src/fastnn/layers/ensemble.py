@@ -1,7 +1,6 @@
 """A network that is an ensemble: members share their kernels, and differ by factors of their own."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.dense import DENSE
 from fastnn.kernels.ops.ensemble import HEADS, MEMBERS_MEAN, MEMBERS_START
 from fastnn.kernels.ops.scale import SCALE
-from fastnn.layers.base import Activation, Layer, build_activation
+from fastnn.layers.base import Activation, Layer, as_sequence, build_activation
 from fastnn.layers.dense import Dense
 from fastnn.layers.noise import Dropout, GaussianNoise
 from fastnn.layers.normalization import LayerNormalization
@@ -72,10 +71,7 @@ class Ensemble(Layer):
     trainable: bool = True
 
     def __post_init__(self):
-        given = self.layers
-        if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
-            raise TypeError(f"layers must be a sequence of layers, got {given!r}")
-        layers = tuple(given)
+        layers = as_sequence(self.layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, _INSIDE):
                 names = ", ".join(cls.__name__ for cls in _INSIDE)

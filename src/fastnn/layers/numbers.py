@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastnn import constraints, initializers, regularizers
+from fastnn import initializers
 from fastnn.common.validation import (
     as_array,
     check_bool,
-    check_choice,
     check_finite,
     check_integer,
     check_not_empty,
@@ -24,7 +23,7 @@ from fastnn.kernels.gemm import PANEL
 from fastnn.kernels.ops.batch_normalization import BATCH_NORMALIZATION, N_STATISTICS
 from fastnn.kernels.ops.piecewise_linear import PIECEWISE_LINEAR
 from fastnn.kernels.ops.scale import SCALE
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, check_arguments
 
 _PIECE = 2**20  # numbers that are looked at in one go, in float64
 
@@ -224,12 +223,7 @@ class PiecewiseLinear(Layer):
         object.__setattr__(self, "units", check_integer("units", self.units, 1))
         if self.edges is not None:
             object.__setattr__(self, "edges", _checked_edges(self.edges))
-        known = tuple(name for name in initializers.NAMES if name != "auto")
-        check_choice("kernel_initializer", self.kernel_initializer, known)
-        for name in ("kernel_regularizer", "bias_regularizer"):
-            object.__setattr__(self, name, regularizers.get(name, getattr(self, name)))
-        object.__setattr__(self, "kernel_constraint", constraints.get("kernel_constraint", self.kernel_constraint))
-        object.__setattr__(self, "trainable", check_bool("trainable", self.trainable))
+        check_arguments(self)
 
     def adapt(self, X: Any, n_bins: int = 16) -> Self:
         """Take the edges from the quantiles of every feature, once.

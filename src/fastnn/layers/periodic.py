@@ -3,11 +3,11 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from fastnn import constraints, initializers, regularizers
-from fastnn.common.validation import check_bool, check_choice, check_integer, check_real
+from fastnn import initializers
+from fastnn.common.validation import check_bool, check_integer, check_real
 from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.periodic import PERIODIC
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, check_arguments
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,7 +77,7 @@ class Periodic(Layer):
     trainable: bool = True
 
     def __post_init__(self):
-        for name in ("use_phase", "keep_feature", "trainable"):
+        for name in ("use_phase", "keep_feature"):
             object.__setattr__(self, name, check_bool(name, getattr(self, name)))
         object.__setattr__(self, "units", check_integer("units", self.units, 1))
         if self.units == 1 and self.keep_feature:
@@ -85,11 +85,7 @@ class Periodic(Layer):
         object.__setattr__(self, "n_frequencies", check_integer("n_frequencies", self.n_frequencies, 1))
         scale = check_real("frequency_scale", self.frequency_scale, 0.0, closed="neither")
         object.__setattr__(self, "frequency_scale", scale)
-        known = tuple(name for name in initializers.NAMES if name != "auto")
-        check_choice("kernel_initializer", self.kernel_initializer, known)
-        for name in ("kernel_regularizer", "bias_regularizer"):
-            object.__setattr__(self, name, regularizers.get(name, getattr(self, name)))
-        object.__setattr__(self, "kernel_constraint", constraints.get("kernel_constraint", self.kernel_constraint))
+        check_arguments(self)
 
     def build(self, plan: PlanBuilder) -> None:
         n_features, learned = plan.units, self.units - self.keep_feature

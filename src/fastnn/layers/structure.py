@@ -1,14 +1,13 @@
 """Layers that arrange: other shapes for the same numbers, and a way around other layers."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from fastnn.common.validation import check_shape
 from fastnn.engine.plan import PlanBuilder
 from fastnn.kernels.ops.residual import RESIDUAL_ADD, RESIDUAL_START
-from fastnn.layers.base import Input, Layer
+from fastnn.layers.base import Input, Layer, as_sequence
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,10 +93,7 @@ class Residual(Layer):
     layers: Any
 
     def __post_init__(self):
-        given = self.layers
-        if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
-            raise TypeError(f"layers must be a sequence of layers, got {given!r}")
-        layers = tuple(given)
+        layers = as_sequence(self.layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer) or isinstance(layer, Input):
                 raise TypeError(f"layers[{i}] of a Residual must be a fastnn layer other than Input, got {layer!r}")

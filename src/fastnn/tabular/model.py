@@ -163,12 +163,7 @@ class TableModel:
         """Return the model in an open file."""
         if file.document.get("kind") != "table":
             raise file.error("it holds no model of a table; `fastnn train FILE --target COLUMN` writes one")
-        try:
-            preprocessing = Preprocessing.from_config(member(file, file.document, "table", dict))
-        except ValueError as error:
-            if isinstance(error, container.FileFormatError):
-                raise
-            raise file.error(f"table: {printable(str(error))}") from None
+        preprocessing = read_preprocessing(file)
         network = read_network(Network, file)
         if (network.n_inputs, network.n_outputs) != (preprocessing.n_features, preprocessing.n_outputs):
             raise file.error(
@@ -193,6 +188,16 @@ class TableModel:
         if not isinstance(report, dict):
             raise file.error("its report must be an object")
         return cls(network, preprocessing, rows, members, float(temperature), report)
+
+
+def read_preprocessing(file: container.SavedFile) -> Preprocessing:
+    """Return the preprocessing in an open file."""
+    try:
+        return Preprocessing.from_config(member(file, file.document, "table", dict))
+    except ValueError as error:
+        if isinstance(error, container.FileFormatError):
+            raise
+        raise file.error(f"table: {printable(str(error))}") from None
 
 
 def sketch_rows(preprocessing: Preprocessing, table: "DataFrame") -> np.ndarray:
