@@ -48,8 +48,9 @@ def test_the_ensemble_is_tried_on_the_first_part_alone(trained):
     assert choice.rows.size + choice.trained_rows.size == 120
 
 
-@pytest.mark.parametrize("factor", [0.5, 2.0], ids=["better", "worse"])
-def test_the_ensemble_is_taken_where_it_is_better_there(monkeypatch, factor):
+@pytest.mark.parametrize("factor, epochs", [(0.5, 4), (1.1, 4), (2.0, 8)], ids=["better", "worse", "far behind"])
+def test_the_ensemble_is_taken_where_it_is_better_there(monkeypatch, factor, epochs):
+    """Where it is far behind much is left to learn: the single network is trained for twice the epochs."""
     judged = screening._Screening.judge
 
     def judge(self, outputs, parts):
@@ -70,7 +71,7 @@ def test_the_ensemble_is_taken_where_it_is_better_there(monkeypatch, factor):
     choice = screening.choose(
         make_problem(), [SMALL, replace(SMALL, name="worse", learning_rate=1e-6)], 0, 1, Deadline(None)
     )
-    assert choice.recipe.members == (8 if factor < 1 else 1)
+    assert (choice.recipe.members, choice.recipe.epochs) == (8 if factor < 1 else 1, epochs)
     assert (choice.temperature == 3.0) == (factor < 1)
     assert choice.losses["small ensemble"] == pytest.approx(factor * choice.losses["small"])
 

@@ -119,10 +119,8 @@ class BaseTabular(KnowsKeywords, BaseEstimator, ABC):
         columns, targets, _n_classes = self._columns, problem.y, problem.n_classes
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         is_encoded = not problem.is_plain.all()
-        if self.recipe is None:
-            recipes = self._recipes(candidates(self.preset, len(targets), is_encoded), targets)
-        else:
-            recipes = [self.recipe]
+        of_preset = self._recipes(candidates(self.preset, is_encoded), targets)
+        recipes = of_preset if self.recipe is None else [self.recipe]
         choice = Choice(recipes[0], problem=problem)
         if len(targets) >= 10:
             held_out = None if eval_set is None else self._held_out(columns, problem, eval_set)

@@ -94,12 +94,11 @@ def with_members(recipe: Recipe) -> Recipe:
     return replace(narrowed(recipe), name=f"{recipe.name} ensemble", members=_MEMBERS, epochs=epochs)
 
 
-def candidates(preset: str, n_rows: int, is_encoded: bool) -> list[Recipe]:
+def candidates(preset: str, is_encoded: bool) -> list[Recipe]:
     """Return the recipes among which validation chooses: the first, unless another is better by more than chance."""
     if preset == "fast":
         return [ENCODED if is_encoded else PLAIN]
-    found = [PLAIN, ENCODED] if is_encoded else [PLAIN]
-    return [*found, SMALL] if n_rows <= 2000 else found
+    return [PLAIN, ENCODED, SMALL] if is_encoded else [PLAIN, SMALL]
 
 
 def batch_size(n_rows: int, members: int = 1) -> int:

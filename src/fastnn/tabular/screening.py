@@ -27,6 +27,7 @@ _HELD_OUT = 0.25
 _SHARE_OF_TIME = 0.4
 _TIMES_OF_MEMBERS = 4.0  # how much longer than the comparison of single networks that of members takes at most
 _LEAST_GAIN = 0.01  # that another recipe than the first has to show: less is chance
+_FAR_BEHIND = 1.15  # ensembles learn more slowly: where one is this far behind, much is left to learn
 
 _Parts = list[tuple[np.ndarray, np.ndarray]]  # rows to train on, rows held out
 
@@ -64,6 +65,8 @@ def choose(
     single_loss, _ = screening.judge(outputs[:1], parts[:1])
     ensemble_loss, temperature = screening.judge(of_ensemble[0][0], parts[:1])
     losses[ensemble.name] = loss * ensemble_loss / (single_loss or 1.0)  # as if it had been tried on all parts
+    if ensemble_loss > _FAR_BEHIND * single_loss:
+        return replace(choice, recipe=replace(choice.recipe, epochs=2 * choice.recipe.epochs))
     if ensemble_loss >= single_loss:
         return choice
     return replace(choice, recipe=ensemble, temperature=temperature, network=of_ensemble[0][1])
