@@ -16,6 +16,7 @@ PAGE = HERE / "RESULTS.md"
 README = HERE.parent / "README.md"
 ONE_THREAD, THREADS = HERE / "raw" / "one-thread.json", HERE / "raw" / "threads.json"
 GANS = HERE / "raw" / "gans.json"
+NOT_IN_README = ("keras-fit", "tensorflow")  # other ways to use Keras: RESULTS.md has them
 SECTIONS = {
     "core": "Training, time per step",
     "width": "Training 10-w-w-10 at 128 rows, time per step",
@@ -177,7 +178,8 @@ def gans_part(table: Table) -> str:
 
 def readme_part(table: Table) -> str:
     workloads = table.workloads("core")
-    return comparison(table, workloads, table.peers(workloads)) + "\nMedians. " + conditions(table)
+    peers = [peer for peer in table.peers(workloads) if peer not in NOT_IN_README]
+    return comparison(table, workloads, peers) + "\nMedians. " + conditions(table)
 
 
 def insert(path: Path, name: str, text: str) -> None:
