@@ -179,7 +179,8 @@ def gans_part(table: Table) -> str:
 def readme_part(table: Table) -> str:
     workloads = table.workloads("core")
     peers = [peer for peer in table.peers(workloads) if peer not in NOT_IN_README]
-    return comparison(table, workloads, peers) + "\nMedians. " + conditions(table)
+    where = conditions(table).split("; load")[0]
+    return comparison(table, workloads, peers) + f"\n{where}; {table.datetime[:10]}. Versions: RESULTS.md.\n"
 
 
 def insert(path: Path, name: str, text: str) -> None:

@@ -1,6 +1,7 @@
 """Imports point one way: from later packages to earlier ones, at run time, in functions and for type checking alike."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import fastnn
@@ -94,23 +95,30 @@ def test_the_one_way_around_the_order_is_for_doors_only():
     assert late <= {"", "common.moved", "layers", "interop.onnx.graph"}
 
 
-def named_for_editors(module):
-    """What type checkers and editors find in a package: its imports, and the names in its `__all__`."""
+def files_with_stars(module):
+    """The files of which a module takes all names over: that is where type checkers and editors find them."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    (listed,) = [
-        [element.value for element in node.value.elts]
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-    ]
-    return {alias.name for node in imports for alias in node.names}, set(listed)
+    return {node.module.removeprefix("fastnn.") for node in imports if node.names[0].name == "*"}
 
 
 def test_editors_know_every_layer_and_optimizer():
     """Layers are imported when they are first asked for, so nothing would miss them here."""
-    layers = set(fastnn.layers.LAYERS)
+    layers = {f"layers.{module}": set(names) for module, names in fastnn.layers._MODULES.items()}
+    optimizers = {cls.__module__.removeprefix("fastnn.") for cls in fastnn.optimizers.BY_NAME.values()}
+    assert files_with_stars("layers.kinds") == set(layers)
+    assert files_with_stars("optimizers.algorithms") == optimizers
+    assert files_with_stars("layers") == {"layers.kinds"}
+    assert files_with_stars("optimizers") == {"optimizers.algorithms"}
+    assert files_with_stars("") == {"layers.kinds", "optimizers.algorithms"}
+    for module, names in layers.items():
+        assert set(import_module(f"fastnn.{module}").__all__) == names, module
+
+
+def test_a_star_imports_every_layer_and_optimizer():
     optimizers = {cls.__name__ for cls in fastnn.optimizers.BY_NAME.values()}
-    for module, names in (("layers", layers), ("optimizers", optimizers), ("", layers | optimizers)):
-        imported, listed = named_for_editors(module)
-        assert names <= imported, module
-        assert names <= listed, module
+    assert {"SGD", "Adam", "Lion"} <= optimizers
+    for package, names in ((fastnn.layers, set(fastnn.layers.LAYERS)), (fastnn.optimizers, optimizers)):
+        for module in (package, fastnn):
+            assert names <= set(module.__all__)
+            assert all(getattr(module, name).__name__ == name for name in names)

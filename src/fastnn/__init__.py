@@ -4,66 +4,37 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastnn import activations, callbacks, constraints, losses, metrics, optimizers, regularizers, schedules
-from fastnn.callbacks import Callback
+from fastnn import activations as activations
+from fastnn import callbacks as callbacks
+from fastnn import constraints as constraints
+from fastnn import losses as losses
+from fastnn import metrics as metrics
+from fastnn import optimizers as optimizers
+from fastnn import regularizers as regularizers
+from fastnn import schedules as schedules
+from fastnn.callbacks import Callback as Callback
 from fastnn.common import later, moved
 from fastnn.common.words import meant_by
-from fastnn.constraints import MaxNorm
-from fastnn.files.container import FileFormatError
+from fastnn.constraints import MaxNorm as MaxNorm
+from fastnn.files.container import FileFormatError as FileFormatError
 from fastnn.layers import LAYERS as _LAYERS
-from fastnn.model.network import Network
-from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
-from fastnn.regularizers import L1, L1L2, L2
-from fastnn.training.history import History
-from fastnn.training.trainer import Trainer
+from fastnn.model.network import Network as Network
+from fastnn.optimizers.algorithms import *
+from fastnn.regularizers import L1 as L1
+from fastnn.regularizers import L1L2 as L1L2
+from fastnn.regularizers import L2 as L2
+from fastnn.training.history import History as History
+from fastnn.training.trainer import Trainer as Trainer
 
 if TYPE_CHECKING:  # at run time `__getattr__` below imports them
-    from fastnn.engine.python_loss import check_gradient
-    from fastnn.inputs.splits import train_validation_test_split
-    from fastnn.interop.onnx import to_onnx
-    from fastnn.layers import (
-        GRU,
-        LSTM,
-        Activation,
-        AveragePooling1D,
-        AveragePooling2D,
-        BatchNormalization,
-        Bidirectional,
-        CategoryEmbedding,
-        Conv1D,
-        Conv2D,
-        Conv2DTranspose,
-        Dense,
-        Dropout,
-        Embedding,
-        Ensemble,
-        Flatten,
-        GaussianNoise,
-        GlobalAveragePooling1D,
-        GlobalAveragePooling2D,
-        GlobalMaxPooling1D,
-        GlobalMaxPooling2D,
-        Input,
-        LayerNormalization,
-        MaxPooling1D,
-        MaxPooling2D,
-        Normalization,
-        Periodic,
-        PiecewiseLinear,
-        RandomFlip,
-        RandomTranslation,
-        Reshape,
-        Residual,
-        Scale,
-        SimpleRNN,
-        SpatialDropout1D,
-        SpatialDropout2D,
-        UpSampling2D,
-    )
-    from fastnn.model.objective import Objective
-    from fastnn.model.saliency import saliency
-    from fastnn.training.adversarial.gan import GAN
-    from fastnn.training.many import fit_many
+    from fastnn.engine.python_loss import check_gradient as check_gradient
+    from fastnn.inputs.splits import train_validation_test_split as train_validation_test_split
+    from fastnn.interop.onnx import to_onnx as to_onnx
+    from fastnn.layers.kinds import *
+    from fastnn.model.objective import Objective as Objective
+    from fastnn.model.saliency import saliency as saliency
+    from fastnn.training.adversarial.gan import GAN as GAN
+    from fastnn.training.many import fit_many as fit_many
 
 __version__ = "0.1.0"
 
@@ -106,85 +77,20 @@ _LAZY = {
     **dict.fromkeys(_LAYERS, "fastnn.layers"),
 }
 
-__all__ = [
-    "GAN",
-    "GRU",
-    "L1",
-    "L1L2",
-    "L2",
-    "LSTM",
-    "SGD",
-    "Activation",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "AveragePooling1D",
-    "AveragePooling2D",
-    "BatchNormalization",
-    "Bidirectional",
-    "Callback",
-    "CategoryEmbedding",
-    "Conv1D",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Dense",
-    "Dropout",
-    "Embedding",
-    "Ensemble",
-    "FileFormatError",
-    "Flatten",
-    "GaussianNoise",
-    "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D",
-    "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D",
-    "History",
-    "Input",
-    "LayerNormalization",
-    "Lion",
-    "MaxNorm",
-    "MaxPooling1D",
-    "MaxPooling2D",
-    "Nadam",
-    "Network",
-    "Normalization",
-    "Objective",
-    "Periodic",
-    "PiecewiseLinear",
-    "RMSprop",
-    "RandomFlip",
-    "RandomTranslation",
-    "Reshape",
-    "Residual",
-    "Scale",
-    "SimpleRNN",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "Trainer",
-    "UpSampling2D",
-    "activations",
-    "callbacks",
-    "check_gradient",
-    "constraints",
-    "fit_many",
-    "losses",
-    "metrics",
-    "optimizers",
-    "regularizers",
-    "saliency",
-    "schedules",
-    "to_onnx",
-    "train_validation_test_split",
-]
+_NAMES = (
+    "GAN", "L1", "L1L2", "L2", "Callback", "FileFormatError", "History", "MaxNorm", "Network", "Objective", "Trainer",
+    "activations", "callbacks", "check_gradient", "constraints", "fit_many", "losses", "metrics", "optimizers",
+    "regularizers", "saliency", "schedules", "to_onnx", "train_validation_test_split", *_LAYERS, *optimizers._CLASSES,
+)  # fmt: skip
+if not TYPE_CHECKING:  # type checkers go by the imports
+    __all__ = _NAMES
 
 
 def __getattr__(name: str) -> Any:
     if f"{__name__}.{name}" in moved.MOVED:
         return import_module(f"{__name__}.{name}")
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant_by(name, [*__all__, *_LAZY])}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant_by(name, [*_NAMES, *_LAZY])}")
     module = import_module(_LAZY[name])
     return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
 

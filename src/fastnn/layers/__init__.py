@@ -1,7 +1,7 @@
 """Declarative layers: what a user writes down. Each writes itself into a plan, and computes nothing.
 
 One file a family of layers, which is imported, with its kernels, when one of its layers is first asked for. To add a
-layer: its class in a file here, its name in `_MODULES`, and its kernel in `fastnn/kernels/ops/`.
+layer: its class in a file here, its name in `_MODULES`, a new file's in `kinds`, its kernel in `fastnn/kernels/ops/`.
 """
 
 from collections.abc import Iterable
@@ -10,31 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
-from fastnn.layers.base import Input, Layer, as_sequence
+from fastnn.layers.base import Input, as_sequence
+from fastnn.layers.base import Layer as Layer
 
 if TYPE_CHECKING:  # at run time `__getattr__` below imports them
-    from fastnn.layers.base import Activation
-    from fastnn.layers.convolution import Conv1D, Conv2D, Conv2DTranspose
-    from fastnn.layers.dense import Dense
-    from fastnn.layers.embedding import CategoryEmbedding, Embedding
-    from fastnn.layers.ensemble import Ensemble
-    from fastnn.layers.images import RandomFlip, RandomTranslation, SpatialDropout1D, SpatialDropout2D, UpSampling2D
-    from fastnn.layers.noise import Dropout, GaussianNoise
-    from fastnn.layers.normalization import BatchNormalization, LayerNormalization
-    from fastnn.layers.numbers import Normalization, PiecewiseLinear, Scale
-    from fastnn.layers.periodic import Periodic
-    from fastnn.layers.pooling import (
-        AveragePooling1D,
-        AveragePooling2D,
-        GlobalAveragePooling1D,
-        GlobalAveragePooling2D,
-        GlobalMaxPooling1D,
-        GlobalMaxPooling2D,
-        MaxPooling1D,
-        MaxPooling2D,
-    )
-    from fastnn.layers.recurrent import GRU, LSTM, Bidirectional, Recurrent, SimpleRNN
-    from fastnn.layers.structure import Flatten, Reshape, Residual
+    from fastnn.layers.kinds import *
+    from fastnn.layers.recurrent import Recurrent as Recurrent
 
 # The layers of each file.
 _MODULES = {
@@ -145,13 +126,5 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
     return layers
 
 
-__all__ = [
-    "GRU", "LAYERS", "LSTM", "Activation", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "Bidirectional", "CategoryEmbedding", "Conv1D", "Conv2D", "Conv2DTranspose", "Dense", "Dropout", "Embedding",
-    "Ensemble", "Flatten", "GaussianNoise",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer",
-    "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "Normalization", "Periodic", "PiecewiseLinear",
-    "RandomFlip", "RandomTranslation",
-    "Recurrent", "Reshape", "Residual", "Scale", "SimpleRNN", "SpatialDropout1D", "SpatialDropout2D",
-    "UpSampling2D", "check_layers", "from_config", "layer_class", "layer_classes",
-]  # fmt: skip
+if not TYPE_CHECKING:  # type checkers go by the imports
+    __all__ = ["LAYERS", "Layer", "Recurrent", "check_layers", "from_config", "layer_class", "layer_classes", *LAYERS]

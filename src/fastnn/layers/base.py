@@ -146,4 +146,4 @@ class Activation(Layer):
         build_activation(plan, self.function)
 
 
-__all__ = ["Activation", "Input", "Layer", "build_activation"]
+__all__ = ["Activation", "Input"]

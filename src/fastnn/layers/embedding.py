@@ -180,4 +180,4 @@ def _add_table(layer: Embedding | CategoryEmbedding, plan: PlanBuilder, name: st
     )  # fmt: skip
 
 
-__all__ = ["MOST_ROWS", "CategoryEmbedding", "Embedding"]
+__all__ = ["CategoryEmbedding", "Embedding"]

@@ -354,4 +354,4 @@ class Bidirectional(Layer):
         plan.is_trained = trained
 
 
-__all__ = ["GRU", "LSTM", "MERGE_MODES", "Bidirectional", "Recurrent", "SimpleRNN"]
+__all__ = ["GRU", "LSTM", "Bidirectional", "SimpleRNN"]

@@ -1,23 +1,24 @@
 """Optimizers by name and as objects: hyperparameters only, the arithmetic is in kernels/optimizers.py.
 
-To add one: its unit in kernels/optimizers.py, a class in a file here (a frozen record of its arguments), and its name
-in `_CLASSES`. Names, ranges, files and tests follow from the class.
+To add one: its unit in kernels/optimizers.py, and a class in a file here (a frozen record of its arguments), which
+`algorithms` takes over. Names, ranges, files and tests follow from the class.
 """
+
+from typing import TYPE_CHECKING
 
 from fastnn.common.own_parts import find_part
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
-from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
-from fastnn.optimizers.base import Optimizer
-from fastnn.optimizers.compiled import Compiled
-from fastnn.optimizers.momentum import SGD, Lion
-from fastnn.optimizers.rms import Adadelta, Adagrad, RMSprop
+from fastnn.optimizers import algorithms
+from fastnn.optimizers.algorithms import *
+from fastnn.optimizers.base import Optimizer as Optimizer
+from fastnn.optimizers.compiled import Compiled as Compiled
 
-_CLASSES = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Nadam, Adamax, Lion)
-BY_NAME = {cls.__name__.lower(): cls for cls in _CLASSES}
+_CLASSES: dict[str, type[Optimizer]] = {name: cls for name, cls in vars(algorithms).items() if isinstance(cls, type)}
+BY_NAME = {name.lower(): cls for name, cls in _CLASSES.items()}
 NAMES = tuple(BY_NAME)
 fix(
-    _CLASSES,
+    _CLASSES.values(),
     "an optimizer is fixed; trainer.learning_rate = ... sets the rate, "
     "trainer.optimizer = {cls}({name}=...) begins anew",
 )
@@ -47,19 +48,5 @@ def get(optimizer: "str | Optimizer | dict") -> Optimizer:
     return BY_NAME[check_choice("optimizer", optimizer, BY_NAME)]()
 
 
-__all__ = [
-    "BY_NAME",
-    "NAMES",
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Compiled",
-    "Lion",
-    "Nadam",
-    "Optimizer",
-    "RMSprop",
-    "get",
-]
+if not TYPE_CHECKING:  # type checkers go by the imports
+    __all__ = ["BY_NAME", "NAMES", "Compiled", "Optimizer", "get", *_CLASSES]
