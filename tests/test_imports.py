@@ -4,6 +4,8 @@ import ast
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 import fastnn
 
 SOURCE = Path(fastnn.__file__).parent
@@ -113,6 +115,16 @@ def test_editors_know_every_layer_and_optimizer():
     assert files_with_stars("") == {"layers.kinds", "optimizers.algorithms"}
     for module, names in layers.items():
         assert set(import_module(f"fastnn.{module}").__all__) == names, module
+
+
+@pytest.mark.parametrize("module", ["", "layers", "optimizers"])
+def test_what_a_package_imports_for_users_is_marked_so(module):
+    """``import A as A`` says that A is there for others: else it is hidden from type checkers and from the reference."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    public = import_module(f"fastnn.{module}".rstrip(".")).__all__
+    hidden = [alias.name for alias in aliases if alias.name in public and alias.asname != alias.name]
+    assert not hidden
 
 
 def test_a_star_imports_every_layer_and_optimizer():

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
-from fastnn.layers.base import Input, as_sequence
+from fastnn.layers.base import Input as Input
 from fastnn.layers.base import Layer as Layer
+from fastnn.layers.base import as_sequence
 
 if TYPE_CHECKING:  # at run time `__getattr__` below imports them
     from fastnn.layers.kinds import *
