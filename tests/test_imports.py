@@ -119,7 +119,7 @@ def test_editors_know_every_layer_and_optimizer():
 
 @pytest.mark.parametrize("module", ["", "layers", "optimizers"])
 def test_what_a_package_imports_for_users_is_marked_so(module):
-    """``import A as A`` says that A is there for others: else it is hidden from type checkers and from the reference."""
+    """``import A as A`` says that A is there for others: else it is hidden from type checkers."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
     public = import_module(f"fastnn.{module}".rstrip(".")).__all__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.common.records import fix
 from fastnn.common.validation import check_choice
-from fastnn.layers.base import Input as Input
+from fastnn.layers import base
 from fastnn.layers.base import Layer as Layer
 from fastnn.layers.base import as_sequence
 
@@ -114,13 +114,13 @@ def check_layers(given: Iterable[Layer]) -> tuple[Layer, ...]:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers[{i}] must be a fastnn layer such as Dense, got {layer!r}")
-    if not layers or not isinstance(layers[0], Input):
+    if not layers or not isinstance(layers[0], base.Input):
         first = repr(layers[0]) if layers else "an empty list"
         raise ValueError(
             f"layers must start with Input(n_features), or Input((height, width, channels)) for images, got {first}"
         )
     for i, layer in enumerate(layers[1:], start=1):
-        if isinstance(layer, Input):
+        if isinstance(layer, base.Input):
             raise ValueError(f"layers must hold one Input, the first; layers[{i}] is {layer!r}")
     if len(layers) == 1:
         raise ValueError("layers must hold at least one layer after Input")
