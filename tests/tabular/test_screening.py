@@ -51,7 +51,7 @@ def test_the_ensemble_is_tried_on_the_first_part_alone(trained):
 @pytest.mark.parametrize("factor, epochs", [(0.5, 4), (1.1, 4), (2.0, 8)], ids=["better", "worse", "far behind"])
 def test_the_ensemble_is_taken_where_it_is_better_there(monkeypatch, factor, epochs):
     """Where it is far behind much is left to learn: the single network is trained for twice the epochs."""
-    judged = screening._Screening.judge
+    judged, deadline, speeds = screening._Screening.judge, Deadline(None), []
 
     def judge(self, outputs, parts):
         loss, temperature = judged(self, outputs, parts)
@@ -60,6 +60,7 @@ def test_the_ensemble_is_taken_where_it_is_better_there(monkeypatch, factor, epo
 
     def try_out(self, recipes, parts, kept=screening._Screening.try_out):
         found = kept(self, recipes, parts)
+        speeds.append(self.deadline.speed)
         if len(parts) > 1:
             outputs = found[0][0]
             object.__setattr__(self, "first", outputs[0])
@@ -68,11 +69,10 @@ def test_the_ensemble_is_taken_where_it_is_better_there(monkeypatch, factor, epo
 
     monkeypatch.setattr(screening._Screening, "judge", judge)
     monkeypatch.setattr(screening._Screening, "try_out", try_out)
-    choice = screening.choose(
-        make_problem(), [SMALL, replace(SMALL, name="worse", learning_rate=1e-6)], 0, 1, Deadline(None)
-    )
+    choice = screening.choose(make_problem(), [SMALL, replace(SMALL, name="worse", learning_rate=1e-6)], 0, 1, deadline)
     assert (choice.recipe.members, choice.recipe.epochs) == (8 if factor < 1 else 1, epochs)
     assert (choice.temperature == 3.0) == (factor < 1)
+    assert deadline.speed == speeds[1 if factor < 1 else 0]  # that of what is trained at last
     assert choice.losses["small ensemble"] == pytest.approx(factor * choice.losses["small"])
 
 

@@ -27,7 +27,7 @@ class StartOfEpoch(Protocol):
 
     step: int
 
-    def parameter_buffer(self) -> np.ndarray: ...
+    def copy_to(self, out: np.ndarray) -> None: ...
 
 
 class TrainerOfCallback(Protocol):

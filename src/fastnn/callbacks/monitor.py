@@ -104,8 +104,8 @@ class PatientCallback(WatchingCallback):
         self._watch(Monitor(self._monitor.name, self.mode, value))
 
 
-def measured_parameters(trainer: TrainerOfCallback, monitor: Monitor) -> np.ndarray:
-    """Return a copy of the parameters and running statistics that a number of the epoch that has ended belongs to.
+def copy_measured(trainer: TrainerOfCallback, monitor: Monitor, out: np.ndarray) -> None:
+    """Write the parameters and running statistics that a number of the epoch that has ended belongs to.
 
     A training loss is measured before the update that it leads to. Where an epoch has one step, as with full batches,
     it therefore belongs to the parameters that the epoch began with; where it has several it is a mean over them, and
@@ -113,13 +113,14 @@ def measured_parameters(trainer: TrainerOfCallback, monitor: Monitor) -> np.ndar
     """
     start = trainer._epoch_start
     if start is not None and monitor.is_of_training and trainer.step == start.step + 1:
-        return start.parameter_buffer()
-    return trainer.network.parameter_buffer.copy()
+        start.copy_to(out)
+    else:
+        np.copyto(out, trainer.network.parameter_buffer)
 
 
 def measured_network(trainer: TrainerOfCallback, monitor: Monitor) -> NetworkCore:
     """Return a network with these parameters."""
     network = trainer.network
     copy = type(network)._blank(network.layers, dtype=network.dtype, seed=network.seed)
-    np.copyto(copy.parameter_buffer, measured_parameters(trainer, monitor))
+    copy_measured(trainer, monitor, copy.parameter_buffer)
     return copy

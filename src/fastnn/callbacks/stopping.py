@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.callbacks.base import Callback
-from fastnn.callbacks.monitor import Monitor, PatientCallback, measured_parameters
+from fastnn.callbacks.monitor import Monitor, PatientCallback, copy_measured
 from fastnn.callbacks.saved import saved_count, saved_epoch, saved_number, saved_parameters
 from fastnn.common.attributes import Checked
 from fastnn.common.validation import check_bool, check_integer, check_real
@@ -118,7 +118,9 @@ class EarlyStopping(PatientCallback):
         if monitor.is_better(value, state["best"]):
             state["best"], state["best_epoch"] = value, epoch
             if self.restore_best_weights:
-                state["_best_parameters"] = measured_parameters(self.trainer, monitor)
+                if state["_best_parameters"] is None:
+                    state["_best_parameters"] = np.empty_like(self.trainer.network.parameter_buffer)
+                copy_measured(self.trainer, monitor, state["_best_parameters"])
         wait = state["_wait"] + 1
         if monitor.is_better(value, state["_to_beat"], monitor.min_delta):
             state["_to_beat"] = value

@@ -1,7 +1,7 @@
 """Networks that are trained on rows of a table: those that recipes are compared by, and the last ones, on all rows.
 
-All trainings of a stage run side by side, each in one thread. Their random numbers come from seeds, and none of their
-results depends on which of them ends first, so the same seed gives the same bits.
+All trainings of a stage run side by side, each in one thread or more. Their random numbers come from seeds, and none of
+their results depends on which ends first: the same seed and number of threads give the same bits.
 """
 
 import time

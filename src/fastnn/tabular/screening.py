@@ -58,17 +58,17 @@ def choose(
     has_time = left is None or deadline.spent * _TIMES_OF_MEMBERS <= left
     if is_given or len(recipes) == 1 or len(problem.X) > MOST_ROWS_OF_MEMBERS or not has_time:
         return choice
-    ensemble = with_members(choice.recipe)
+    ensemble, speed = with_members(choice.recipe), deadline.speed
     of_ensemble = screening.try_out([ensemble], parts[:1])
     if isinstance(of_ensemble, Choice):
         return replace(choice, recipe=narrowed(choice.recipe), was_interrupted=True)
     single_loss, _ = screening.judge(outputs[:1], parts[:1])
     ensemble_loss, temperature = screening.judge(of_ensemble[0][0], parts[:1])
     losses[ensemble.name] = loss * ensemble_loss / (single_loss or 1.0)  # as if it had been tried on all parts
-    if ensemble_loss > _FAR_BEHIND * single_loss:
-        return replace(choice, recipe=replace(choice.recipe, epochs=2 * choice.recipe.epochs))
     if ensemble_loss >= single_loss:
-        return choice
+        deadline.speed = speed
+        epochs = choice.recipe.epochs * (2 if ensemble_loss > _FAR_BEHIND * single_loss else 1)
+        return replace(choice, recipe=replace(choice.recipe, epochs=epochs))
     return replace(choice, recipe=ensemble, temperature=temperature, network=of_ensemble[0][1])
 
 

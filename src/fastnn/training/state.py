@@ -285,12 +285,11 @@ class EpochStart:
             self._average[:] = self._of_average
             self._holds_average = state.holds_average
 
-    def parameter_buffer(self) -> np.ndarray:
-        """Return a copy of the network's buffer as it was between epochs: with the average, where there is one."""
-        found = np.array(self._parameters)
+    def copy_to(self, out: np.ndarray) -> None:
+        """Write the network's buffer as it was between epochs: with the average, where there is one."""
+        out[:] = self._parameters
         if self._state.optimizer.use_ema and self.step:
-            found[: len(self._average)] = self._average
-        return found
+            out[: len(self._average)] = self._average
 
     def restore(self) -> None:
         """Give it back."""
